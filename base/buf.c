@@ -1,0 +1,170 @@
+#include "base/buf.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#ifdef PF_SMALL
+enum { FIRST_BYTES = 1, FIRST_ITEMS = 1 };
+#else
+enum { FIRST_BYTES = 4096, FIRST_ITEMS = 64 };
+#endif
+
+static int64_t held_bytes; /* atomic */
+
+static void note_held(int64_t change)
+{
+	__atomic_fetch_add(&held_bytes, change, __ATOMIC_RELAXED);
+}
+
+int64_t pf_buf_held_bytes(void)
+{
+	return __atomic_load_n(&held_bytes, __ATOMIC_RELAXED);
+}
+
+int pf_vec_reserve(void **items, size_t *capacity, size_t size, size_t need)
+{
+	size_t want = *capacity ? *capacity : FIRST_ITEMS;
+	size_t bytes;
+	void *grown;
+
+	if (need <= *capacity)
+		return 0;
+	while (want < need)
+		if (__builtin_mul_overflow(want, 2, &want))
+			return -ENOMEM;
+	if (__builtin_mul_overflow(want, size, &bytes))
+		return -ENOMEM;
+	grown = realloc(*items, bytes);
+	if (!grown)
+		return -ENOMEM;
+	note_held((int64_t)((want - *capacity) * size));
+	*items = grown;
+	*capacity = want;
+	return 0;
+}
+
+void pf_vec_free(void *items, size_t capacity, size_t size)
+{
+	note_held(-(int64_t)(capacity * size));
+	free(items);
+}
+
+void pf_buf_finish(struct pf_buf *buf)
+{
+	note_held(-(int64_t)buf->capacity);
+	free(buf->at);
+	*buf = (struct pf_buf)PF_BUF_INIT;
+}
+
+void pf_buf_clear(struct pf_buf *buf)
+{
+	buf->length = 0;
+	buf->error = 0;
+}
+
+void pf_buf_fail(struct pf_buf *buf, int error)
+{
+	if (buf->error == 0)
+		buf->error = error;
+}
+
+char *pf_buf_room(struct pf_buf *buf, size_t more)
+{
+	size_t need;
+	size_t want = buf->capacity ? buf->capacity : FIRST_BYTES;
+	char *grown;
+
+	if (buf->error)
+		return NULL;
+	if (__builtin_add_overflow(buf->length, more, &need))
+		goto no_memory;
+	if (need <= buf->capacity)
+		return buf->at + buf->length;
+	while (want < need)
+		if (__builtin_mul_overflow(want, 2, &want))
+			goto no_memory;
+	grown = realloc(buf->at, want);
+	if (!grown)
+		goto no_memory;
+	note_held((int64_t)(want - buf->capacity));
+	buf->at = grown;
+	buf->capacity = want;
+	return buf->at + buf->length;
+
+no_memory:
+	pf_buf_fail(buf, -ENOMEM);
+	return NULL;
+}
+
+void pf_buf_add(struct pf_buf *buf, const void *bytes, size_t length)
+{
+	char *room;
+
+	if (length == 0)
+		return;
+	room = pf_buf_room(buf, length);
+	if (!room)
+		return;
+	memcpy(room, bytes, length);
+	buf->length += length;
+}
+
+void pf_buf_str(struct pf_buf *buf, const char *text)
+{
+	pf_buf_add(buf, text, strlen(text));
+}
+
+void pf_buf_char(struct pf_buf *buf, char c)
+{
+	pf_buf_add(buf, &c, 1);
+}
+
+void pf_buf_plain(struct pf_buf *buf, const char *text)
+{
+	for (; *text; text++) {
+		unsigned char c = (unsigned char)*text;
+
+		pf_buf_char(buf, c < 0x20 || c == 0x7f ? '?' : (char)c);
+	}
+}
+
+void pf_buf_vprintf(struct pf_buf *buf, const char *format, va_list args)
+{
+	va_list again;
+	int length;
+	char *room;
+
+	va_copy(again, args);
+	length = vsnprintf(NULL, 0, format, again);
+	va_end(again);
+	if (length < 0) {
+		pf_buf_fail(buf, -EINVAL);
+		return;
+	}
+	room = pf_buf_room(buf, (size_t)length + 1);
+	if (!room)
+		return;
+	vsnprintf(room, (size_t)length + 1, format, args);
+	buf->length += (size_t)length;
+}
+
+void pf_buf_printf(struct pf_buf *buf, const char *format, ...)
+{
+	va_list args;
+
+	va_start(args, format);
+	pf_buf_vprintf(buf, format, args);
+	va_end(args);
+}
+
+const char *pf_buf_text(struct pf_buf *buf)
+{
+	char *room = pf_buf_room(buf, 1);
+
+	if (!room)
+		return "";
+	*room = '\0';
+	return buf->at;
+}

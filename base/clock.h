@@ -1,0 +1,37 @@
+/* Clocks, all in nanoseconds. PF_SIGSAFE: clock_gettime is async-signal-safe (POSIX). */
+#pragma once
+#include "base/mark.h"
+
+#include <stdint.h>
+#include <sys/types.h>
+#include <time.h>
+
+enum { PF_NS_PER_SECOND = 1000000000, PF_NS_PER_MS = 1000000, PF_NS_PER_US = 1000 };
+
+/* A clock's reading, or -1 where the clock does not exist (its thread has ended). */
+PF_INLINE int64_t pf_clock_ns(clockid_t clock)
+{
+	struct timespec t;
+
+	if (clock_gettime(clock, &t) != 0)
+		return -1;
+	return (int64_t)t.tv_sec * PF_NS_PER_SECOND + t.tv_nsec;
+}
+
+/* Monotonic time: what every duration and deadline here is measured in. */
+PF_INLINE int64_t pf_clock_now_ns(void)
+{
+	return pf_clock_ns(CLOCK_MONOTONIC);
+}
+
+/* Time since the epoch: for what a reader sees, never for a duration. */
+PF_INLINE int64_t pf_clock_real_ns(void)
+{
+	return pf_clock_ns(CLOCK_REALTIME);
+}
+
+/* The CPU clock of any thread of this process (linux: CPUCLOCK_PERTHREAD | CPUCLOCK_SCHED). */
+PF_INLINE clockid_t pf_clock_of_thread(pid_t tid)
+{
+	return (clockid_t)((~(unsigned)tid << 3) | 6);
+}

@@ -1,0 +1,91 @@
+/* Counters: nothing is lost without one of these moving. `status` prints them all.
+ *
+ * A new way to lose something is one new line in PF_COUNTERS. Adding is one relaxed atomic
+ * addition: PF_SIGSAFE, any thread.
+ */
+#pragma once
+#include "base/mark.h"
+
+#include <stdint.h>
+
+/*        id                      name in `status`            what it counts */
+#define PF_COUNTERS(X)                                                                             \
+	X(CPU_SAMPLES, "cpu_samples", "CPU samples taken")                                         \
+	X(CPU_LOST_RING, "cpu_lost_ring_full", "CPU samples dropped: the ring was full")           \
+	X(CPU_LOST_STACK, "cpu_lost_small_stack",                                                  \
+	    "CPU samples dropped: too little stack left under the handler")                        \
+	X(CPU_LOST_NESTED, "cpu_lost_nested", "CPU samples dropped: handler inside the handler")   \
+	X(CPU_LOST_TIMER, "cpu_lost_no_timer",                                                     \
+	    "threads not sampled: timer_create failed (RLIMIT_SIGPENDING?)")                       \
+	X(CPU_LOST_BLOCKED, "cpu_lost_signal_blocked", "threads that block the sampling signal")   \
+	X(CPU_LOST_RECORDER, "cpu_lost_recorder", "CPU samples forgotten early by the recorder")   \
+	X(CPU_FOREIGN_SIGNAL, "cpu_foreign_signals", "sampling signals that were not ours")        \
+	X(CPU_HANDLER_NS, "cpu_handler_ns", "time spent in the sampling handler")                  \
+	X(WALL_SAMPLES, "wall_samples", "wall-clock samples taken")                                \
+	X(WALL_REUSED, "wall_reused", "of these, stacks reused: the thread had not run since")     \
+	X(WALL_LOST, "wall_lost", "wall-clock samples dropped")                                    \
+	X(STACK_TRUNCATED, "stack_truncated", "stacks cut at the deepest frame kept")              \
+	X(STACK_NO_INFO, "stack_no_unwind_info", "stacks that ended in code without unwind info")  \
+	X(STACK_BAD_MEMORY, "stack_bad_memory", "stacks that ended at memory outside the stack")   \
+	X(STACK_LOOP, "stack_loop", "stacks that did not move on")                                 \
+	X(STACK_UNKNOWN_REGISTER, "stack_unknown_register",                                        \
+	    "stacks that ended where a register was not known")                                    \
+	X(STACK_OVERFLOW, "stack_store_full", "stacks not stored: the stack store was full")       \
+	X(HEAP_SAMPLES, "heap_samples", "allocations sampled")                                     \
+	X(HEAP_FREES, "heap_frees", "sampled allocations freed")                                   \
+	X(HEAP_LOST_TABLE, "heap_lost_table_full", "samples dropped: the live table was full")     \
+	X(HEAP_LOST_NESTED, "heap_lost_nested", "allocations not sampled: inside our own code")    \
+	X(HEAP_MISSED_FREES, "heap_missed_frees", "sampled blocks whose free we did not see")      \
+	X(PATCH_SLOTS, "patch_slots", "function slots patched at last")                            \
+	X(PATCH_MODULES, "patch_modules", "modules looked at for patching at last")                \
+	X(PATCH_REFUSED, "patch_refused", "slots that could not be made writable")                 \
+	X(THREAD_SEEN, "threads_seen", "threads seen so far")                                      \
+	X(THREAD_LOST_TABLE, "thread_lost_table_full", "threads not watched: the table was full")  \
+	X(THREAD_DUMPS, "thread_dumps", "thread dumps taken")                                      \
+	X(THREAD_READ, "thread_read", "stacks of sleeping threads read without waking them")       \
+	X(THREAD_SIGNALLED, "thread_signalled", "running threads asked by signal for their stack") \
+	X(THREAD_MOVED, "thread_moved", "reads repeated: the thread ran meanwhile")                \
+	X(THREAD_LOST, "thread_lost", "threads whose stack could not be had")                      \
+	X(FS_REQUESTS, "fs_requests", "file system requests served")                               \
+	X(FS_REFUSED_WRITES, "fs_refused_writes", "control writes refused (see error_log)")        \
+	X(FS_INTERRUPTED, "fs_interrupted", "reads and opens ended by their reader")               \
+	X(FS_LOST_NODES, "fs_lost_nodes", "opens refused: too many files open or remembered")      \
+	X(FS_CAPTURES_DROPPED, "fs_captures_dropped", "finished captures removed for room")        \
+	X(SYMBOL_UNKNOWN, "symbol_unknown", "addresses without a name at last render")
+
+enum pf_counter {
+#define X(id, name, what) PF_COUNTER_##id,
+	PF_COUNTERS(X)
+#undef X
+	    PF_COUNTER_COUNT
+};
+
+/* The values: the agent's own array, or, in libproffs-fs.so, the agent's seen through a pointer. */
+extern uint64_t *pf_counter_values;
+
+PF_INLINE void pf_count_many(enum pf_counter counter, uint64_t n)
+{
+	__atomic_fetch_add(&pf_counter_values[counter], n, __ATOMIC_RELAXED);
+}
+
+PF_INLINE void pf_count(enum pf_counter counter)
+{
+	pf_count_many(counter, 1);
+}
+
+/* For a counter that says "now" or "at last". */
+PF_INLINE void pf_counter_set(enum pf_counter counter, uint64_t value)
+{
+	__atomic_store_n(&pf_counter_values[counter], value, __ATOMIC_RELAXED);
+}
+
+PF_INLINE uint64_t pf_counter_get(enum pf_counter counter)
+{
+	return __atomic_load_n(&pf_counter_values[counter], __ATOMIC_RELAXED);
+}
+
+const char *pf_counter_name(enum pf_counter counter);
+const char *pf_counter_what(enum pf_counter counter);
+
+/* From now on this object counts in `values` (of the other shared object). Before any thread. */
+void pf_counter_adopt(uint64_t *values);

@@ -1,0 +1,46 @@
+/* Features: what works in this process, and in words why the rest does not. `status` prints them.
+ *
+ * A reason is a string that lives for ever (a literal, or made once): a reader may print it while
+ * another thread changes it.
+ */
+#pragma once
+#include <stdbool.h>
+#include <stdint.h>
+
+/*         id          name in `status` */
+#define PF_FEATURES(X)                                                                             \
+	X(TREE, "tree")                                                                            \
+	X(REAPER, "reaper")                                                                        \
+	X(CPU, "cpu")                                                                              \
+	X(WALL, "wall")                                                                            \
+	X(HEAP, "heap")                                                                            \
+	X(THREADS, "threads")                                                                      \
+	X(SLEEPER_STACKS, "stacks_of_sleeping_threads")                                            \
+	X(THREAD_HOOK, "thread_creation_hook")                                                     \
+	X(UNWIND_LIB, "libunwind_fallback")                                                        \
+	X(PRIVATE_FDS, "private_descriptors")                                                      \
+	X(SYMBOLS, "symbols")
+
+enum pf_feature {
+#define X(id, name) PF_FEATURE_##id,
+	PF_FEATURES(X)
+#undef X
+	    PF_FEATURE_COUNT
+};
+
+enum pf_feature_state { PF_FEATURE_OFF, PF_FEATURE_OK, PF_FEATURE_DEGRADED, PF_FEATURE_NONE };
+
+struct pf_feature_entry {
+	uint32_t state;     /* enum pf_feature_state, atomic */
+	const char *reason; /* atomic; NULL with OFF and OK */
+};
+
+extern struct pf_feature_entry *pf_features;
+
+const char *pf_feature_name(enum pf_feature feature);
+const char *pf_feature_state_name(enum pf_feature_state state); /* off ok degraded unavailable */
+
+/* Any thread of ours, and normal code. */
+void pf_feature_set(enum pf_feature feature, enum pf_feature_state state, const char *reason);
+
+void pf_feature_adopt(struct pf_feature_entry *features);

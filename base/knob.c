@@ -1,0 +1,124 @@
+#include "base/knob.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <string.h>
+
+static struct pf_knob own_knobs[] = {
+#define X(id, path, unit, min, max, def, help) {path, unit, help, min, max, def, def, NULL},
+    PF_KNOBS(X)
+#undef X
+};
+struct pf_knob *pf_knobs = own_knobs;
+
+void pf_knob_adopt(struct pf_knob *knobs)
+{
+	pf_knobs = knobs;
+}
+
+int pf_knob_put(enum pf_knob_id id, int64_t value)
+{
+	struct pf_knob *knob = &pf_knobs[id];
+	int64_t old;
+	int rc;
+
+	if (value < knob->min || value > knob->max)
+		return -ERANGE;
+	old = __atomic_exchange_n(&knob->value, value, __ATOMIC_ACQ_REL);
+	if (!knob->apply)
+		return 0;
+	rc = knob->apply(id, value);
+	if (rc < 0)
+		__atomic_store_n(&knob->value, old, __ATOMIC_RELEASE);
+	return rc;
+}
+
+int pf_knob_set(enum pf_knob_id id, const char *text, size_t length)
+{
+	int64_t value;
+	int rc = pf_parse_int(text, length, &value);
+
+	if (rc < 0)
+		return rc;
+	return pf_knob_put(id, value);
+}
+
+int pf_knob_find(const char *name, size_t length)
+{
+	static const char prefix[] = "config/";
+
+	for (int id = 0; id < PF_KNOB_COUNT; id++) {
+		const char *path = pf_knobs[id].path;
+
+		if (strlen(path) == length && memcmp(path, name, length) == 0)
+			return id;
+		if (strncmp(path, prefix, sizeof(prefix) - 1) != 0)
+			continue;
+		path += sizeof(prefix) - 1;
+		if (strlen(path) == length && memcmp(path, name, length) == 0)
+			return id;
+	}
+	return -ENOENT;
+}
+
+void pf_knob_env_name(enum pf_knob_id id, char *out, size_t size)
+{
+	static const char prefix[] = "PROFFS_";
+	const char *path = pf_knobs[id].path;
+	size_t n = sizeof(prefix) - 1;
+
+	if (strncmp(path, "config/", 7) == 0)
+		path += 7;
+	memcpy(out, prefix, n);
+	for (; *path && n + 1 < size; path++)
+		out[n++] = *path == '/' ? '_' : (char)toupper((unsigned char)*path);
+	out[n] = '\0';
+}
+
+/* How far to shift for a suffix, or -1. */
+static int suffix_shift(const char *text, size_t length)
+{
+	static const char letters[] = "KMGT";
+	const char *found;
+
+	if (length == 0)
+		return 0;
+	found = memchr(letters, toupper((unsigned char)text[0]), sizeof(letters) - 1);
+	if (!found)
+		return -1;
+	if (length == 1 || (length == 3 && memcmp(text + 1, "iB", 2) == 0) ||
+	    (length == 2 && text[1] == 'B'))
+		return 10 * (int)(found - letters + 1);
+	return -1;
+}
+
+int pf_parse_int(const char *text, size_t length, int64_t *out)
+{
+	bool negative = false;
+	bool too_big = false;
+	size_t digits = 0;
+	int64_t value = 0;
+	int shift;
+
+	while (length && isspace((unsigned char)text[0]))
+		text++, length--;
+	while (length && isspace((unsigned char)text[length - 1]))
+		length--;
+	if (length && (text[0] == '-' || text[0] == '+')) {
+		negative = text[0] == '-';
+		text++, length--;
+	}
+	for (; digits < length && isdigit((unsigned char)text[digits]); digits++)
+		if (__builtin_mul_overflow(value, 10, &value) ||
+		    __builtin_add_overflow(value, text[digits] - '0', &value))
+			too_big = true;
+	if (digits == 0)
+		return -EINVAL;
+	shift = suffix_shift(text + digits, length - digits);
+	if (shift < 0)
+		return -EINVAL;
+	if (too_big || __builtin_mul_overflow(value, 1ll << shift, &value))
+		return -ERANGE;
+	*out = negative ? -value : value;
+	return 0;
+}

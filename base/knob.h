@@ -1,0 +1,69 @@
+/* Knobs: every setting of the agent, one row each, and one parser for all ways to set them.
+ *
+ * `echo 997 > cpu/hz`, `proffs run --set cpu/hz=997` and PROFFS_CPU_HZ=997 in the environment end
+ * in pf_knob_set(). A row's path is its place in the tree, and `config/` may be left out of names.
+ */
+#pragma once
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/*  id                 path                        unit      min  max            default  help */
+#define PF_KNOBS(X)                                                                                \
+	X(CPU_HZ, "cpu/hz", "Hz", 1, 4000, 97, "CPU samples a second of CPU time, per thread")     \
+	X(WALL_HZ, "wall/hz", "Hz", 1, 1000, 20, "wall-clock samples a second, per thread")        \
+	X(HEAP_SAMPLE_BYTES, "config/heap_sample_bytes", "bytes", 0, 1ll << 40, 524288,            \
+	    "mean bytes between two heap samples; 1 samples every block, 0 none")                  \
+	X(STACK_DEPTH, "config/stack_depth", "frames", 1, 512, 128, "deepest stack kept")          \
+	X(RECORDER_SECONDS, "config/recorder_seconds", "seconds", 1, 3600, 60,                     \
+	    "how far back cpu.pprof reaches without a capture")                                    \
+	X(CAPTURES_KEEP, "config/captures_keep", "files", 1, 1000, 20,                             \
+	    "finished captures kept under captures/")                                              \
+	X(CAPTURES_KEEP_BYTES, "config/captures_keep_bytes", "bytes", 0, 1ll << 40, 268435456,     \
+	    "bytes of finished captures kept under captures/")
+
+enum pf_knob_id {
+#define X(id, path, unit, min, max, def, help) PF_KNOB_##id,
+	PF_KNOBS(X)
+#undef X
+	    PF_KNOB_COUNT
+};
+
+/* Called after a new value is in place, by whoever set it. 0, or -errno: the old value is put back
+ * and the error is the writer's. */
+typedef int pf_knob_apply_fn(enum pf_knob_id id, int64_t value);
+
+struct pf_knob {
+	const char *path; /* in the tree */
+	const char *unit;
+	const char *help;
+	int64_t min, max, default_value;
+	int64_t value; /* atomic */
+	pf_knob_apply_fn *apply;
+};
+
+/* All rows, by id: the agent's own, or in libproffs-fs.so the agent's seen through a pointer. */
+extern struct pf_knob *pf_knobs;
+
+static inline int64_t pf_knob_get(enum pf_knob_id id)
+{
+	return __atomic_load_n(&pf_knobs[id].value, __ATOMIC_RELAXED);
+}
+
+/* Range check, store, apply. 0, -ERANGE, or what apply said. Any thread. */
+int pf_knob_put(enum pf_knob_id id, int64_t value);
+
+/* The same from text (see pf_parse_int): also -EINVAL. */
+int pf_knob_set(enum pf_knob_id id, const char *text, size_t length);
+
+/* By path ("cpu/hz"), by path without config/ ("heap_sample_bytes"): the id or -ENOENT. */
+int pf_knob_find(const char *name, size_t length);
+
+/* The environment's name of a knob, "PROFFS_CPU_HZ", into `out` of at least 64 bytes. */
+void pf_knob_env_name(enum pf_knob_id id, char *out, size_t size);
+
+void pf_knob_adopt(struct pf_knob *knobs);
+
+/* A decimal number with optional sign, white space around it allowed, and a suffix k M G T or
+ * KiB/MiB... (powers of 1024). 0; -EINVAL not a number; -ERANGE does not fit 64 bits. */
+int pf_parse_int(const char *text, size_t length, int64_t *out);

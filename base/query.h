@@ -1,0 +1,13 @@
+/* What a reader asked for behind the name: `heap?gc=1&debug=1`, `profile,seconds=5`, `cpu-5s`.
+ * Parsed by fs/query.c; read by collectors and renderers. */
+#pragma once
+#include <stdbool.h>
+#include <stdint.h>
+
+struct pf_query {
+	int64_t seconds_ns; /* 0: not asked for */
+	int64_t hz;         /* 0: as the knob says */
+	int64_t debug;      /* Go's debug=0,1,2 */
+	int64_t rows;       /* n=: rows of text; 0: as the view likes */
+	bool gc;            /* give free memory back first */
+};

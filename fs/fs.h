@@ -1,0 +1,28 @@
+/* The file system's front door, and all that libproffs-fs.so exports: four functions.
+ *
+ * Called by the agent's own first thread, which already has the private descriptor table.
+ */
+#pragma once
+#include <stdbool.h>
+
+struct pf_sampler;
+struct pf_fs;
+
+struct pf_fs_options {
+	const char *mount;  /* attach the tree here (no %p any more); NULL: detached, published */
+	const char *reaper; /* path of proffs-reaper; NULL: none */
+};
+
+/* Makes and mounts the tree: 0, or -errno with *why a sentence for people (lives for ever). */
+int proffs_fs_start(struct pf_fs **out, const struct pf_sampler *sampler,
+    const struct pf_fs_options *options, const char **why);
+
+/* Serves until proffs_fs_stop() or until somebody unmounts the tree. */
+void proffs_fs_serve(struct pf_fs *fs);
+
+/* Any thread, the program's included (it touches no descriptor): unmount, end every wait with
+ * EINTR, let proffs_fs_serve() return. */
+void proffs_fs_stop(struct pf_fs *fs);
+
+/* Where the tree is: the mount point, or the published link. Lives until the process ends. */
+const char *proffs_fs_path(const struct pf_fs *fs);

@@ -1,0 +1,51 @@
+/* proffs: live profiles of a native process, as files.
+ *
+ * Linking libproffs does nothing: no thread, no hook, no file, until proffs_start().
+ *
+ *     struct proffs_options options = {.size = sizeof(options), .mount = "/tmp/prof"};
+ *     if (proffs_start(&options) == 0)
+ *             printf("cat %s/heap\n", proffs_path());
+ *
+ * Thread safety: every function may be called from any thread, none from a signal handler.
+ * Errors: 0 or -errno.
+ */
+#ifndef PROFFS_H
+#define PROFFS_H
+
+#include <stddef.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* Unknown fields are zero: an older program keeps working with a newer library. */
+struct proffs_options {
+	size_t size;        /* sizeof(struct proffs_options) */
+	const char *mount;  /* attach the tree at this directory ("%p" becomes the process id);
+			       NULL: detached, published under $XDG_RUNTIME_DIR/proffs or
+			       /run/proffs as a link named by the process id */
+	const char *set;    /* settings before the start: "cpu/hz=997 heap_sample_bytes=65536" */
+	const char *enable; /* collectors, as the file `enable`: "+heap -cpu"; NULL: cpu and heap */
+};
+
+/* Starts the agent and waits until the tree can be read. NULL options: all defaults.
+ * -EALREADY when it runs; -EINVAL for a bad setting (nothing started); -ENOTDIR, -ENOTEMPTY,
+ * -EPERM, -EBUSY for a mount point that is not an empty directory of ours; -ENODEV, -EACCES
+ * without a usable /dev/fuse. After an error the program is as before the call. */
+int proffs_start(const struct proffs_options *options);
+
+/* Switches every collector off, removes the tree, ends our threads. Waits up to a second; readers
+ * get EINTR. -EALREADY when it does not run. May be started again. */
+int proffs_stop(void);
+
+/* Where the tree is, or NULL while the agent does not run. */
+const char *proffs_path(void);
+
+/* "0.1.0". Lives for ever. */
+const char *proffs_version(void);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,26 @@
+/* The render room's front door: a profile in, bytes out. No signal, no thread, no mount. */
+#pragma once
+#include "base/profile.h"
+
+struct pf_buf;
+
+/* Names. One per tree or command; a cache of what was looked up, bounded. Not thread-safe: the
+ * caller serialises (fs keeps it behind a lock of rank PF_LOCK_SYMBOL). */
+struct pf_symbols;
+
+struct pf_symbols *pf_symbols_create(void); /* NULL: no memory */
+void pf_symbols_destroy(struct pf_symbols *symbols);
+
+/* Names for every address of `p`: pf_profile_set_locations(), then lines from the symbol tables
+ * of the mapped files (or their separate debug files), demangled; mappings get has_functions.
+ * Errors stick in p->error; an address without a name is no error: its line is "[module]". */
+void pf_symbols_resolve(struct pf_symbols *symbols, struct pf_profile *p);
+
+/* "NAME+0x1f" style lookups of one address are not here: resolve a profile. */
+
+pf_render_fn pf_render_pprof;   /* gzipped profile.proto */
+pf_render_fn pf_render_text;    /* for people and awk: flat, flat%, sum%, cum, cum%, function */
+pf_render_fn pf_render_folded;  /* root;...;leaf COUNT */
+pf_render_fn pf_render_threads; /* one block per thread, same stacks together */
+pf_render_fn pf_render_legacy;  /* Go's debug=1 (reference/pprof.md 3.5) */
+pf_render_fn pf_render_stacks;  /* Go's goroutine?debug=2 */

@@ -1,0 +1,28 @@
+/* Crew: the agent's own threads. All signals blocked, the guard held for life, named
+ * "proffs/NAME", never sampled and never in a dump.
+ *
+ * The first one makes the private descriptor table (design.md section 4); later ones must be
+ * started by a member of the crew, so that they inherit it.
+ */
+#pragma once
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+enum { PF_CREW_MAX = 128 };
+
+/* Starts a detached thread "proffs/NAME" (name: up to 8 characters). 0 or -errno (-EAGAIN also
+ * when PF_CREW_MAX threads are alive). The caller's signal mask is kept. */
+int pf_crew_start(const char *name, void *(*run)(void *), void *arg);
+
+/* Is this one of ours? PF_SIGSAFE, any thread. */
+bool pf_crew_has(pid_t tid);
+
+/* CPU time of all members, living and gone, in nanoseconds. */
+int64_t pf_crew_cpu_ns(void);
+
+/* Wait until every member has ended, or deadline_ns (monotonic): 0 or -ETIMEDOUT. */
+int pf_crew_wait_gone(int64_t deadline_ns);
+
+/* In the child after fork: nobody of the crew exists here. */
+void pf_crew_forget(void);

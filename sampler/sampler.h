@@ -1,0 +1,83 @@
+/* The sampler's front door: what it can collect, as data, so that libproffs-fs.so needs no symbol
+ * of libproffs.so. One row per profile, one per collector.
+ */
+#pragma once
+#include "base/counter.h"
+#include "base/feature.h"
+#include "base/knob.h"
+#include "base/profile.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+struct pf_buf;
+
+/* What can be switched on and off (`enable`). A new one is a new line. */
+#define PF_COLLECTORS(X)                                                                           \
+	X(CPU, "cpu")                                                                              \
+	X(WALL, "wall")                                                                            \
+	X(HEAP, "heap")
+
+enum pf_collector {
+#define X(id, name) PF_COLLECTOR_##id,
+	PF_COLLECTORS(X)
+#undef X
+	    PF_COLLECTOR_COUNT
+};
+
+/* Where a profile comes from; fs/table.c names one in each profile row. */
+enum pf_source {
+	PF_SOURCE_CPU,     /* query.seconds_ns > 0: a window; 0: the recorder's */
+	PF_SOURCE_WALL,    /* the same */
+	PF_SOURCE_HEAP,    /* Go's four columns, default inuse_space */
+	PF_SOURCE_THREADS, /* every thread now: one sample each */
+	PF_SOURCE_COUNT,
+};
+
+struct pf_collector_ops {
+	const char *name;
+	bool (*enabled)(void);
+	/* Idempotent. 0, -EOPNOTSUPP (status says why), -errno. Our own threads and the constructor. */
+	int (*enable)(bool on);
+};
+
+struct pf_thread_view {
+	pid_t tid;
+	char name[16];
+	const char *state; /* "running", "futex", "poll", ... */
+	int64_t cpu_ns;
+	int64_t age_ns; /* since first seen */
+};
+
+/* Everything the tree needs. Filled once by pf_sampler_door(); lives for ever. */
+struct pf_sampler {
+	const char *version; /* PF_VERSION; both shared objects must be of one build */
+	uint64_t *counters;
+	struct pf_knob *knobs;
+	struct pf_feature_entry *features;
+
+	struct pf_collector_ops collectors[PF_COLLECTOR_COUNT];
+	pf_collect_fn *collect[PF_SOURCE_COUNT];
+
+	/* Up to `max` threads of the program, ours left out; returns how many there are. */
+	size_t (*threads)(struct pf_thread_view *out, size_t max);
+	/* Give free memory back to the kernel; says in words what came of it. 0 or -errno. */
+	int (*release_memory)(struct pf_buf *said);
+	int64_t (*cpu_ns)(void);       /* our own threads and handlers */
+	int64_t (*memory_bytes)(void); /* ours: arenas, stores, buffers of this object */
+	void (*stack_usage)(size_t *bytes, size_t *count);
+	/* A thread of ours (crew.h): 0 or -errno. */
+	int (*start_thread)(const char *name, void *(*run)(void *), void *arg);
+	int64_t started_ns; /* real time at which the agent started */
+};
+
+const struct pf_sampler *pf_sampler_door(void);
+
+/* Starts the drainer and finds the threads; collectors stay as they are. Called by a member of the
+ * crew. 0 or -errno. */
+int pf_sampler_start(void);
+/* Collectors off, timers gone, drainer ended (bounded by a second). Any thread of ours. */
+void pf_sampler_stop(void);
+/* In the child after fork: hooks pass through, nothing samples. PF_SIGSAFE. */
+void pf_sampler_fork_child(void);

@@ -1,0 +1,62 @@
+/* Unwinding: registers and readable memory in, lookup addresses out.
+ *
+ * Two back ends behind one call. B (unwind_cfi.c) interprets one .eh_frame FDE per new PC, found
+ * by _dl_find_object; no lock, no malloc, no system call: the way in handlers and hooks. A
+ * (unwind_lib.c) is libunwind's generic API with our accessors: the oracle of the tests and the
+ * fallback on our own threads for the rules B refuses.
+ */
+#pragma once
+#include "base/mark.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <ucontext.h>
+
+enum pf_unwind_end {
+	PF_UNWIND_ROOT, /* complete: reached the frame whose return address is undefined, or 0 */
+	PF_UNWIND_TRUNCATED,
+	PF_UNWIND_NO_INFO,
+	PF_UNWIND_BAD_MEMORY,
+	PF_UNWIND_LOOP,
+	PF_UNWIND_UNKNOWN_REGISTER,
+	PF_UNWIND_REFUSED, /* a rule of the unwind info that this back end does not interpret */
+};
+
+/* DWARF register numbers (System V ABI, x86-64: 6 rbp, 7 rsp, 16 rip). */
+enum { PF_REG_BP = 6, PF_REG_SP = 7, PF_REG_PC = 16, PF_REG_COUNT = 17 };
+
+struct pf_unwind_regs {
+	uint64_t value[PF_REG_COUNT];
+	uint32_t known;    /* bit n: value[n] is right */
+	bool pc_is_return; /* the first PC is a return address (a capture from inside a call) */
+};
+
+/* Where the walked stack may be read: [low, high), at its own place or in a copy. */
+struct pf_unwind_memory {
+	uint64_t low, high;
+	const char *copy; /* of [low, high); NULL: at its own place */
+};
+
+/* Registers of an interrupted context: all known, PC exact. PF_SIGSAFE. */
+void pf_unwind_from_context(struct pf_unwind_regs *regs, const ucontext_t *context);
+
+/* Back end B. Fills at most `max` lookup addresses, leaf first; returns how many. Own cuts and
+ * markers are the caller's business (stack.c). PF_SIGSAFE. */
+uint32_t pf_unwind_cfi(const struct pf_unwind_regs *regs, const struct pf_unwind_memory *memory,
+    uint64_t *out, uint32_t max, enum pf_unwind_end *end);
+
+/* Back end A. Our own threads and tests only. -EOPNOTSUPP where libunwind cannot be opened. */
+int pf_unwind_lib_open(void);
+uint32_t pf_unwind_lib(const struct pf_unwind_regs *regs, const struct pf_unwind_memory *memory,
+    uint64_t *out, uint32_t max, enum pf_unwind_end *end);
+
+/* The marker frame (base/profile.h) for an end, 0 for PF_UNWIND_ROOT; counts it. PF_SIGSAFE. */
+uint64_t pf_unwind_marker(enum pf_unwind_end end);
+
+/* Bounds of the calling thread's stack around `sp`: from sp to the end of what may be read there.
+ * The thread's own stack, an alternate signal stack, or the rest of the page where it is neither.
+ * PF_SIGSAFE. */
+void pf_unwind_bounds(uint64_t sp, struct pf_unwind_memory *memory);
+
+/* Forget cached unwind rows: a module has been closed. Any thread. */
+void pf_unwind_flush(void);
