@@ -1,0 +1,316 @@
+#include "agent/agent.h"
+#include "base/clock.h"
+#include "base/lock.h"
+#include "fs/fs.h"
+#include "sampler/crew.h"
+
+#include <dlfcn.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <linux/close_range.h>
+#include <pthread.h>
+#include <sched.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+enum state { STOPPED, STARTING, RUNNING, FAILED, STOPPING };
+
+static const int64_t SHORT_LIFE_NS = 100 * (int64_t)PF_NS_PER_MS;
+static const int64_t STOP_NS = PF_NS_PER_SECOND;
+
+static struct pf_lock agent_lock = PF_LOCK_INIT(PF_LOCK_AGENT); /* over starts and stops */
+static uint32_t state;       /* enum state, atomic, a futex word */
+static pid_t agent_pid;      /* the process the thread lives in: a raw clone's child has none */
+static int failure;          /* -errno, set before FAILED */
+static struct pf_option now; /* of the running start; written while stopped */
+static struct pf_fs *tree;   /* atomic */
+
+/* libproffs-fs.so, opened once and kept. */
+static struct {
+	__typeof__(proffs_fs_start) *start;
+	__typeof__(proffs_fs_serve) *serve;
+	__typeof__(proffs_fs_stop) *stop;
+	__typeof__(proffs_fs_path) *path;
+} fs;
+
+static void set_state(enum state next)
+{
+	__atomic_store_n(&state, next, __ATOMIC_RELEASE);
+	pf_futex_wake(&state, INT_MAX);
+}
+
+static enum state get_state(void)
+{
+	return (enum state)__atomic_load_n(&state, __ATOMIC_ACQUIRE);
+}
+
+/* ---- our first thread ---- */
+
+/* Kernels before 5.11 know no CLOSE_RANGE_UNSHARE: the same in two steps. */
+static int unshare_descriptors(void)
+{
+	if (syscall(SYS_close_range, 3u, ~0u, CLOSE_RANGE_UNSHARE) == 0)
+		return 0;
+	if (unshare(CLONE_FILES) != 0)
+		return -errno;
+	for (int fd = 3, most = (int)sysconf(_SC_OPEN_MAX); fd < most; fd++)
+		close(fd);
+	return 0;
+}
+
+/* The program's pipes must see their end when the program closes them, not when we do. */
+static void let_go_of_standard_streams(void)
+{
+	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+
+	for (int fd = 0; fd < 3; fd++)
+		if (null < 0 || dup2(null, fd) < 0)
+			close(fd);
+	if (null > 2)
+		close(null);
+}
+
+/* A descriptor table and a working directory of our own, before any descriptor is opened: with a
+ * shared table a program that exits or is killed while it holds a file of its own tree becomes
+ * unkillable (doc/decisions/0001). *notice becomes a copy of the program's stderr, or -1. */
+static int leave_program_descriptors(int *notice)
+{
+	int rc = unshare_descriptors();
+
+	*notice = -1;
+	if (rc < 0) {
+		pf_feature_set(PF_FEATURE_PRIVATE_FDS, PF_FEATURE_NONE,
+		    "this thread may not have a descriptor table of its own");
+		return rc;
+	}
+	*notice = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 3);
+	let_go_of_standard_streams();
+	if (unshare(CLONE_FS) == 0)
+		pf_feature_set(PF_FEATURE_PRIVATE_FDS, PF_FEATURE_OK, NULL);
+	else
+		pf_feature_set(PF_FEATURE_PRIVATE_FDS, PF_FEATURE_DEGRADED,
+		    "unshare(CLONE_FS) is refused: a chroot of the program moves us too");
+	return 0;
+}
+
+/* Installed: DIR/proffs/NAME beside DIR/libproffs.so. Built and not installed: DIR/fs/NAME. */
+static const char *private_file(const char *name, char *out)
+{
+	static const char *const places[] = {"proffs", "fs"};
+
+	for (size_t i = 0; i < PF_COUNT(places); i++) {
+		int n = snprintf(out, PATH_MAX, "%s/%s/%s", now.private_dir, places[i], name);
+
+		if (n > 0 && n < PATH_MAX && access(out, R_OK) == 0)
+			return out;
+	}
+	return NULL;
+}
+
+static int open_fs_library(const char **why)
+{
+	static char reason[256];
+	char path[PATH_MAX];
+	void *library;
+
+	if (fs.start)
+		return 0;
+	*why = "libproffs-fs.so is not where libproffs.so expects it";
+	if (!private_file("libproffs-fs.so", path))
+		return -ENOENT;
+	library = dlopen(path, RTLD_NOW | RTLD_LOCAL);
+	if (!library) {
+		const char *said = dlerror();
+
+		snprintf(reason, sizeof(reason), "%.255s", said ? said : path);
+		*why = reason;
+		return -ELIBACC;
+	}
+	fs.serve = (__typeof__(fs.serve))dlsym(library, "proffs_fs_serve");
+	fs.stop = (__typeof__(fs.stop))dlsym(library, "proffs_fs_stop");
+	fs.path = (__typeof__(fs.path))dlsym(library, "proffs_fs_path");
+	fs.start = (__typeof__(fs.start))dlsym(library, "proffs_fs_start");
+	return fs.start && fs.serve && fs.stop && fs.path ? 0 : -ELIBACC;
+}
+
+static int open_tree(const char **why)
+{
+	static char mount[PATH_MAX];
+	char reaper[PATH_MAX];
+	struct pf_fs_options options = {
+	    .mount = pf_option_mount(&now, mount),
+	    .reaper = private_file("proffs-reaper", reaper),
+	};
+	struct pf_fs *opened;
+	int rc = open_fs_library(why);
+
+	if (rc == 0)
+		rc = fs.start(&opened, pf_sampler_door(), &options, why);
+	if (rc == 0)
+		__atomic_store_n(&tree, opened, __ATOMIC_RELEASE);
+	return rc;
+}
+
+static void enable_collectors(void)
+{
+	const struct pf_sampler *door = pf_sampler_door();
+
+	for (int i = 0; i < PF_COLLECTOR_COUNT; i++)
+		if (now.collectors[i] && door->collectors[i].enable)
+			door->collectors[i].enable(true); /* a refusal stands in `status` */
+}
+
+/* Short-lived commands get no tree: nobody could read it in time. False: stop was asked for. */
+static bool outlive_short_life(void)
+{
+	int64_t deadline = pf_clock_now_ns() + SHORT_LIFE_NS;
+
+	while (now.patient && get_state() == STARTING && pf_clock_now_ns() < deadline)
+		pf_futex_wait(&state, STARTING, deadline);
+	return get_state() == STARTING;
+}
+
+/* One line on the program's stderr: its user asked for a tree and gets none. Not for a child that
+ * merely inherited PROFFS_MOUNT and finds its parent's tree there. */
+static void complain(int notice, int rc, const char *why)
+{
+	char mount[PATH_MAX];
+	const char *at = pf_option_mount(&now, mount);
+
+	if (notice < 0 || (rc == -EBUSY && !now.chosen))
+		return;
+	dprintf(notice, "proffs: no tree%s%s: %s; the program runs unwatched\n", at ? " at " : "",
+	    at ? at : "", why ? why : strerror(-rc));
+}
+
+/* True when the program wants no more of us. */
+static bool become_running(void)
+{
+	uint32_t starting = STARTING;
+
+	if (!__atomic_compare_exchange_n(
+		&state, &starting, RUNNING, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE))
+		return false;
+	pf_futex_wake(&state, INT_MAX);
+	return true;
+}
+
+static void *agent_main(void *unused)
+{
+	const char *why = NULL;
+	int notice;
+	int rc = leave_program_descriptors(&notice);
+
+	if (rc < 0)
+		why = pf_features[PF_FEATURE_PRIVATE_FDS].reason;
+	else
+		rc = pf_sampler_start();
+	if (rc == 0 && now.chosen)
+		enable_collectors();
+	if (rc == 0 && outlive_short_life())
+		rc = open_tree(&why);
+	if (rc < 0) {
+		pf_feature_set(PF_FEATURE_TREE, PF_FEATURE_NONE, why);
+		if (now.patient)
+			complain(notice, rc, why);
+		__atomic_store_n(&failure, rc, __ATOMIC_RELEASE);
+	}
+	if (notice >= 0)
+		close(notice);
+	if (tree) {
+		pf_feature_set(PF_FEATURE_TREE, PF_FEATURE_OK, NULL);
+		if (!now.chosen)
+			enable_collectors();
+		if (!become_running())
+			fs.stop(tree);
+		fs.serve(tree);
+		pf_feature_set(PF_FEATURE_TREE, PF_FEATURE_OFF, NULL);
+		__atomic_store_n(&tree, NULL, __ATOMIC_RELEASE);
+	}
+	pf_sampler_stop();
+	set_state(rc < 0 ? FAILED : STOPPED);
+	return NULL;
+}
+
+/* ---- the program's threads ---- */
+
+/* In the child: our threads are not here, so nothing samples and nothing serves. With %p in the
+ * mount the child gets a tree of its own. */
+static void child_of_fork(void)
+{
+	bool again = now.follow && (state == STARTING || state == RUNNING);
+
+	pf_sampler_fork_child();
+	pf_crew_forget();
+	pf_lock_reset(&agent_lock);
+	state = STOPPED;
+	tree = NULL;
+	if (again) {
+		now.patient = true;
+		now.chosen = false;
+		state = STARTING;
+		agent_pid = getpid();
+		if (pf_crew_start("fs", agent_main, NULL) < 0)
+			state = STOPPED;
+	}
+}
+
+int pf_agent_start(const struct pf_option *option)
+{
+	static bool fork_known;
+	int rc = -EALREADY;
+
+	pf_lock_take(&agent_lock);
+	if (get_state() != STOPPED && get_state() != FAILED)
+		goto out;
+	now = *option;
+	failure = 0;
+	agent_pid = getpid();
+	pf_option_apply(&now);
+	if (!fork_known)
+		fork_known = pthread_atfork(NULL, NULL, child_of_fork) == 0;
+	__atomic_store_n(&state, STARTING, __ATOMIC_RELEASE);
+	rc = pf_crew_start("fs", agent_main, NULL);
+	if (rc < 0)
+		set_state(STOPPED);
+out:
+	pf_lock_give(&agent_lock);
+	return rc;
+}
+
+int pf_agent_wait_ready(void)
+{
+	while (get_state() == STARTING)
+		pf_futex_wait(&state, STARTING, -1);
+	return get_state() == RUNNING ? 0 : failure ? failure : -ECANCELED;
+}
+
+int pf_agent_stop(void)
+{
+	uint32_t was;
+	struct pf_fs *running;
+
+	if (agent_pid != getpid())
+		return -EALREADY;
+	was = __atomic_load_n(&state, __ATOMIC_ACQUIRE);
+	do {
+		if (was != STARTING && was != RUNNING)
+			return -EALREADY;
+	} while (!__atomic_compare_exchange_n(
+	    &state, &was, STOPPING, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE));
+	pf_futex_wake(&state, INT_MAX);
+	running = __atomic_load_n(&tree, __ATOMIC_ACQUIRE);
+	if (running)
+		fs.stop(running);
+	return pf_crew_wait_gone(pf_clock_now_ns() + STOP_NS);
+}
+
+const char *pf_agent_path(void)
+{
+	struct pf_fs *running = __atomic_load_n(&tree, __ATOMIC_ACQUIRE);
+
+	return running && get_state() == RUNNING ? fs.path(running) : NULL;
+}

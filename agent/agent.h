@@ -1,0 +1,22 @@
+/* Agent: the life of proffs in one process.
+ *
+ *   stopped --start--> starting --tree mounted--> running --stop, exit, unmount--> stopped
+ *                          \--no tree--> failed (why) --> stopped
+ *
+ * All work is done by our own first thread, in its private descriptor table; the program's thread
+ * that started it returns at once (preload) or sleeps on the state word (library).
+ */
+#pragma once
+#include "agent/option.h"
+
+/* Starts the thread: 0, -EALREADY, -errno. */
+int pf_agent_start(const struct pf_option *option);
+
+/* Sleeps until the tree can be read: 0, or why it can't: -errno. */
+int pf_agent_wait_ready(void);
+
+/* Ends it and waits, a second at the most: 0, -EALREADY (it does not run), -ETIMEDOUT. */
+int pf_agent_stop(void);
+
+/* Where the tree is; NULL unless running. Lives for ever. */
+const char *pf_agent_path(void);

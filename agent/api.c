@@ -1,0 +1,30 @@
+/* The public functions (include/proffs/proffs.h). Merely linked, nothing of this runs. */
+#include "agent/agent.h"
+#include "proffs/proffs.h"
+
+#include <errno.h>
+
+PF_PUBLIC int proffs_start(const struct proffs_options *options)
+{
+	struct pf_option option;
+	int rc = pf_option_from_api(&option, options);
+
+	if (rc == 0)
+		rc = pf_agent_start(&option);
+	return rc == 0 ? pf_agent_wait_ready() : rc;
+}
+
+PF_PUBLIC int proffs_stop(void)
+{
+	return pf_agent_stop();
+}
+
+PF_PUBLIC const char *proffs_path(void)
+{
+	return pf_agent_path();
+}
+
+PF_PUBLIC const char *proffs_version(void)
+{
+	return PF_VERSION;
+}

@@ -1,0 +1,216 @@
+#include "agent/option.h"
+#include "proffs/proffs.h"
+
+#include <ctype.h>
+#include <dlfcn.h>
+#include <errno.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/auxv.h>
+#include <unistd.h>
+
+/* The environment as the kernel gave it. getenv() is not used: programs (bash) export their own. */
+static const char *variable(const char *name)
+{
+	size_t length = strlen(name);
+
+	for (char **e = environ; e && *e; e++)
+		if (strncmp(*e, name, length) == 0 && (*e)[length] == '=')
+			return *e + length + 1;
+	return NULL;
+}
+
+static int copy_text(char *out, size_t size, const char *text)
+{
+	size_t length = strlen(text);
+
+	if (length >= size)
+		return -ENAMETOOLONG;
+	memcpy(out, text, length + 1);
+	return 0;
+}
+
+/* The folder our shared object lies in, absolute: the program may change directory later. */
+static int find_private_dir(char *out, size_t size)
+{
+	char cwd[PATH_MAX] = "";
+	const char *slash;
+	Dl_info info;
+	int length;
+
+	if (!dladdr((void *)proffs_version, &info) || !info.dli_fname)
+		return -ENOENT;
+	slash = strrchr(info.dli_fname, '/');
+	if (info.dli_fname[0] != '/' && !getcwd(cwd, sizeof(cwd)))
+		return -errno;
+	length = snprintf(out, size, "%s%s%.*s", cwd, cwd[0] ? "/" : "",
+	    slash ? (int)(slash - info.dli_fname) : 1, slash ? info.dli_fname : ".");
+	return length < 0 || (size_t)length >= size ? -ENAMETOOLONG : 0;
+}
+
+static int set_defaults(struct pf_option *option)
+{
+	memset(option, 0, sizeof(*option));
+	for (int id = 0; id < PF_KNOB_COUNT; id++)
+		option->knobs[id] = INT64_MIN;
+	option->collectors[PF_COLLECTOR_CPU] = true;
+	option->collectors[PF_COLLECTOR_HEAP] = true;
+	return find_private_dir(option->private_dir, sizeof(option->private_dir));
+}
+
+static int set_mount(struct pf_option *option, const char *mount)
+{
+	option->follow = strstr(mount, "%p") != NULL;
+	return copy_text(option->mount, sizeof(option->mount), mount);
+}
+
+static int check_knob(int id, const char *text, size_t length, int64_t *value)
+{
+	int rc = pf_parse_int(text, length, value);
+
+	if (rc < 0)
+		return rc;
+	return *value < pf_knobs[id].min || *value > pf_knobs[id].max ? -ERANGE : 0;
+}
+
+/* The next word of a list separated by blanks, commas or newlines; its length, 0 at the end. */
+static size_t next_word(const char **text)
+{
+	*text += strspn(*text, " \t\n,");
+	return strcspn(*text, " \t\n,");
+}
+
+static int parse_set(struct pf_option *option, const char *text)
+{
+	size_t length;
+
+	for (; (length = next_word(&text)); text += length) {
+		const char *equals = memchr(text, '=', length);
+		int id = equals ? pf_knob_find(text, (size_t)(equals - text)) : -EINVAL;
+		int rc;
+
+		if (id < 0)
+			return -EINVAL;
+		rc = check_knob(
+		    id, equals + 1, length - (size_t)(equals + 1 - text), &option->knobs[id]);
+		if (rc < 0)
+			return rc;
+	}
+	return 0;
+}
+
+static int find_collector(const char *name, size_t length)
+{
+	const struct pf_sampler *door = pf_sampler_door();
+
+	for (int i = 0; i < PF_COLLECTOR_COUNT; i++)
+		if (strlen(door->collectors[i].name) == length &&
+		    memcmp(door->collectors[i].name, name, length) == 0)
+			return i;
+	return -EINVAL;
+}
+
+static int parse_enable(struct pf_option *option, const char *text)
+{
+	size_t length;
+
+	for (; (length = next_word(&text)); text += length) {
+		bool on = *text != '-';
+		size_t sign = *text == '-' || *text == '+';
+		int which;
+
+		if (length == 1 && (*text == '0' || *text == '1')) {
+			for (int i = 0; i < PF_COLLECTOR_COUNT; i++)
+				option->collectors[i] = *text == '1';
+			continue;
+		}
+		which = find_collector(text + sign, length - sign);
+		if (which < 0)
+			return which;
+		option->collectors[which] = on;
+	}
+	return 0;
+}
+
+int pf_option_from_api(struct pf_option *option, const struct proffs_options *api)
+{
+	struct proffs_options given = {0};
+	int rc = set_defaults(option);
+
+	if (api) {
+		if (api->size < offsetof(struct proffs_options, mount) + sizeof(api->mount))
+			return -EINVAL;
+		memcpy(&given, api, api->size < sizeof(given) ? api->size : sizeof(given));
+	}
+	if (rc == 0 && given.mount)
+		rc = set_mount(option, given.mount);
+	if (rc == 0 && given.set)
+		rc = parse_set(option, given.set);
+	if (rc == 0 && given.enable)
+		rc = parse_enable(option, given.enable);
+	option->chosen = true;
+	return rc;
+}
+
+bool pf_option_from_environment(struct pf_option *option, const char **complaint)
+{
+	static char name[64];
+	const char *mount = variable("PROFFS_MOUNT");
+	const char *run = variable("PROFFS_RUN");
+	const char *enable = variable("PROFFS_ENABLE");
+	const char *value;
+
+	*complaint = NULL;
+	if (!mount || !*mount || getauxval(AT_SECURE))
+		return false;
+	if (run && strtol(run, NULL, 10) != getpid())
+		return false;
+	if (set_defaults(option) < 0)
+		return false;
+	option->chosen = run != NULL;
+	option->patient = true;
+	if (strcmp(mount, "auto") != 0 && set_mount(option, mount) < 0)
+		*complaint = "PROFFS_MOUNT";
+	if (enable && parse_enable(option, enable) < 0)
+		*complaint = "PROFFS_ENABLE";
+	for (int id = 0; id < PF_KNOB_COUNT; id++) {
+		int64_t number;
+
+		pf_knob_env_name((enum pf_knob_id)id, name, sizeof(name));
+		value = variable(name);
+		if (!value)
+			continue;
+		if (check_knob(id, value, strlen(value), &number) < 0)
+			*complaint = pf_knobs[id].path;
+		else
+			option->knobs[id] = number;
+	}
+	return true;
+}
+
+void pf_option_apply(const struct pf_option *option)
+{
+	for (int id = 0; id < PF_KNOB_COUNT; id++)
+		if (option->knobs[id] != INT64_MIN)
+			pf_knob_put((enum pf_knob_id)id, option->knobs[id]);
+}
+
+const char *pf_option_mount(const struct pf_option *option, char *out)
+{
+	size_t n = 0;
+
+	if (!option->mount[0])
+		return NULL;
+	for (const char *from = option->mount; *from && n + 16 < PATH_MAX; from++) {
+		if (from[0] == '%' && from[1] == 'p') {
+			n += (size_t)sprintf(out + n, "%d", (int)getpid());
+			from++;
+			continue;
+		}
+		out[n++] = *from;
+	}
+	out[n] = '\0';
+	return out;
+}

@@ -1,0 +1,39 @@
+/* Options of one start, from whichever way in: the environment (preload, `proffs run`) or
+ * struct proffs_options (library). Checked whole before anything happens.
+ *
+ *   PROFFS_MOUNT   DIR ("%p" becomes the process id), or "auto": detached and published
+ *   PROFFS_RUN     the one process to watch: its id, as `proffs run` sets it before exec
+ *   PROFFS_ENABLE  collectors, as the file `enable`: "+heap -cpu"
+ *   PROFFS_<KNOB>  settings: PROFFS_CPU_HZ=997 (base/knob.h)
+ */
+#pragma once
+#include "sampler/sampler.h"
+
+#include <limits.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+struct proffs_options;
+
+struct pf_option {
+	char mount[PATH_MAX]; /* "" : detached; may hold %p */
+	char private_dir[PATH_MAX];
+	bool collectors[PF_COLLECTOR_COUNT];
+	int64_t knobs[PF_KNOB_COUNT]; /* INT64_MIN: leave as it is */
+	bool chosen;  /* somebody asked for this very process: watch from the start */
+	bool follow;  /* %p: every child gets a tree of its own */
+	bool patient; /* no tree before the process is 100 ms old */
+};
+
+/* From the library's caller: 0, -EINVAL, -ERANGE, -ENAMETOOLONG. */
+int pf_option_from_api(struct pf_option *option, const struct proffs_options *api);
+
+/* From the environment: true when this process is to be watched. A bad setting is left at its
+ * default, and *complaint names the variable. */
+bool pf_option_from_environment(struct pf_option *option, const char **complaint);
+
+/* Puts the settings into the knobs; they were checked. */
+void pf_option_apply(const struct pf_option *option);
+
+/* `mount` with %p filled in; NULL for a detached tree. `out` has PATH_MAX bytes. */
+const char *pf_option_mount(const struct pf_option *option, char *out);

@@ -1,0 +1,216 @@
+/* proffs run: a program with the agent in it.
+ *
+ * Sets a few variables and executes the program in this very process, so that its process id,
+ * standard streams, exit code and signals are its own. Whatever keeps us from watching is said in
+ * one line on stderr, and the program runs all the same.
+ */
+#include "base/knob.h"
+#include "cli/cli.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+struct request {
+	const char *mount; /* as given; NULL: detached */
+	char **command;
+};
+
+static int usage(void)
+{
+	pf_say("usage: proffs run [-m DIR] [--set NAME=VALUE]... -- CMD ARGS");
+	return 2;
+}
+
+/* NAME=VALUE into the environment, checked by the agent's own table. */
+static int apply_set(const char *text)
+{
+	const char *equals = strchr(text, '=');
+	char name[64];
+	int64_t value;
+	int id, rc;
+
+	if (!equals) {
+		pf_say("--set %s: NAME=VALUE is meant", text);
+		return -EINVAL;
+	}
+	if (strncmp(text, "enable=", 7) == 0)
+		return setenv("PROFFS_ENABLE", equals + 1, 1) == 0 ? 0 : -errno;
+	id = pf_knob_find(text, (size_t)(equals - text));
+	if (id < 0) {
+		pf_say("--set %s: there is no setting of that name", text);
+		return id;
+	}
+	rc = pf_parse_int(equals + 1, strlen(equals + 1), &value);
+	if (rc == 0 && (value < pf_knobs[id].min || value > pf_knobs[id].max))
+		rc = -ERANGE;
+	if (rc < 0) {
+		pf_say("--set %s: %s is a number of %s from %lld to %lld", text, pf_knobs[id].path,
+		    pf_knobs[id].unit, (long long)pf_knobs[id].min, (long long)pf_knobs[id].max);
+		return rc;
+	}
+	pf_knob_env_name((enum pf_knob_id)id, name, sizeof(name));
+	return setenv(name, equals + 1, 1) == 0 ? 0 : -errno;
+}
+
+/* The value of an option: "-m DIR", "-mDIR", "--mount DIR", "--mount=DIR". NULL: not this one. */
+static const char *option_value(char ***argv, const char *letter, const char *word)
+{
+	char *at = **argv;
+	size_t length = strlen(word);
+
+	if (strcmp(at, letter) == 0 || strcmp(at, word) == 0)
+		return (*argv)[1] ? *++*argv : "";
+	if (strncmp(at, word, length) == 0 && at[length] == '=')
+		return at + length + 1;
+	if (*letter && strncmp(at, letter, 2) == 0 && at[1] != '-')
+		return at + 2;
+	return NULL;
+}
+
+static int parse(struct request *request, char **argv)
+{
+	for (argv++; *argv && **argv == '-'; argv++) {
+		const char *value;
+
+		if (strcmp(*argv, "--") == 0) {
+			argv++;
+			break;
+		}
+		if ((value = option_value(&argv, "-m", "--mount")) && *value)
+			request->mount = value;
+		else if ((value = option_value(&argv, "", "--set")) && *value) {
+			if (apply_set(value) < 0)
+				return -EINVAL;
+		} else
+			return usage(), -EINVAL;
+	}
+	request->command = argv;
+	return *argv ? 0 : (usage(), -EINVAL);
+}
+
+/* libproffs.so: beside this program (a build tree), or where it was installed. */
+static int find_agent(char *out, size_t size)
+{
+	static const char *const places[] = {
+	    "libproffs.so", "../lib/libproffs.so", PF_LIBDIR "/libproffs.so"};
+	char self[PATH_MAX], path[2 * PATH_MAX], real[PATH_MAX];
+	ssize_t length = readlink("/proc/self/exe", self, sizeof(self) - 1);
+	char *slash;
+
+	if (length < 0)
+		return -errno;
+	self[length] = '\0';
+	slash = strrchr(self, '/');
+	if (slash)
+		slash[1] = '\0';
+	for (size_t i = 0; i < sizeof(places) / sizeof(places[0]); i++) {
+		snprintf(path, sizeof(path), "%s%s", places[i][0] == '/' ? "" : self, places[i]);
+		if (!realpath(path, real) || access(real, R_OK) != 0)
+			continue;
+		if (strlen(real) >= size)
+			return -ENAMETOOLONG;
+		strcpy(out, real);
+		return strpbrk(real, " :") ? -EINVAL : 0;
+	}
+	return -ENOENT;
+}
+
+static int prepend_preload(const char *agent)
+{
+	const char *before = getenv("LD_PRELOAD");
+	char *all;
+	int rc;
+
+	if (!before || !*before)
+		return setenv("LD_PRELOAD", agent, 1) == 0 ? 0 : -errno;
+	if (asprintf(&all, "%s:%s", agent, before) < 0)
+		return -ENOMEM;
+	rc = setenv("LD_PRELOAD", all, 1) == 0 ? 0 : -errno;
+	free(all);
+	return rc;
+}
+
+/* Everything that makes the agent start in the program; 0, or -errno with *why. */
+static int prepare(const struct request *request, const char *program, const char **why)
+{
+	static char reason[PATH_MAX + 128];
+	char place[PATH_MAX], agent[PATH_MAX], pid[16];
+	int rc;
+
+	*why = pf_program_obstacle(program);
+	if (!*why)
+		*why = pf_place_obstacle();
+	if (*why)
+		return -EOPNOTSUPP;
+	if (request->mount) {
+		rc = pf_place_check_mount(request->mount, place, sizeof(place), why);
+		if (rc < 0) {
+			snprintf(reason, sizeof(reason), "%s: %s", request->mount, *why);
+			*why = reason;
+			return rc;
+		}
+	}
+	rc = find_agent(agent, sizeof(agent));
+	*why = rc == -EINVAL ? "the path of libproffs.so has a blank or a colon in it"
+			     : "libproffs.so is not beside this program and not installed";
+	if (rc < 0)
+		return rc;
+	snprintf(pid, sizeof(pid), "%d", (int)getpid());
+	*why = "no memory for the environment";
+	if (setenv("PROFFS_MOUNT", request->mount ? place : "auto", 1) != 0)
+		return -errno;
+	/* With %p every process of the family is meant, else this one alone. */
+	if (request->mount && strstr(place, "%p"))
+		rc = unsetenv("PROFFS_RUN");
+	else
+		rc = setenv("PROFFS_RUN", pid, 1);
+	if (rc != 0)
+		return -errno;
+	rc = prepend_preload(agent);
+	if (rc < 0)
+		return rc;
+	if (request->mount)
+		pf_say("%s", place);
+	else
+		pf_say("%s/%s", pf_place_published(), pid);
+	return 0;
+}
+
+/* Only returns with the errno that says why it could not. */
+static int execute(char *program, char **command)
+{
+	execv(program, command);
+	if (errno != ENOEXEC)
+		return errno;
+	/* A script without #!: a shell runs it, as execvp() would. There is an argument before the
+	 * command, "run" at the least, and it makes room for the shell's name. */
+	command[0] = program;
+	command[-1] = (char *)"sh";
+	execv("/bin/sh", command - 1);
+	return errno;
+}
+
+int pf_run_main(int argc, char **argv)
+{
+	struct request request = {0};
+	char program[PATH_MAX];
+	const char *why;
+	int rc;
+
+	if (parse(&request, argv) < 0)
+		return 2;
+	rc = pf_program_find(request.command[0], program, sizeof(program));
+	if (rc < 0) {
+		pf_say("%s: %s", request.command[0], strerror(-rc));
+		return rc == -EACCES ? 126 : 127;
+	}
+	if (prepare(&request, program, &why) < 0)
+		pf_say("%s runs unwatched: %s", request.command[0], why);
+	rc = execute(program, request.command);
+	pf_say("%s: %s", program, strerror(rc));
+	return rc == ENOENT ? 127 : 126;
+}

@@ -1,0 +1,72 @@
+#include "sampler/sampler.h"
+#include "base/arena.h"
+#include "base/buf.h"
+#include "base/clock.h"
+#include "sampler/cpu.h"
+#include "sampler/crew.h"
+#include "sampler/heap.h"
+#include "sampler/release.h"
+#include "sampler/stack.h"
+#include "sampler/thread.h"
+#include "sampler/threads.h"
+#include "sampler/wall.h"
+
+static int64_t all_cpu_ns(void)
+{
+	return pf_crew_cpu_ns() + (int64_t)pf_counter_get(PF_COUNTER_CPU_HANDLER_NS);
+}
+
+static int64_t all_memory_bytes(void)
+{
+	return pf_arena_mapped_bytes() + pf_buf_held_bytes();
+}
+
+static struct pf_sampler door = {
+    .version = PF_VERSION,
+    .collectors =
+	{
+	    [PF_COLLECTOR_CPU] = {"cpu", pf_cpu_enabled, pf_cpu_enable},
+	    [PF_COLLECTOR_WALL] = {"wall", pf_wall_enabled, pf_wall_enable},
+	    [PF_COLLECTOR_HEAP] = {"heap", pf_heap_enabled, pf_heap_enable},
+	},
+    .collect =
+	{
+	    [PF_SOURCE_CPU] = pf_cpu_collect,
+	    [PF_SOURCE_WALL] = pf_wall_collect,
+	    [PF_SOURCE_HEAP] = pf_heap_collect,
+	    [PF_SOURCE_THREADS] = pf_threads_collect,
+	},
+    .threads = pf_threads_list,
+    .release_memory = pf_release_memory,
+    .cpu_ns = all_cpu_ns,
+    .memory_bytes = all_memory_bytes,
+    .stack_usage = pf_stack_usage,
+    .start_thread = pf_crew_start,
+};
+
+const struct pf_sampler *pf_sampler_door(void)
+{
+	door.counters = pf_counter_values;
+	door.knobs = pf_knobs;
+	door.features = pf_features;
+	return &door;
+}
+
+int pf_sampler_start(void)
+{
+	door.started_ns = pf_clock_real_ns();
+	return pf_drain_start();
+}
+
+void pf_sampler_stop(void)
+{
+	for (int i = 0; i < PF_COLLECTOR_COUNT; i++)
+		door.collectors[i].enable(false);
+	pf_drain_stop();
+}
+
+void pf_sampler_fork_child(void)
+{
+	pf_heap_fork_child();
+	pf_cpu_fork_child();
+}
