@@ -3,6 +3,7 @@
 #include "base/lock.h"
 #include "fs/fs.h"
 #include "sampler/crew.h"
+#include "sampler/gate.h"
 
 #include <dlfcn.h>
 #include <errno.h>
@@ -121,18 +122,21 @@ static int open_fs_library(const char **why)
 	*why = "libproffs-fs.so is not where libproffs.so expects it";
 	if (!private_file("libproffs-fs.so", path))
 		return -ENOENT;
+	pf_gate_enter();
 	library = dlopen(path, RTLD_NOW | RTLD_LOCAL);
 	if (!library) {
 		const char *said = dlerror();
 
 		snprintf(reason, sizeof(reason), "%.255s", said ? said : path);
 		*why = reason;
+		pf_gate_leave();
 		return -ELIBACC;
 	}
 	fs.serve = (__typeof__(fs.serve))dlsym(library, "proffs_fs_serve");
 	fs.stop = (__typeof__(fs.stop))dlsym(library, "proffs_fs_stop");
 	fs.path = (__typeof__(fs.path))dlsym(library, "proffs_fs_path");
 	fs.start = (__typeof__(fs.start))dlsym(library, "proffs_fs_start");
+	pf_gate_leave();
 	return fs.start && fs.serve && fs.stop && fs.path ? 0 : -ELIBACC;
 }
 
@@ -243,6 +247,7 @@ static void child_of_fork(void)
 {
 	bool again = now.follow && (state == STARTING || state == RUNNING);
 
+	pf_gate_fork_child();
 	pf_sampler_fork_child();
 	pf_crew_forget();
 	pf_lock_reset(&agent_lock);
@@ -271,7 +276,8 @@ int pf_agent_start(const struct pf_option *option)
 	agent_pid = getpid();
 	pf_option_apply(&now);
 	if (!fork_known)
-		fork_known = pthread_atfork(NULL, NULL, child_of_fork) == 0;
+		fork_known =
+		    pthread_atfork(pf_gate_fork_prepare, pf_gate_fork_parent, child_of_fork) == 0;
 	__atomic_store_n(&state, STARTING, __ATOMIC_RELEASE);
 	rc = pf_crew_start("fs", agent_main, NULL);
 	if (rc < 0)

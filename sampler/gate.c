@@ -1,0 +1,54 @@
+#include "sampler/gate.h"
+#include "base/clock.h"
+#include "base/lock.h"
+
+#include <limits.h>
+#include <stdbool.h>
+
+static const int64_t FORK_PATIENCE_NS = 50 * (int64_t)PF_NS_PER_MS;
+
+static uint32_t inside;  /* atomic futex word: our threads in the loader */
+static uint32_t forking; /* atomic futex word: the program's threads in fork() */
+
+void pf_gate_enter(void)
+{
+	for (;;) {
+		uint32_t forks;
+
+		while ((forks = __atomic_load_n(&forking, __ATOMIC_SEQ_CST)) != 0)
+			pf_futex_wait(&forking, forks, -1);
+		__atomic_fetch_add(&inside, 1, __ATOMIC_SEQ_CST);
+		if (__atomic_load_n(&forking, __ATOMIC_SEQ_CST) == 0)
+			return;
+		pf_gate_leave(); /* a fork came in between: let it pass */
+	}
+}
+
+void pf_gate_leave(void)
+{
+	if (__atomic_sub_fetch(&inside, 1, __ATOMIC_SEQ_CST) == 0)
+		pf_futex_wake(&inside, INT_MAX);
+}
+
+void pf_gate_fork_prepare(void)
+{
+	int64_t deadline = pf_clock_now_ns() + FORK_PATIENCE_NS;
+	uint32_t busy;
+
+	__atomic_fetch_add(&forking, 1, __ATOMIC_SEQ_CST);
+	while ((busy = __atomic_load_n(&inside, __ATOMIC_SEQ_CST)) != 0 &&
+	       pf_clock_now_ns() < deadline)
+		pf_futex_wait(&inside, busy, deadline);
+}
+
+void pf_gate_fork_parent(void)
+{
+	if (__atomic_sub_fetch(&forking, 1, __ATOMIC_SEQ_CST) == 0)
+		pf_futex_wake(&forking, INT_MAX);
+}
+
+void pf_gate_fork_child(void)
+{
+	__atomic_store_n(&inside, 0, __ATOMIC_SEQ_CST);
+	__atomic_store_n(&forking, 0, __ATOMIC_SEQ_CST);
+}

@@ -1,0 +1,18 @@
+/* Gate: our threads in the dynamic loader, and the program's fork(), keep out of each other's way.
+ *
+ * A child of fork() inherits the loader's write lock in whatever state it is. Were one of our
+ * threads inside dlopen() or dl_iterate_phdr() at that moment, the child would hang for ever in
+ * its next dlopen() or throw (glibc 2.36 does not reset that lock). So our threads pass this gate
+ * first, and fork() waits for it to be free: briefly, and never longer than FORK_PATIENCE, since
+ * the forking thread may itself hold what our thread waits for.
+ */
+#pragma once
+
+/* Around every dlopen, dlsym and dl_iterate_phdr on a thread of ours. Not recursive. */
+void pf_gate_enter(void);
+void pf_gate_leave(void);
+
+/* pthread_atfork handlers. */
+void pf_gate_fork_prepare(void);
+void pf_gate_fork_parent(void);
+void pf_gate_fork_child(void);
