@@ -1,0 +1,181 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "base/clock.h"
+#include "base/lock.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+enum { THREADS = 8, ROUNDS = 20000 };
+
+static struct pf_lock lock = PF_LOCK_INIT(PF_LOCK_SHARD);
+static volatile long guarded; /* by lock; volatile so that each step is a load and a store */
+
+static void *add_under_the_lock(void *unused)
+{
+	for (int i = 0; i < ROUNDS; i++) {
+		pf_lock_take(&lock);
+		guarded = guarded + 1;
+		pf_lock_give(&lock);
+	}
+	return unused;
+}
+
+static void threads_that_contend_lose_no_step(void **state)
+{
+	pthread_t threads[THREADS];
+
+	guarded = 0;
+	for (int i = 0; i < THREADS; i++)
+		assert_int_equal(pthread_create(&threads[i], NULL, add_under_the_lock, NULL), 0);
+	for (int i = 0; i < THREADS; i++)
+		pthread_join(threads[i], NULL);
+	assert_int_equal(guarded, THREADS * ROUNDS);
+	assert_int_equal(lock.word, 0);
+}
+
+static void *take_and_give(void *unused)
+{
+	pf_lock_take(&lock);
+	pf_lock_give(&lock);
+	return unused;
+}
+
+/* The word says 2 once somebody sleeps; without the wake in give, the joins would hang. */
+static void whoever_sleeps_is_woken(void **state)
+{
+	pthread_t threads[THREADS];
+
+	pf_lock_take(&lock);
+	for (int i = 0; i < THREADS; i++)
+		assert_int_equal(pthread_create(&threads[i], NULL, take_and_give, NULL), 0);
+	while (__atomic_load_n(&lock.word, __ATOMIC_RELAXED) != 2)
+		sched_yield();
+	pf_lock_give(&lock);
+	for (int i = 0; i < THREADS; i++)
+		pthread_join(threads[i], NULL);
+	assert_int_equal(lock.word, 0);
+}
+
+static void *try_it(void *result)
+{
+	*(bool *)result = pf_lock_try(&lock);
+	if (*(bool *)result)
+		pf_lock_give(&lock);
+	return NULL;
+}
+
+static bool another_thread_gets_it(void)
+{
+	bool result = false;
+	pthread_t thread;
+
+	assert_int_equal(pthread_create(&thread, NULL, try_it, &result), 0);
+	pthread_join(thread, NULL);
+	return result;
+}
+
+static void try_takes_a_free_lock_only(void **state)
+{
+	assert_true(another_thread_gets_it());
+	assert_true(pf_lock_try(&lock));
+	assert_false(another_thread_gets_it());
+	pf_lock_give(&lock);
+	assert_true(another_thread_gets_it());
+}
+
+static void reset_frees_what_a_vanished_thread_held(void **state)
+{
+	struct pf_lock orphan = {.word = 2, .rank = PF_LOCK_MAP};
+
+	assert_false(pf_lock_try(&orphan));
+	pf_lock_reset(&orphan);
+	pf_lock_take(&orphan);
+	pf_lock_give(&orphan);
+	assert_int_equal(orphan.word, 0);
+}
+
+static void a_higher_rank_may_follow_a_lower(void **state)
+{
+	struct pf_lock low = PF_LOCK_INIT(PF_LOCK_AGENT), high = PF_LOCK_INIT(PF_LOCK_LEAF);
+
+	for (int i = 0; i < 2; i++) {
+		pf_lock_take(&low);
+		pf_lock_take(&high);
+		pf_lock_give(&low); /* given back in any order */
+		pf_lock_give(&high);
+	}
+}
+
+/* How a child that takes these two, one after the other, ends. */
+static int end_of_taking(uint32_t first_rank, uint32_t second_rank)
+{
+	pid_t child = fork();
+	int status;
+
+	if (child == 0) {
+		struct pf_lock first = PF_LOCK_INIT(first_rank);
+		struct pf_lock second = PF_LOCK_INIT(second_rank);
+		struct rlimit no_core = {0, 0};
+
+		setrlimit(RLIMIT_CORE, &no_core);
+		signal(SIGABRT, SIG_DFL);
+		dup2(open("/dev/null", O_WRONLY), STDERR_FILENO);
+		pf_lock_take(&first);
+		pf_lock_take(&second);
+		_exit(0);
+	}
+	assert_true(child > 0);
+	assert_int_equal(waitpid(child, &status, 0), child);
+	return status;
+}
+
+static void a_wrong_order_stops_a_build_with_assertions(void **state)
+{
+#ifndef NDEBUG
+	assert_true(WIFSIGNALED(end_of_taking(PF_LOCK_SHARD, PF_LOCK_FILE)));
+	assert_int_equal(WTERMSIG(end_of_taking(PF_LOCK_SHARD, PF_LOCK_FILE)), SIGABRT);
+	/* Two of one rank have no order either. */
+	assert_true(WIFSIGNALED(end_of_taking(PF_LOCK_MAP, PF_LOCK_MAP)));
+#else
+	assert_int_equal(end_of_taking(PF_LOCK_SHARD, PF_LOCK_FILE), 0);
+#endif
+	assert_int_equal(end_of_taking(PF_LOCK_FILE, PF_LOCK_SHARD), 0);
+}
+
+static void errno_is_kept(void **state)
+{
+	uint32_t word = 1;
+
+	errno = EXDEV;
+	pf_futex_wait(&word, 0, -1); /* another value: returns at once, EAGAIN inside */
+	pf_futex_wake(&word, 1);
+	pf_futex_wait(&word, 1, pf_clock_now_ns() - 1); /* long over: ETIMEDOUT inside */
+	assert_int_equal(errno, EXDEV);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(threads_that_contend_lose_no_step),
+	    cmocka_unit_test(whoever_sleeps_is_woken),
+	    cmocka_unit_test(try_takes_a_free_lock_only),
+	    cmocka_unit_test(reset_frees_what_a_vanished_thread_held),
+	    cmocka_unit_test(a_higher_rank_may_follow_a_lower),
+	    cmocka_unit_test(a_wrong_order_stops_a_build_with_assertions),
+	    cmocka_unit_test(errno_is_kept),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
