@@ -1,0 +1,95 @@
+"""Shared by the benches: find the build, run programs interleaved, and say a ratio honestly.
+
+Machines are noisy and shared, so nothing here compares two absolute times: every figure is a ratio
+of runs that stood next to each other, as a median with a 95 % bootstrap interval.
+"""
+import os
+import pathlib
+import random
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+BUILD = pathlib.Path(os.environ.get('PROFFS_BUILD', ROOT / 'build'))
+PROFFS = BUILD / 'proffs'
+TARGET = BUILD / 'bench'
+
+
+def interval(values, rounds=2000, seed=1):
+    """The median and its 95 % bootstrap interval."""
+    dice = random.Random(seed)
+    medians = sorted(statistics.median(dice.choices(values, k=len(values))) for _ in range(rounds))
+    return statistics.median(values), medians[int(rounds * 0.025)], medians[int(rounds * 0.975)]
+
+
+def percent(values):
+    """Ratios to 1 as '+0.12 % [+0.05, +0.19] (n)'."""
+    middle, low, high = interval(values)
+    return f'{(middle - 1) * 100:+.2f} % [{(low - 1) * 100:+.2f}, {(high - 1) * 100:+.2f}] (n={len(values)})'
+
+
+def row(what, bar, measured, peers=''):
+    """One line of doc/overhead.md."""
+    print(f'| {what} | {bar} | {measured} | {peers} |', flush=True)
+
+
+class Watched:
+    """A program under `proffs run` with its tree in a directory of its own."""
+
+    def __init__(self, *command, sets=(), stdin=None, wait=True):
+        self.folder = tempfile.mkdtemp(prefix='proffs-bench-')
+        self.tree = pathlib.Path(self.folder) / 'tree'
+        options = [word for each in sets for word in ('--set', each)]
+        self.process = subprocess.Popen(
+            [PROFFS, 'run', '-m', self.tree, *options, '--', *command],
+            stdin=stdin or subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        deadline = time.monotonic() + 20
+        while wait and not (self.tree / 'status').exists():
+            if time.monotonic() > deadline or self.process.poll() is not None:
+                self.close()
+                sys.exit(f'bench: {command}: no tree: {self.process.stderr.read()}')
+            time.sleep(0.02)
+
+    def read(self, name):
+        return (self.tree / name).read_bytes()
+
+    def write(self, name, value):
+        (self.tree / name).write_text(value)
+
+    def close(self):
+        if self.process.poll() is None:
+            self.process.terminate()
+        self.process.wait()
+        subprocess.run(['umount', '-l', self.tree], stderr=subprocess.DEVNULL)
+        for path in (self.tree, self.folder):
+            try:
+                os.rmdir(path)
+            except OSError:
+                pass
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *unused):
+        self.close()
+
+
+def top(profile, *options):
+    """`go tool pprof -top` as {function: flat share in percent}."""
+    done = subprocess.run(['go', 'tool', 'pprof', '-top', '-nodecount=1000', *options, profile],
+                          capture_output=True, text=True, check=True)
+    shares = {}
+    for line in done.stdout.splitlines():
+        words = line.split()
+        if len(words) >= 6 and words[1].endswith('%'):
+            shares[' '.join(words[5:])] = float(words[1].rstrip('%'))
+    return shares
+
+
+def self_cpu_seconds(pid):
+    """CPU time of a process from outside."""
+    fields = pathlib.Path(f'/proc/{pid}/stat').read_text().rsplit(')', 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf('SC_CLK_TCK')
