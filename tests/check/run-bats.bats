@@ -1,0 +1,32 @@
+# Does the runner of bats files end what hangs, and name what is left behind?
+
+setup() {
+	root=$BATS_TEST_DIRNAME/../..
+	cd "$BATS_TEST_TMPDIR"
+}
+
+@test "a file that passes leaves its result and nothing else" {
+	echo '@test "fine" { [ -d "$HOME" ] && [ "$TMPDIR" = "$PROFFS_TEST_DIR" ] && touch "$TMPDIR/x"; }' >a.bats
+	run "$root/tests/run-bats" 20 a.bats
+	[ "$status" -eq 0 ]
+	[ "${lines[1]}" = "ok 1 fine" ]
+	[ -z "$(ls -d proffs-test.* "$TMPDIR"/proffs-test.* 2>/dev/null)" ]
+}
+
+@test "a file that hangs is ended, after its stacks were printed" {
+	echo '@test "hangs" { sleep 1000; }' >a.bats
+	run "$root/tests/run-bats" 2 a.bats
+	[ "$status" -ne 0 ]
+	[[ $output == *": sleep 1000"* ]]
+	[[ $output == *clock_nanosleep* ]]
+	[[ $output == *"Bail out! a.bats was not done after 2 s"* ]]
+}
+
+@test "a process that is left behind is named, ended, and fails the file" {
+	echo '@test "careless" { setsid sleep 12345.678 >/dev/null 2>&1 3>&- & }' >a.bats
+	run "$root/tests/run-bats" 20 a.bats
+	echo "$output"
+	[ "$status" -ne 0 ]
+	[[ $output == *"left behind: process "*": sleep 12345.678"* ]]
+	[ -z "$(pgrep -fx 'sleep 12345.678')" ]
+}

@@ -1,0 +1,59 @@
+# Does the count that scripts/test ends with tell the truth? Each test makes a log as meson writes it.
+
+setup() {
+	root=$BATS_TEST_DIRNAME/../..
+	cd "$BATS_TEST_TMPDIR"
+	: >log.json
+}
+
+# program RESULT EXIT TAP: one more test program in the log.
+program() {
+	python3 - "$@" >>log.json <<-'END'
+		import json, sys
+		print(json.dumps({'name': 'unit/x', 'result': sys.argv[1], 'returncode': int(sys.argv[2]),
+		                  'stdout': sys.argv[3].replace('|', '\n')}))
+	END
+}
+
+# counts PASSED FAILED SKIPPED
+counts() {
+	run "$root/scripts/tally" log.json
+	echo "$output"
+	[ "$status" -eq 0 ]
+	[ "${lines[-1]}" = "$*" ]
+}
+
+@test "passed, failed and skipped tests are counted one by one" {
+	program OK 0 '1..2|ok 1 a|ok 2 b'
+	program FAIL 1 '1..3|ok 1 a|not ok 2 b|# why|ok 3 c # skip no kernel'
+	counts 3 1 1
+	[[ $output == *"FAILED unit/x: 2 b"* ]]
+	[[ $output == *"# why"* ]]
+	[[ $output == *"skipped unit/x: 3 c # skip no kernel"* ]]
+}
+
+@test "a program that prints no test is a failure" {
+	program OK 0 'hello'
+	counts 0 1 0
+}
+
+@test "a program that crashes before its last test is a failure" {
+	program ERROR -11 '1..3|ok 1 a|ok 2 b'
+	counts 2 1 0
+}
+
+@test "a program that ends badly after its last test is a failure" {
+	program ERROR 1 '1..1|ok 1 a'
+	counts 1 1 0
+}
+
+@test "a timeout is a failure" {
+	program TIMEOUT -9 '1..1|ok 1 a'
+	counts 1 1 0
+}
+
+@test "a log without a program is a failure" {
+	counts 0 1 0
+	rm log.json
+	counts 0 1 0
+}

@@ -1,0 +1,78 @@
+# Profiles of programs whose right answer is known (the first comment of each in tests/target).
+load ../helper
+
+@test "a 70/30 split of the CPU time shows within 3 points at 1000 Hz over 5 s" {
+	tree_start --set cpu/hz=1000 -- "$TARGET/split"
+	echo 6 >"$TREE/cpu/seconds"
+	cp "$TREE/cpu.pprof" .
+	rows=$(pprof_rows cpu.pprof -cum)
+	echo "$rows"
+	between 67 73 "$(column 5 seventy <<<"$rows")"
+	between 27 33 "$(column 5 thirty <<<"$rows")"
+	between 99 100 "$(column 5 main <<<"$rows")"
+}
+
+@test "the CPU profile's total is the CPU time that was used" {
+	tree_start --set cpu/hz=1000 -- "$TARGET/split"
+	ticks() { awk '{print $14 + $15}' "/proc/$PID/stat"; }
+	before=$(ticks)
+	echo 3 >"$TREE/cpu/seconds"
+	cp "$TREE/cpu.pprof" .
+	used_ms=$((($(ticks) - before) * 1000 / $(getconf CLK_TCK)))
+	total_ms=$(pprof_rows cpu.pprof -cum -unit=ms | column 4 main)
+	# Between the two readings of the ticks lies a little more than the capture.
+	between "$((used_ms * 85 / 100))" "$used_ms" "${total_ms%ms}"
+}
+
+@test "every byte of a leak is accounted for when every block is sampled" {
+	tree_start --set heap_sample_bytes=1 -- "$TARGET/leak" 1000 300
+	wait_until 10 says ready
+	cp "$TREE/heap.pprof" .
+	objects=$(pprof_rows heap.pprof -sample_index=inuse_objects)
+	bytes=$(pprof_rows heap.pprof -sample_index=inuse_space -unit=B)
+	is "$(column 1 leak_small <<<"$objects")" 1000
+	is "$(column 1 leak_small <<<"$bytes")" 100000B
+	is "$(column 1 leak_large <<<"$objects")" 300
+	is "$(column 1 leak_large <<<"$bytes")" 300000B
+	is "$(column 1 borrow <<<"$objects")" 0
+	# What was freed is in the other two columns.
+	objects=$(pprof_rows heap.pprof -sample_index=alloc_objects)
+	bytes=$(pprof_rows heap.pprof -sample_index=alloc_space -unit=B)
+	is "$(column 1 borrow <<<"$objects")" 1000
+	is "$(column 1 borrow <<<"$bytes")" 24000B
+	is "$(column 1 leak_small <<<"$bytes")" 100000B
+}
+
+@test "twenty parked threads appear at exactly their functions" {
+	tree_start -- "$TARGET/parked"
+	wait_until 10 says ready
+	for _ in 1 2 3; do
+		rows=$(pprof_rows "$TREE/threads.pprof" -cum)
+		echo "$rows"
+		for n in {00..19}; do
+			is "$(column 4 "park_$n" <<<"$rows")" 1
+		done
+		is "$(column 4 main <<<"$rows")" 1
+	done
+	text=$(cat "$TREE/threads")
+	for n in {00..19}; do
+		has "$text" "park_$n"
+	done
+	is "$(readlink "$TREE/goroutine")" threads
+	is "$(cat "$TREE/goroutine" | grep -c park_07)" "$(grep -c park_07 <<<"$text")"
+}
+
+@test "reading a dump wakes no thread" {
+	tree_start -- "$TARGET/parked"
+	wait_until 10 says ready
+	switches() {
+		awk '/^Name/ {ours = /proffs/} /ctxt_switches/ && !ours {n += $2} END {print n}' \
+			"/proc/$PID/task/"*/status
+	}
+	cat "$TREE/threads" >/dev/null
+	before=$(switches)
+	for _ in {1..10}; do
+		cat "$TREE/threads" >/dev/null
+	done
+	is "$(switches)" "$before"
+}

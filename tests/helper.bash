@@ -1,0 +1,135 @@
+# What end-to-end tests share. A file starts with `load ../helper`.
+#
+#   tree_start [OPTIONS] -- CMD...   a program under `proffs run -m $TREE`, its tree ready to be read;
+#                                    $PID is the program, $OUT and $ERR are files with what it prints
+#   tree_stop [SIGNAL]               ends it; $STATUS is its exit code as a shell sees it
+#   wait_until SECONDS CMD...        true as soon as CMD is; the only way a test here may wait
+#   is GOT WANTED, has TEXT PIECE, hasnt TEXT PIECE
+#   pprof_rows FILE [FLAGS]          the rows of `go tool pprof -top`: flat flat% sum% cum cum% NAME
+#
+# After each test what it started is ended, and a mount that it left fails it.
+
+bats_require_minimum_version 1.5.0
+
+SOURCE=${PROFFS_SOURCE:-$(cd "$BATS_TEST_DIRNAME/../.." && pwd)}
+BUILD=${PROFFS_BUILD:-$SOURCE/build}
+PROFFS=$BUILD/proffs
+TARGET=$BUILD/tests/target
+
+setup() {
+	cd "$BATS_TEST_TMPDIR"
+	TREE=$BATS_TEST_TMPDIR/tree
+	OUT=$BATS_TEST_TMPDIR/out
+	ERR=$BATS_TEST_TMPDIR/err
+	STARTED=()
+}
+
+teardown() {
+	local pid
+	for pid in "${STARTED[@]}"; do
+		kill -KILL "$pid" 2>/dev/null || true
+		wait "$pid" 2>/dev/null || true
+	done
+	wait_until 5 no_mount_left
+}
+
+# ---- what is true ----
+
+is() {
+	[ "$1" = "$2" ] && return
+	printf 'is:     %s\nshould: %s\n' "$1" "$2"
+	return 1
+}
+
+has() {
+	[[ $1 == *"$2"* ]] && return
+	printf 'no "%s" in:\n%s\n' "$2" "$1"
+	return 1
+}
+
+hasnt() {
+	[[ $1 != *"$2"* ]] && return
+	printf 'there is "%s" in:\n%s\n' "$2" "$1"
+	return 1
+}
+
+# wait_until SECONDS CMD...
+wait_until() {
+	local end=$((${EPOCHREALTIME/[.,]/} + $1 * 1000000)) what="${*:2}"
+	until "${@:2}" >/dev/null 2>&1; do
+		if ((${EPOCHREALTIME/[.,]/} > end)); then
+			echo "not so within $1 s: $what"
+			"${@:2}"
+			return 1
+		fi
+		sleep 0.05
+	done
+}
+
+mounts_left() {
+	awk -v dir="$BATS_TEST_TMPDIR/" 'index($5, dir) == 1 {print $5, $9, $10}' /proc/self/mountinfo
+}
+
+no_mount_left() {
+	[ -z "$(mounts_left)" ] && return
+	echo "still mounted: $(mounts_left)"
+	return 1
+}
+
+# ---- a watched program ----
+
+# background CMD...: starts it, remembers $PID. Descriptor 3 is bats' own.
+background() {
+	"$@" </dev/null >"$OUT" 2>"$ERR" 3>&- &
+	PID=$!
+	STARTED+=("$PID")
+}
+
+tree_ready() {
+	kill -0 "$PID" && [ -r "$TREE/README" ]
+}
+
+tree_start() {
+	background "$PROFFS" run -m "$TREE" "$@"
+	if ! wait_until 20 tree_ready; then
+		cat "$ERR"
+		return 1
+	fi
+}
+
+tree_stop() {
+	kill "-${1:-TERM}" "$PID"
+	STATUS=0
+	wait "$PID" || STATUS=$?
+}
+
+# says LINE: the program has printed this line.
+says() {
+	grep -qxF -e "$1" "$OUT"
+}
+
+# ---- what a profile says ----
+
+pprof_rows() {
+	go tool pprof -top -nodecount=100000 "${@:2}" "$1" 2>"$BATS_TEST_TMPDIR/pprof.err" |
+		awk 'rows {print} $1 == "flat" && $2 == "flat%" {rows = 1}'
+	[ "${PIPESTATUS[0]}" -eq 0 ] || {
+		cat "$BATS_TEST_TMPDIR/pprof.err"
+		return 1
+	}
+}
+
+# column N NAME: that column of NAME's row, from pprof_rows on stdin; 0 where there is none.
+column() {
+	awk -v column="$1" -v name="$2" '$6 == name {value = $column} END {print value ? value : 0}'
+}
+
+# between LOW HIGH VALUE ("69.8%", "12"): is it?
+between() {
+	awk -v low="$1" -v high="$2" -v value="${3%\%}" 'BEGIN {
+		if (value + 0 >= low && value + 0 <= high)
+			exit 0
+		print value " is not between " low " and " high
+		exit 1
+	}'
+}
