@@ -1,0 +1,93 @@
+#include "sampler/ask.h"
+#include "base/clock.h"
+#include "base/lock.h"
+#include "sampler/signal.h"
+#include "sampler/stack.h"
+#include "sampler/timer.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+static uint32_t answers; /* atomic, a futex: answers given so far, by anybody */
+
+/* An answer is | when: the number of answers then | stack | so that two askers of one thread may
+ * both take the same. */
+
+PF_SIGSAFE void pf_ask_answer(struct pf_thread *t, const ucontext_t *context)
+{
+	uint64_t stack;
+	uint32_t when;
+
+	if (!pf_signal_has_room(t, context))
+		return;
+	stack = pf_stack_capture_context(context);
+	when = __atomic_add_fetch(&answers, 1, __ATOMIC_ACQ_REL);
+	__atomic_store_n(&t->answer, (uint64_t)when << 32 | stack, __ATOMIC_RELEASE);
+	pf_futex_wake(&answers, INT_MAX);
+}
+
+static int prepare(struct pf_ask *ask, struct pf_thread *t)
+{
+	ask->thread = t;
+	ask->timer = -1;
+	ask->after = __atomic_load_n(&answers, __ATOMIC_ACQUIRE);
+	return pf_signal_install();
+}
+
+int pf_ask_begin(struct pf_ask *ask, struct pf_thread *t)
+{
+	int rc = prepare(ask, t);
+
+	if (rc < 0)
+		return rc;
+	rc = pf_timer_create(t->tid, pf_signal_value(t, PF_SIGNAL_ASK));
+	if (rc < 0)
+		return rc;
+	ask->timer = rc;
+	return pf_timer_set(ask->timer, 1, 0);
+}
+
+int pf_ask_send(struct pf_ask *ask, struct pf_thread *t)
+{
+	siginfo_t info;
+	int rc = prepare(ask, t);
+
+	if (rc < 0)
+		return rc;
+	memset(&info, 0, sizeof(info));
+	info.si_signo = pf_signal_number();
+	info.si_code = SI_QUEUE;
+	info.si_pid = getpid();
+	info.si_value = pf_signal_value(t, PF_SIGNAL_ASK);
+	return syscall(SYS_rt_tgsigqueueinfo, getpid(), t->tid, info.si_signo, &info) < 0 ? -errno
+											   : 0;
+}
+
+bool pf_ask_answered(const struct pf_ask *ask, uint32_t *stack)
+{
+	uint64_t answer = __atomic_load_n(&ask->thread->answer, __ATOMIC_ACQUIRE);
+
+	if (answer == 0 || (int32_t)((uint32_t)(answer >> 32) - ask->after) <= 0)
+		return false;
+	*stack = (uint32_t)answer;
+	return true;
+}
+
+void pf_ask_wait(uint32_t *seen, int64_t deadline_ns)
+{
+	uint32_t now = __atomic_load_n(&answers, __ATOMIC_ACQUIRE);
+
+	if (now == *seen)
+		pf_futex_wait(&answers, now, deadline_ns);
+	*seen = __atomic_load_n(&answers, __ATOMIC_ACQUIRE);
+}
+
+void pf_ask_end(struct pf_ask *ask)
+{
+	if (ask->timer >= 0)
+		pf_timer_delete(ask->timer);
+	ask->timer = -1;
+}

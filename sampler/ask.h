@@ -1,0 +1,30 @@
+/* Ask: the stack of a thread that runs, by its own hand.
+ *
+ * A signal sent from outside may arrive when the thread has just gone to sleep, and break that
+ * sleep (EINTR). A timer on its CPU clock cannot: it goes off only while the thread runs, and the
+ * kernel delivers it on the way back to the program's code. So that is how we ask; only where /proc
+ * does not say who sleeps is a signal sent.
+ */
+#pragma once
+#include "sampler/thread.h"
+
+#include <ucontext.h>
+
+struct pf_ask {
+	struct pf_thread *thread;
+	int timer; /* -1: none */
+	uint32_t after; /* answers given before this are old */
+};
+
+/* 0 or -errno. The answer must be awaited, or at least ended. Our own threads. */
+int pf_ask_begin(struct pf_ask *ask, struct pf_thread *thread);
+/* By a signal sent now, although it may interrupt a sleep. */
+int pf_ask_send(struct pf_ask *ask, struct pf_thread *thread);
+/* The stack's id in *stack when the thread has answered. */
+bool pf_ask_answered(const struct pf_ask *ask, uint32_t *stack);
+/* Sleeps until somebody answers, or the deadline (monotonic). *seen starts at 0. */
+void pf_ask_wait(uint32_t *seen, int64_t deadline_ns);
+void pf_ask_end(struct pf_ask *ask);
+
+/* The handler, on the thread asked. PF_SIGSAFE. */
+void pf_ask_answer(struct pf_thread *thread, const ucontext_t *context);

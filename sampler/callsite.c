@@ -1,0 +1,82 @@
+/* What is the same on every machine: reading code through the kernel, and where functions begin. */
+#include "sampler/callsite.h"
+#include "sampler/callsite_function.h"
+
+#include <dlfcn.h>
+#include <string.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+enum { TABLE_READ = 256 };
+
+bool pf_callsite_peek(uint64_t at, void *out, size_t size)
+{
+	struct iovec local = {out, size};
+	struct iovec remote = {(void *)at, size};
+
+	return process_vm_readv(getpid(), &local, 1, &remote, 1, 0) == (ssize_t)size;
+}
+
+/* The binary search table of .eh_frame_hdr, in the one encoding that linkers write. */
+struct table_entry {
+	int32_t function; /* both relative to the header */
+	int32_t fde;
+};
+
+struct table_header {
+	uint8_t version, frame_encoding, count_encoding, table_encoding;
+	int32_t frame;
+	uint32_t count;
+};
+
+enum { VERSION = 1, PCREL_SDATA4 = 0x1b, UDATA4 = 0x03, DATAREL_SDATA4 = 0x3b };
+
+static bool read_header(uint64_t at, struct table_header *header)
+{
+	return pf_callsite_peek(at, header, sizeof(*header)) && header->version == VERSION &&
+	       header->frame_encoding == PCREL_SDATA4 && header->count_encoding == UDATA4 &&
+	       header->table_encoding == DATAREL_SDATA4 && header->count > 0;
+}
+
+uint64_t pf_callsite_function(uint64_t pc)
+{
+	struct table_entry entries[TABLE_READ];
+	struct table_header header;
+	struct dl_find_object object;
+	uint64_t base, table;
+	uint32_t low = 0, high;
+	int32_t wanted;
+
+	if (_dl_find_object((void *)pc, &object) != 0 || !object.dlfo_eh_frame)
+		return 0;
+	base = (uint64_t)object.dlfo_eh_frame;
+	if (!read_header(base, &header))
+		return 0;
+	table = base + sizeof(header);
+	wanted = (int32_t)(pc - base);
+	high = header.count;
+	while (high - low > TABLE_READ) {
+		uint32_t middle = low + (high - low) / 2;
+
+		if (!pf_callsite_peek(table + middle * sizeof(*entries), entries, sizeof(*entries)))
+			return 0;
+		if (entries[0].function <= wanted)
+			low = middle;
+		else
+			high = middle;
+	}
+	if (!pf_callsite_peek(
+		table + low * sizeof(*entries), entries, (high - low) * sizeof(*entries)))
+		return 0;
+	for (uint32_t i = high - low; i-- > 0;)
+		if (entries[i].function <= wanted)
+			return base + (uint64_t)(int64_t)entries[i].function;
+	return 0;
+}
+
+bool pf_callsite_is_code(uint64_t address)
+{
+	struct dl_find_object object;
+
+	return _dl_find_object((void *)address, &object) == 0;
+}

@@ -1,0 +1,575 @@
+#include "sampler/cpu.h"
+#include "base/clock.h"
+#include "base/counter.h"
+#include "base/feature.h"
+#include "base/knob.h"
+#include "base/lock.h"
+#include "sampler/crew.h"
+#include "sampler/drain.h"
+#include "sampler/map.h"
+#include "sampler/ring.h"
+#include "sampler/signal.h"
+#include "sampler/stack.h"
+#include "sampler/task.h"
+#include "sampler/timer.h"
+#include "sampler/window.h"
+
+#include <errno.h>
+#include <stddef.h>
+
+/* A thread whose clock is this many samples ahead of its records is not being sampled. */
+enum { OVERDUE_SAMPLES = 4 };
+
+/* Who wants samples, and how many a second. On the collector's stack. */
+struct demand {
+	int64_t hz; /* 0: as the knob says */
+	struct demand *next;
+};
+
+static struct pf_lock control_lock = PF_LOCK_INIT(PF_LOCK_WINDOW);
+static struct demand recorder;  /* in the list while the recorder is on */
+static struct demand *demands;  /* guarded by control_lock */
+static int64_t period_ns;       /* atomic, written under control_lock; 0: nothing samples */
+static int64_t active_since_ns; /* atomic, the same */
+
+static struct pf_lock drain_lock = PF_LOCK_INIT(PF_LOCK_WINDOW); /* one reader of the ring */
+static struct pf_feed feed = PF_FEED_INIT(PF_COUNTER_CPU_LOST_RECORDER);
+
+static int64_t lost_ns;     /* atomic: weight of samples that found no place */
+static uint64_t lost_count; /* atomic: how many */
+
+bool pf_cpu_active(void)
+{
+	return __atomic_load_n(&period_ns, __ATOMIC_SEQ_CST) != 0;
+}
+
+/* ---- on the program's threads ---- */
+
+/* Moves the thread's mark up to `cpu_ns`: what lies between is the caller's to record. Never back:
+ * the handler and another thread may do this at the same time. */
+static PF_SIGSAFE int64_t account(struct pf_thread *t, int64_t cpu_ns)
+{
+	int64_t before = __atomic_load_n(&t->sampled_cpu_ns, __ATOMIC_RELAXED);
+
+	do
+		if (cpu_ns <= before)
+			return 0;
+	while (!__atomic_compare_exchange_n(&t->sampled_cpu_ns, &before, cpu_ns, false,
+	    __ATOMIC_RELAXED, __ATOMIC_RELAXED));
+	return cpu_ns - before;
+}
+
+static PF_SIGSAFE void lose(int64_t weight_ns)
+{
+	__atomic_fetch_add(&lost_ns, weight_ns, __ATOMIC_RELAXED);
+	__atomic_fetch_add(&lost_count, 1, __ATOMIC_RELAXED);
+}
+
+static PF_SIGSAFE void push(
+    struct pf_thread *t, int64_t time_ns, int64_t weight_ns, uint32_t stack, bool rest)
+{
+	struct pf_ring_record record = {
+	    .time_ns = time_ns,
+	    .weight_ns = weight_ns,
+	    .stack = stack,
+	    .thread = pf_thread_number(t),
+	    .tid = t->tid,
+	    .labels = __atomic_load_n(&t->labels, __ATOMIC_RELAXED),
+	    .rest = rest,
+	};
+
+	if (pf_ring_push(&record))
+		return;
+	pf_count(PF_COUNTER_CPU_LOST_RING);
+	lose(weight_ns);
+}
+
+static PF_SIGSAFE void take_sample(
+    struct pf_thread *t, const ucontext_t *context, int64_t time_ns)
+{
+	int64_t weight = account(t, pf_clock_ns(CLOCK_THREAD_CPUTIME_ID));
+
+	if (!pf_signal_has_room(t, context)) {
+		pf_count(PF_COUNTER_CPU_LOST_STACK);
+		lose(weight);
+		return;
+	}
+	push(t, time_ns, weight, pf_stack_capture_context(context), false);
+	pf_count(PF_COUNTER_CPU_SAMPLES);
+}
+
+PF_SIGSAFE void pf_cpu_sample(struct pf_thread *t, const ucontext_t *context)
+{
+	int64_t began_ns;
+
+	if (__atomic_load_n(&period_ns, __ATOMIC_SEQ_CST) == 0)
+		return;
+	/* Our mask lets faults through, and the program's fault handler may unblock what it likes. */
+	if (t->in_handler) {
+		pf_count(PF_COUNTER_CPU_LOST_NESTED);
+		return;
+	}
+	t->in_handler = 1;
+	began_ns = pf_clock_now_ns();
+	take_sample(t, context, began_ns);
+	t->in_handler = 0;
+	pf_count_many(PF_COUNTER_CPU_HANDLER_NS, (uint64_t)(pf_clock_now_ns() - began_ns));
+}
+
+/* Records the CPU time behind the thread's last record. */
+static PF_HOOK void push_rest(struct pf_thread *t, int64_t cpu_ns)
+{
+	int64_t rest = account(t, cpu_ns);
+
+	if (rest > 0)
+		push(t, pf_clock_now_ns(), rest, 0, true);
+}
+
+/* Samples from `born_ns` on: a thread born while we sample owes all of its time. */
+static PF_HOOK int arm(struct pf_thread *t, int64_t period)
+{
+	if (t->born_ns < __atomic_load_n(&active_since_ns, __ATOMIC_RELAXED))
+		account(t, pf_clock_ns(pf_clock_of_thread(t->tid)));
+	return pf_timer_arm(t, period);
+}
+
+PF_HOOK void pf_cpu_thread_begin(struct pf_thread *t)
+{
+	int64_t period = __atomic_load_n(&period_ns, __ATOMIC_SEQ_CST);
+
+	/* LIVE was stored before this load, and who starts sampling stores the period before it
+	 * looks for LIVE threads: one of us arms the timer. */
+	if (period)
+		arm(t, period);
+}
+
+PF_HOOK void pf_cpu_thread_end(struct pf_thread *t)
+{
+	if (!pf_thread_end(t))
+		return;
+	pf_timer_disarm(t);
+	if (__atomic_load_n(&period_ns, __ATOMIC_SEQ_CST))
+		push_rest(t, pf_clock_ns(CLOCK_THREAD_CPUTIME_ID));
+	pf_thread_release(t);
+}
+
+/* ---- the drainer ---- */
+
+static void feed_record(const struct pf_ring_record *in)
+{
+	const struct pf_thread *t = pf_thread_at(in->thread);
+	int64_t period = __atomic_load_n(&period_ns, __ATOMIC_RELAXED);
+	struct pf_record out = {
+	    .time_ns = in->time_ns,
+	    .weight_ns = in->weight_ns,
+	    .stack = in->stack,
+	    .tid = in->tid,
+	    .labels = in->labels,
+	    .state = PF_STATE_NONE,
+	    .kind = in->rest ? PF_RECORD_REST : PF_RECORD_SAMPLE,
+	    .count = in->rest ? 0 : 1,
+	};
+
+	if (!in->rest)
+		out.nominal_ns = period > pf_timer_tick_ns() ? period : pf_timer_tick_ns();
+	/* Another thread in the slot: the record is from before a pause, its thread forgotten. */
+	if (t && t->tid == in->tid) {
+		out.start = t->start;
+		for (size_t i = 0; i + 1 < sizeof(out.name); i++)
+			out.name[i] = t->name[i];
+	}
+	pf_feed_add(&feed, &out);
+}
+
+static void feed_lost(void)
+{
+	struct pf_record lost = {
+	    .time_ns = pf_clock_now_ns(),
+	    .weight_ns = __atomic_exchange_n(&lost_ns, 0, __ATOMIC_RELAXED),
+	    .count = (uint32_t)__atomic_exchange_n(&lost_count, 0, __ATOMIC_RELAXED),
+	    .state = PF_STATE_NONE,
+	    .kind = PF_RECORD_LOST,
+	};
+
+	if (lost.count)
+		pf_feed_add(&feed, &lost);
+}
+
+void pf_cpu_drain(void)
+{
+	struct pf_ring_record record;
+	uint32_t dead;
+
+	pf_lock_take(&drain_lock);
+	/* Whoever is dead by now has its last record in the ring already. */
+	dead = pf_thread_dead();
+	while (pf_ring_pop(&record))
+		feed_record(&record);
+	feed_lost();
+	pf_thread_bury(dead);
+	pf_lock_give(&drain_lock);
+}
+
+/* Ended without its last step: its clock is gone, what was last read of it must do. */
+static void gone(struct pf_thread *t)
+{
+	pf_timer_disarm(t);
+	if (pf_cpu_active())
+		push_rest(t, __atomic_load_n(&t->cpu_ns, __ATOMIC_RELAXED));
+	pf_thread_release(t);
+}
+
+void pf_cpu_scan(void)
+{
+	pf_thread_scan(gone);
+}
+
+static void note_blocked(struct pf_thread *t)
+{
+	uint64_t mask;
+
+	if (t->blocks || pf_thread_blocked(t->tid, &mask) < 0)
+		return;
+	if (!(mask >> (pf_signal_number() - 1) & 1))
+		return;
+	t->blocks = true;
+	pf_count(PF_COUNTER_CPU_LOST_BLOCKED);
+}
+
+/* Records what the threads have used beyond their last record, where it is at least `least_ns`. */
+static void push_rests(int64_t least_ns)
+{
+	for (uint32_t i = 0; i < pf_thread_limit(); i++) {
+		struct pf_thread *t = pf_thread_at(i);
+		int64_t cpu;
+
+		if (!t || !pf_thread_is_live(t))
+			continue;
+		cpu = pf_clock_ns(pf_clock_of_thread(t->tid));
+		if (cpu - __atomic_load_n(&t->sampled_cpu_ns, __ATOMIC_RELAXED) < least_ns)
+			continue;
+		if (least_ns > 0)
+			note_blocked(t);
+		push_rest(t, cpu);
+	}
+}
+
+static int arm_all(int64_t period)
+{
+	int armed = 0;
+	int refused = 0;
+
+	for (uint32_t i = 0; i < pf_thread_limit(); i++) {
+		struct pf_thread *t = pf_thread_at(i);
+		int rc;
+
+		if (!t || !pf_thread_is_live(t))
+			continue;
+		rc = arm(t, period);
+		if (rc == 0)
+			armed++;
+		else if (rc != -EINVAL && rc != -EBUSY && rc != -EAGAIN)
+			refused = rc;
+	}
+	return armed ? 0 : refused;
+}
+
+static void disarm_all(void)
+{
+	for (uint32_t i = 0; i < pf_thread_limit(); i++) {
+		struct pf_thread *t = pf_thread_at(i);
+
+		if (t && pf_thread_is_live(t))
+			pf_timer_disarm(t);
+	}
+}
+
+/* Those that have no timer yet: new ones, and where there was no room for one before. */
+static void arm_missing(int64_t period)
+{
+	for (uint32_t i = 0; i < pf_thread_limit(); i++) {
+		struct pf_thread *t = pf_thread_at(i);
+
+		if (t && pf_thread_is_live(t) &&
+		    __atomic_load_n(&t->timer_state, __ATOMIC_RELAXED) == 0)
+			arm(t, period);
+	}
+}
+
+/* The program has put its own handler in place of ours: leave it the signal, take another. */
+static void move_signal_locked(void)
+{
+	disarm_all();
+	if (pf_signal_move() < 0) {
+		period_ns = 0;
+		pf_feature_set(PF_FEATURE_CPU, PF_FEATURE_NONE,
+		    "the program took our real-time signal, and no other is free");
+		return;
+	}
+	arm_all(period_ns);
+	pf_feature_set(PF_FEATURE_CPU, PF_FEATURE_DEGRADED,
+	    "the program took our real-time signal; sampling goes on with another");
+}
+
+void pf_cpu_look_round(void)
+{
+	pf_cpu_scan();
+	pf_lock_take(&control_lock);
+	if (period_ns && !pf_signal_is_ours())
+		move_signal_locked();
+	if (period_ns) {
+		int64_t tick = pf_timer_tick_ns();
+
+		arm_missing(period_ns);
+		push_rests(OVERDUE_SAMPLES * (period_ns > tick ? period_ns : tick));
+	}
+	pf_lock_give(&control_lock);
+}
+
+void pf_cpu_settle(void)
+{
+	pf_lock_take(&control_lock);
+	if (period_ns == 0) {
+		pf_thread_keep_dead(false);
+		pf_thread_bury(pf_thread_dead());
+	}
+	pf_lock_give(&control_lock);
+}
+
+/* ---- on and off ---- */
+
+static int64_t wanted_hz_locked(void)
+{
+	int64_t most = 0;
+
+	for (const struct demand *d = demands; d; d = d->next) {
+		int64_t hz = d->hz ? d->hz : pf_knob_get(PF_KNOB_CPU_HZ);
+
+		most = hz > most ? hz : most;
+	}
+	return most;
+}
+
+static int begin_locked(int64_t period)
+{
+	int rc = pf_signal_install();
+
+	if (rc < 0) {
+		pf_feature_set(PF_FEATURE_CPU, PF_FEATURE_NONE,
+		    "every real-time signal is taken by the program");
+		return -EOPNOTSUPP;
+	}
+	rc = pf_ring_init();
+	if (rc < 0)
+		return rc;
+	pf_thread_keep_dead(true);
+	pf_cpu_scan();
+	__atomic_store_n(&active_since_ns, pf_clock_now_ns(), __ATOMIC_RELAXED);
+	__atomic_store_n(&period_ns, period, __ATOMIC_SEQ_CST);
+	pf_drain_wake();
+	rc = arm_all(period);
+	if (rc < 0) {
+		__atomic_store_n(&period_ns, 0, __ATOMIC_SEQ_CST);
+		pf_feature_set(PF_FEATURE_CPU, PF_FEATURE_NONE,
+		    "timer_create is refused (a seccomp filter?)");
+		return -EOPNOTSUPP;
+	}
+	pf_feature_set(PF_FEATURE_CPU, PF_FEATURE_OK, NULL);
+	return 0;
+}
+
+/* Brings the timers in line with the demands. */
+static int update_locked(void)
+{
+	int64_t hz = wanted_hz_locked();
+	int64_t period = hz ? PF_NS_PER_SECOND / hz : 0;
+
+	if (period == period_ns)
+		return 0;
+	if (period_ns == 0)
+		return begin_locked(period);
+	__atomic_store_n(&period_ns, period, __ATOMIC_SEQ_CST);
+	if (period)
+		return arm_all(period);
+	disarm_all();
+	pf_feature_set(PF_FEATURE_CPU, PF_FEATURE_OFF, NULL);
+	pf_drain_wake();
+	return 0;
+}
+
+static void withdraw_locked(struct demand *d)
+{
+	for (struct demand **link = &demands; *link; link = &(*link)->next)
+		if (*link == d) {
+			*link = d->next;
+			break;
+		}
+	update_locked();
+}
+
+static int demand_locked(struct demand *d)
+{
+	int rc;
+
+	d->next = demands;
+	demands = d;
+	rc = update_locked();
+	if (rc < 0)
+		withdraw_locked(d);
+	return rc;
+}
+
+static bool recorder_is_on_locked(void)
+{
+	for (const struct demand *d = demands; d; d = d->next)
+		if (d == &recorder)
+			return true;
+	return false;
+}
+
+bool pf_cpu_enabled(void)
+{
+	bool on;
+
+	pf_lock_take(&control_lock);
+	on = recorder_is_on_locked();
+	pf_lock_give(&control_lock);
+	return on;
+}
+
+int pf_cpu_enable(bool on)
+{
+	int rc = 0;
+
+	pf_lock_take(&control_lock);
+	if (on != recorder_is_on_locked()) {
+		if (on)
+			rc = demand_locked(&recorder);
+		else
+			withdraw_locked(&recorder);
+		if (rc == 0)
+			pf_feed_record(&feed, on);
+	}
+	pf_lock_give(&control_lock);
+	return rc;
+}
+
+static int apply_hz(enum pf_knob_id id, int64_t value)
+{
+	int rc;
+
+	pf_lock_take(&control_lock);
+	rc = update_locked();
+	pf_lock_give(&control_lock);
+	return rc;
+}
+
+void pf_cpu_init(void)
+{
+	pf_knobs[PF_KNOB_CPU_HZ].apply = apply_hz;
+}
+
+void pf_cpu_stop(void)
+{
+	pf_cpu_enable(false);
+	pf_lock_take(&control_lock);
+	demands = NULL;
+	update_locked();
+	pf_lock_give(&control_lock);
+}
+
+PF_SIGSAFE void pf_cpu_fork_child(void)
+{
+	control_lock.word = 0;
+	drain_lock.word = 0;
+	demands = NULL;
+	period_ns = 0;
+	lost_ns = 0;
+	lost_count = 0;
+	pf_thread_fork_child();
+	pf_task_fork_child();
+	pf_drain_fork_child();
+	pf_ring_fork_child();
+	pf_feed_fork_child(&feed);
+}
+
+/* ---- collecting ---- */
+
+/* Everything used up to now is in the feed when this returns. */
+static void bring_up_to_date(void)
+{
+	push_rests(0);
+	pf_cpu_drain();
+}
+
+static int fill(struct pf_profile *out, struct pf_window *window, int64_t hz, int64_t began_ns)
+{
+	int64_t now_ns = pf_clock_now_ns();
+	int rc;
+
+	pf_window_finish(window);
+	out->name = pf_profile_string(out, "cpu");
+	pf_profile_add_type(out, "samples", "count");
+	pf_profile_add_type(out, "cpu", "nanoseconds");
+	pf_profile_set_period(out, "cpu", "nanoseconds", PF_NS_PER_SECOND / hz);
+	out->time_ns = pf_clock_real_ns() - (now_ns - began_ns);
+	out->duration_ns = now_ns - began_ns;
+	pf_profile_comment(out, "cpu: %lld Hz per thread, timers looked at every %lld us",
+	    (long long)hz, (long long)(pf_timer_tick_ns() / PF_NS_PER_US));
+	rc = pf_window_fill(window, out);
+	if (rc < 0)
+		return rc;
+	rc = pf_map_fill(out);
+	return rc < 0 ? rc : out->error;
+}
+
+static int collect_window(
+    struct pf_profile *out, const struct pf_query *query, struct pf_wait *wait)
+{
+	struct demand demand = {.hz = query->hz};
+	struct pf_window window;
+	int64_t began_ns;
+	int rc;
+
+	pf_lock_take(&control_lock);
+	rc = demand_locked(&demand);
+	pf_lock_give(&control_lock);
+	if (rc < 0)
+		return rc;
+	pf_window_init(&window);
+	bring_up_to_date();
+	began_ns = pf_clock_now_ns();
+	pf_feed_attach(&feed, &window);
+	rc = pf_wait_until(wait, began_ns + query->seconds_ns);
+	bring_up_to_date();
+	pf_feed_detach(&feed, &window);
+	pf_lock_take(&control_lock);
+	withdraw_locked(&demand);
+	pf_lock_give(&control_lock);
+	if (rc >= 0)
+		rc = fill(out, &window, query->hz ? query->hz : pf_knob_get(PF_KNOB_CPU_HZ),
+		    began_ns);
+	pf_window_clear(&window);
+	return rc;
+}
+
+static int collect_recorded(struct pf_profile *out)
+{
+	struct pf_window window;
+	int64_t since;
+	int rc;
+
+	if (!pf_cpu_enabled())
+		return -ENODATA;
+	pf_window_init(&window);
+	bring_up_to_date();
+	since = pf_feed_replay(&feed, &window);
+	rc = since < 0 ? (int)since : fill(out, &window, pf_knob_get(PF_KNOB_CPU_HZ), since);
+	pf_window_clear(&window);
+	return rc;
+}
+
+int pf_cpu_collect(struct pf_profile *out, const struct pf_query *query, struct pf_wait *wait)
+{
+	return query->seconds_ns > 0 ? collect_window(out, query, wait) : collect_recorded(out);
+}

@@ -1,0 +1,207 @@
+#include "sampler/signal.h"
+#include "base/clock.h"
+#include "base/counter.h"
+#include "base/lock.h"
+#include "sampler/ask.h"
+#include "sampler/cpu.h"
+#include "sampler/crew.h"
+#include "sampler/task.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+/* The value: | 22 bits mark | 2 bits purpose | 16 bits generation | 24 bits slot | */
+enum { SLOT_BITS = 24, GENERATION_BITS = 16, PURPOSE_BITS = 2 };
+enum { MARK_SHIFT = SLOT_BITS + GENERATION_BITS + PURPOSE_BITS };
+static const uint64_t MARK = 0x2f0ffull;
+
+/* What a capture may use below the handler, and the step in which stacks are mapped. */
+enum { ROOM_BYTES = 16384, PAGE_BYTES = 4096 };
+
+static int number; /* atomic; 0: none yet */
+static struct pf_lock choice_lock = PF_LOCK_INIT(PF_LOCK_THREAD);
+
+int pf_signal_number(void)
+{
+	return __atomic_load_n(&number, __ATOMIC_ACQUIRE);
+}
+
+union sigval pf_signal_value(const struct pf_thread *t, enum pf_signal_purpose purpose)
+{
+	uint64_t value = MARK << MARK_SHIFT;
+
+	value |= (uint64_t)purpose << (SLOT_BITS + GENERATION_BITS);
+	value |= (uint64_t)(pf_thread_generation(t) & 0xffff) << SLOT_BITS;
+	value |= pf_thread_number(t);
+	return (union sigval){.sival_ptr = (void *)value};
+}
+
+/* Whom the signal is for; NULL with *ours when it came too late for that thread. */
+static PF_SIGSAFE struct pf_thread *addressee(
+    const siginfo_t *info, bool *ours, enum pf_signal_purpose *purpose)
+{
+	uint64_t value = (uint64_t)info->si_value.sival_ptr;
+	struct pf_thread *t;
+
+	*ours = (info->si_code == SI_TIMER || info->si_code == SI_QUEUE) &&
+		value >> MARK_SHIFT == MARK;
+	if (!*ours)
+		return NULL;
+	*purpose = value >> (SLOT_BITS + GENERATION_BITS) & 3;
+	t = pf_thread_at(value & ((1u << SLOT_BITS) - 1));
+	if (!t || (pf_thread_generation(t) & 0xffff) != (value >> SLOT_BITS & 0xffff))
+		return NULL;
+	return t;
+}
+
+/* The program's own action was the default when we took the signal, so there is nobody to pass a
+ * foreign one on to; the default would end the program. It is counted. */
+static PF_SIGSAFE void on_signal(int signal, siginfo_t *info, void *context)
+{
+	int saved = errno;
+	enum pf_signal_purpose purpose = PF_SIGNAL_SAMPLE;
+	bool ours;
+	struct pf_thread *t = addressee(info, &ours, &purpose);
+
+	(void)signal;
+	if (!ours)
+		pf_count(PF_COUNTER_CPU_FOREIGN_SIGNAL);
+	else if (t && purpose == PF_SIGNAL_SAMPLE)
+		pf_cpu_sample(t, context);
+	else if (t)
+		pf_ask_answer(t, context);
+	errno = saved;
+}
+
+/* Can it be read? The kernel looks for us: with an impossible `how` it changes nothing and says
+ * EFAULT or EINVAL. Keeps no descriptor and takes no lock. */
+static PF_SIGSAFE bool is_readable(uint64_t address)
+{
+	long rc = syscall(SYS_rt_sigprocmask, ~0L, address & ~7ull, NULL, 8);
+
+	return rc == 0 || errno != EFAULT;
+}
+
+PF_SIGSAFE bool pf_signal_has_room(struct pf_thread *t, const ucontext_t *context)
+{
+	uint64_t here = (uint64_t)__builtin_frame_address(0);
+	uint64_t alternate = (uint64_t)context->uc_stack.ss_sp;
+	uint64_t lowest = here - ROOM_BYTES;
+
+	if (here - alternate < context->uc_stack.ss_size)
+		return here - alternate >= ROOM_BYTES;
+	if (lowest / PAGE_BYTES == t->room_page)
+		return true;
+	/* Every page: behind a guard page another stack may begin. */
+	for (uint64_t at = lowest; at < here; at += PAGE_BYTES)
+		if (!is_readable(at))
+			return false;
+	t->room_page = lowest / PAGE_BYTES;
+	return true;
+}
+
+/* ---- the choice ---- */
+
+static bool is_default(int signal)
+{
+	struct sigaction now;
+
+	return sigaction(signal, NULL, &now) == 0 && !(now.sa_flags & SA_SIGINFO) &&
+	       now.sa_handler == SIG_DFL;
+}
+
+/* How many of the program's threads block each signal: blockers[signal]. */
+static void count_blockers(uint32_t blockers[65])
+{
+	struct pf_task_list list;
+
+	if (pf_task_list(&list) < 0)
+		return;
+	for (size_t i = 0; i < list.count; i++) {
+		uint64_t mask;
+
+		if (pf_crew_has(list.tids[i]) || pf_thread_blocked(list.tids[i], &mask) < 0)
+			continue;
+		for (int signal = 1; signal <= 64; signal++)
+			blockers[signal] += mask >> (signal - 1) & 1;
+	}
+	pf_task_list_finish(&list);
+}
+
+/* The free one that fewest threads block, the highest of these; the very last one last, because
+ * programs that count down from the end begin there. 0: none. */
+static int choose(void)
+{
+	uint32_t blockers[65] = {0};
+	int best = 0;
+
+	count_blockers(blockers);
+	for (int signal = SIGRTMAX - 1; signal >= SIGRTMIN; signal--)
+		if (is_default(signal) && (!best || blockers[signal] < blockers[best]))
+			best = signal;
+	if (!best && is_default(SIGRTMAX))
+		best = SIGRTMAX;
+	return best;
+}
+
+static void handler_action(struct sigaction *action)
+{
+	static const int faults[] = {SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGTRAP, SIGABRT};
+
+	memset(action, 0, sizeof(*action));
+	action->sa_sigaction = on_signal;
+	action->sa_flags = SA_SIGINFO | SA_RESTART | SA_ONSTACK;
+	sigfillset(&action->sa_mask);
+	/* A fault of the program inside must still reach whoever reports it. */
+	for (size_t i = 0; i < PF_COUNT(faults); i++)
+		sigdelset(&action->sa_mask, faults[i]);
+}
+
+static int install_locked(void)
+{
+	struct sigaction action;
+	int signal;
+
+	signal = choose();
+	if (signal == 0)
+		return -EBUSY;
+	handler_action(&action);
+	if (sigaction(signal, &action, NULL) < 0)
+		return -errno;
+	__atomic_store_n(&number, signal, __ATOMIC_RELEASE);
+	return 0;
+}
+
+int pf_signal_install(void)
+{
+	int rc;
+
+	pf_lock_take(&choice_lock);
+	rc = number ? 0 : install_locked();
+	pf_lock_give(&choice_lock);
+	return rc;
+}
+
+int pf_signal_move(void)
+{
+	int rc;
+
+	pf_lock_take(&choice_lock);
+	rc = install_locked();
+	pf_lock_give(&choice_lock);
+	return rc;
+}
+
+bool pf_signal_is_ours(void)
+{
+	struct sigaction now;
+	int signal = pf_signal_number();
+
+	if (signal == 0)
+		return true;
+	if (sigaction(signal, NULL, &now) < 0)
+		return false;
+	return (now.sa_flags & SA_SIGINFO) && now.sa_sigaction == on_signal;
+}

@@ -1,0 +1,31 @@
+/* Signal: the one real-time signal we take from the program's, and how we know our own.
+ *
+ * Chosen at first need: the highest that the program neither handles, ignores nor blocks anywhere.
+ * The handler then stays for ever: one signal still queued at its removal would kill the program.
+ * Every signal of ours carries a value that no other sender makes: our mark, what it is for, and
+ * slot and generation of the thread it is meant for, so that late ones are known and dropped.
+ */
+#pragma once
+#include "sampler/thread.h"
+
+#include <signal.h>
+
+enum pf_signal_purpose { PF_SIGNAL_SAMPLE, PF_SIGNAL_ASK };
+
+/* Chooses and installs, once: 0, or -EBUSY when every real-time signal is taken. Our own threads. */
+int pf_signal_install(void);
+
+/* The number, or 0 before pf_signal_install(). */
+int pf_signal_number(void);
+
+/* False when the program has meanwhile put its own handler in our place. */
+bool pf_signal_is_ours(void);
+
+/* Leaves the signal to the program and takes another: as pf_signal_install(). */
+int pf_signal_move(void);
+
+/* What a timer or a queued signal for this thread must carry. */
+union sigval pf_signal_value(const struct pf_thread *thread, enum pf_signal_purpose purpose);
+
+/* In the handler: how much room a capture needs below it, and whether it is there. PF_SIGSAFE. */
+bool pf_signal_has_room(struct pf_thread *thread, const ucontext_t *context);

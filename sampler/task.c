@@ -1,0 +1,138 @@
+#include "sampler/task.h"
+#include "base/buf.h"
+#include "base/mark.h"
+#include "sampler/crew.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+static int task_directory = -1; /* atomic; in our private descriptor table, never closed */
+
+/* A directory to start from. Whoever is not of the crew has another descriptor table, in which
+ * nothing of ours may stay: it gets one to close. */
+static int take_directory(bool *keep)
+{
+	int now = __atomic_load_n(&task_directory, __ATOMIC_ACQUIRE);
+	int fresh;
+
+	*keep = pf_crew_has((pid_t)syscall(SYS_gettid));
+	if (*keep && now >= 0)
+		return now;
+	fresh = open("/proc/self/task", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (fresh < 0)
+		return -errno;
+	if (!*keep || __atomic_compare_exchange_n(&task_directory, &now, fresh, false,
+			  __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE))
+		return fresh;
+	close(fresh);
+	return now;
+}
+
+static int open_under_tasks(const char *path, int flags)
+{
+	bool keep;
+	int at = take_directory(&keep);
+	int fd;
+
+	if (at < 0)
+		return at;
+	fd = openat(at, path, O_RDONLY | O_CLOEXEC | flags);
+	if (fd < 0)
+		fd = -errno;
+	if (!keep)
+		close(at);
+	return fd;
+}
+
+int pf_task_open(pid_t tid, const char *file)
+{
+	char path[48];
+
+	snprintf(path, sizeof(path), "%d/%s", tid, file);
+	return open_under_tasks(path, 0);
+}
+
+ssize_t pf_task_read(pid_t tid, const char *file, char *out, size_t size)
+{
+	int fd = pf_task_open(tid, file);
+	ssize_t got;
+
+	if (fd < 0)
+		return fd;
+	got = read(fd, out, size);
+	if (got < 0)
+		got = -errno;
+	close(fd);
+	return got;
+}
+
+/* As the kernel writes it (linux/dirent.h). */
+struct kernel_dirent {
+	uint64_t inode;
+	int64_t offset;
+	uint16_t length;
+	uint8_t type;
+	char name[];
+};
+
+static int add_entries(struct pf_task_list *list, const char *at, const char *end)
+{
+	while (at < end) {
+		const struct kernel_dirent *entry = (const void *)at;
+		pid_t tid = 0;
+		int rc;
+
+		at += entry->length;
+		for (const char *c = entry->name; *c >= '0' && *c <= '9'; c++)
+			tid = tid * 10 + (*c - '0');
+		if (tid == 0)
+			continue;
+		rc = pf_vec_reserve((void **)&list->tids, &list->capacity, sizeof(*list->tids),
+		    list->count + 1);
+		if (rc < 0)
+			return rc;
+		list->tids[list->count++] = tid;
+	}
+	return 0;
+}
+
+int pf_task_list(struct pf_task_list *list)
+{
+	_Alignas(struct kernel_dirent) char entries[16384];
+	/* A description of its own: two scans at once must not share a position. */
+	int fd = open_under_tasks(".", O_DIRECTORY);
+	int rc = 0;
+
+	*list = (struct pf_task_list){0};
+	if (fd < 0)
+		return fd;
+	while (rc == 0) {
+		long got = syscall(SYS_getdents64, fd, entries, sizeof(entries));
+
+		if (got < 0)
+			rc = -errno;
+		if (got <= 0)
+			break;
+		rc = add_entries(list, entries, entries + got);
+	}
+	close(fd);
+	if (rc < 0)
+		pf_task_list_finish(list);
+	return rc;
+}
+
+void pf_task_list_finish(struct pf_task_list *list)
+{
+	pf_vec_free(list->tids, list->capacity, sizeof(*list->tids));
+	*list = (struct pf_task_list){0};
+}
+
+PF_SIGSAFE void pf_task_fork_child(void)
+{
+	task_directory = -1;
+}

@@ -1,0 +1,25 @@
+/* Task: the kernel's files about our threads, /proc/self/task/TID/FILE.
+ *
+ * The directory is opened once and kept, so that a chroot of the program changes nothing. Our own
+ * threads only: the descriptor is in their private table.
+ */
+#pragma once
+#include <stddef.h>
+#include <sys/types.h>
+
+struct pf_task_list {
+	pid_t *tids;
+	size_t count, capacity;
+};
+
+/* Every thread there is, ours included. 0 or -errno; a finish in both cases does no harm. */
+int pf_task_list(struct pf_task_list *list);
+void pf_task_list_finish(struct pf_task_list *list);
+
+/* An open descriptor (close it), or -errno. */
+int pf_task_open(pid_t tid, const char *file);
+/* Up to `size` bytes of the file: how many, or -errno (-ENOENT, -ESRCH: the thread is gone). */
+ssize_t pf_task_read(pid_t tid, const char *file, char *out, size_t size);
+
+/* In the child after fork: the descriptor is not ours. PF_SIGSAFE. */
+void pf_task_fork_child(void);

@@ -1,0 +1,428 @@
+#include "sampler/thread.h"
+#include "base/arena.h"
+#include "base/clock.h"
+#include "base/counter.h"
+#include "base/lock.h"
+#include "sampler/crew.h"
+#include "sampler/task.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#ifdef PF_SMALL
+enum { CHUNK_THREADS = 4, CHUNK_COUNT = 64 };
+#else
+enum { CHUNK_THREADS = 256, CHUNK_COUNT = 256 };
+#endif
+enum { NOBODY = UINT32_MAX, BUCKETS = 1024 };
+enum { NAME_SETTLES_NS = 3 * PF_NS_PER_SECOND };
+
+PF_TLS struct pf_thread *pf_thread_self;
+
+/* Never moved, never given back: a handler may look at any slot at any time. */
+static struct pf_thread *chunks[CHUNK_COUNT]; /* atomic */
+static uint32_t limit;                        /* atomic: slots that exist */
+
+/* Taken in pthread_create and at thread start, maybe under malloc (an allocator's own threads). */
+static struct pf_lock registry_lock = PF_LOCK_INIT(PF_LOCK_SHARD);
+/* All guarded by registry_lock. Chain heads are stored plus one, so that zero is empty. */
+static uint32_t buckets[BUCKETS];
+static uint32_t free_head;
+static uint32_t dead_head;
+static bool keep_dead;
+
+static struct pf_lock scan_lock = PF_LOCK_INIT(PF_LOCK_THREAD);
+
+PF_SIGSAFE struct pf_thread *pf_thread_at(uint32_t number)
+{
+	struct pf_thread *chunk;
+
+	if (number >= CHUNK_COUNT * CHUNK_THREADS)
+		return NULL;
+	chunk = __atomic_load_n(&chunks[number / CHUNK_THREADS], __ATOMIC_ACQUIRE);
+	return chunk ? &chunk[number % CHUNK_THREADS] : NULL;
+}
+
+uint32_t pf_thread_limit(void)
+{
+	return __atomic_load_n(&limit, __ATOMIC_ACQUIRE);
+}
+
+PF_SIGSAFE uint32_t pf_thread_number(const struct pf_thread *thread)
+{
+	for (uint32_t i = 0; i < CHUNK_COUNT; i++) {
+		const struct pf_thread *chunk = __atomic_load_n(&chunks[i], __ATOMIC_ACQUIRE);
+
+		if (chunk && thread >= chunk && thread < chunk + CHUNK_THREADS)
+			return i * CHUNK_THREADS + (uint32_t)(thread - chunk);
+	}
+	return NOBODY;
+}
+
+/* ---- slots ---- */
+
+static PF_HOOK bool grow_locked(void)
+{
+	uint32_t first = limit;
+	struct pf_thread *chunk;
+
+	if (first >= CHUNK_COUNT * CHUNK_THREADS)
+		return false;
+	chunk = pf_arena_map(CHUNK_THREADS * sizeof(*chunk));
+	if (!chunk)
+		return false;
+	for (uint32_t i = 0; i < CHUNK_THREADS; i++)
+		chunk[i].next = i + 1 < CHUNK_THREADS ? first + i + 2 : free_head;
+	free_head = first + 1;
+	__atomic_store_n(&chunks[first / CHUNK_THREADS], chunk, __ATOMIC_RELEASE);
+	__atomic_store_n(&limit, first + CHUNK_THREADS, __ATOMIC_RELEASE);
+	return true;
+}
+
+/* A slot with nothing of its last thread left but the descriptor, which proc.c knows to be old. */
+static PF_HOOK struct pf_thread *take_locked(void)
+{
+	struct pf_thread *t;
+
+	if (free_head == 0 && !grow_locked()) {
+		pf_count(PF_COUNTER_THREAD_LOST_TABLE);
+		return NULL;
+	}
+	t = pf_thread_at(free_head - 1);
+	free_head = t->next;
+	t->next = 0;
+	t->tid = 0;
+	t->name[0] = '\0';
+	t->start = 0;
+	t->argument = NULL;
+	t->created_by = 0;
+	t->creator = 0;
+	t->labels = 0;
+	t->timer_refused = false;
+	t->in_handler = 0;
+	t->room_page = 0;
+	t->sampled_cpu_ns = 0;
+	t->blocks = false;
+	t->cpu_ns = 0;
+	t->born_ns = pf_clock_now_ns();
+	t->still_since_ns = t->born_ns;
+	t->answer = 0;
+	__atomic_fetch_add(&t->generation, 1, __ATOMIC_RELEASE);
+	return t;
+}
+
+static PF_HOOK void free_locked(struct pf_thread *t)
+{
+	/* Signals still under way name the old generation. */
+	__atomic_fetch_add(&t->generation, 1, __ATOMIC_RELEASE);
+	__atomic_store_n(&t->state, PF_THREAD_FREE, __ATOMIC_SEQ_CST);
+	t->next = free_head;
+	free_head = pf_thread_number(t) + 1;
+}
+
+static PF_HOOK uint32_t *find_locked(pid_t tid)
+{
+	uint32_t *link = &buckets[(uint32_t)tid % BUCKETS];
+
+	while (*link) {
+		struct pf_thread *t = pf_thread_at(*link - 1);
+
+		if (t->tid == tid)
+			return link;
+		link = &t->next;
+	}
+	return NULL;
+}
+
+static PF_HOOK void unlink_locked(struct pf_thread *t)
+{
+	uint32_t number = pf_thread_number(t) + 1;
+
+	for (uint32_t *link = &buckets[(uint32_t)t->tid % BUCKETS]; *link;
+	     link = &pf_thread_at(*link - 1)->next)
+		if (*link == number) {
+			*link = t->next;
+			return;
+		}
+}
+
+static PF_HOOK void enter_locked(struct pf_thread *t, pid_t tid)
+{
+	uint32_t *head = &buckets[(uint32_t)tid % BUCKETS];
+
+	t->tid = tid;
+	t->next = *head;
+	*head = pf_thread_number(t) + 1;
+	__atomic_store_n(&t->state, PF_THREAD_LIVE, __ATOMIC_SEQ_CST);
+	pf_count(PF_COUNTER_THREAD_SEEN);
+}
+
+/* ---- birth and death ---- */
+
+PF_HOOK struct pf_thread *pf_thread_conceive(uint64_t start, void *argument, uint32_t created_by)
+{
+	struct pf_thread *t;
+
+	pf_lock_take(&registry_lock);
+	t = take_locked();
+	if (t) {
+		t->start = start;
+		t->argument = argument;
+		t->created_by = created_by;
+		t->creator = (pid_t)syscall(SYS_gettid);
+		if (pf_thread_self)
+			t->labels = __atomic_load_n(&pf_thread_self->labels, __ATOMIC_RELAXED);
+		__atomic_store_n(&t->state, PF_THREAD_BIRTH, __ATOMIC_SEQ_CST);
+	}
+	pf_lock_give(&registry_lock);
+	return t;
+}
+
+PF_HOOK void pf_thread_discard(struct pf_thread *t)
+{
+	pf_lock_take(&registry_lock);
+	free_locked(t);
+	pf_lock_give(&registry_lock);
+}
+
+/* Whoever had this number before us has ended unseen (and the scan has not noticed yet), or the
+ * scan met us between clone and here: then its slot is ours twice, and ours is the better one. */
+PF_HOOK struct pf_thread *pf_thread_begin(struct pf_thread *t)
+{
+	pid_t tid = (pid_t)syscall(SYS_gettid);
+	struct pf_thread *other = NULL;
+	uint32_t *link;
+
+	syscall(SYS_prctl, PR_GET_NAME, t->name, 0, 0, 0);
+	pf_lock_take(&registry_lock);
+	link = find_locked(tid);
+	if (link)
+		other = pf_thread_at(*link - 1);
+	enter_locked(t, tid);
+	pf_lock_give(&registry_lock);
+	pf_thread_self = t;
+	return other && pf_thread_end(other) ? other : NULL;
+}
+
+PF_HOOK bool pf_thread_end(struct pf_thread *t)
+{
+	uint32_t live = PF_THREAD_LIVE;
+
+	return __atomic_compare_exchange_n(&t->state, &live, PF_THREAD_ENDING, false,
+	    __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
+}
+
+PF_HOOK void pf_thread_release(struct pf_thread *t)
+{
+	pf_lock_take(&registry_lock);
+	unlink_locked(t);
+	if (keep_dead) {
+		__atomic_store_n(&t->state, PF_THREAD_DEAD, __ATOMIC_SEQ_CST);
+		t->next = dead_head;
+		dead_head = pf_thread_number(t) + 1;
+	} else {
+		free_locked(t);
+	}
+	pf_lock_give(&registry_lock);
+}
+
+void pf_thread_keep_dead(bool keep)
+{
+	pf_lock_take(&registry_lock);
+	keep_dead = keep;
+	pf_lock_give(&registry_lock);
+}
+
+uint32_t pf_thread_dead(void)
+{
+	uint32_t dead;
+
+	pf_lock_take(&registry_lock);
+	dead = dead_head;
+	dead_head = 0;
+	pf_lock_give(&registry_lock);
+	return dead;
+}
+
+void pf_thread_bury(uint32_t dead)
+{
+	pf_lock_take(&registry_lock);
+	while (dead) {
+		struct pf_thread *t = pf_thread_at(dead - 1);
+
+		dead = t->next;
+		free_locked(t);
+	}
+	pf_lock_give(&registry_lock);
+}
+
+struct pf_thread *pf_thread_enrol_self(void)
+{
+	pid_t tid = (pid_t)syscall(SYS_gettid);
+	struct pf_thread *t = NULL;
+	uint32_t *link;
+
+	if (pf_thread_self)
+		return pf_thread_self;
+	pf_lock_take(&registry_lock);
+	link = find_locked(tid);
+	if (link)
+		t = pf_thread_at(*link - 1);
+	else
+		t = take_locked();
+	if (t && !link)
+		enter_locked(t, tid);
+	pf_lock_give(&registry_lock);
+	pf_thread_self = t;
+	return t;
+}
+
+/* ---- the scan ---- */
+
+void pf_thread_note_cpu(struct pf_thread *t, int64_t cpu_ns, int64_t now_ns)
+{
+	if (cpu_ns == __atomic_load_n(&t->cpu_ns, __ATOMIC_RELAXED))
+		return;
+	__atomic_store_n(&t->cpu_ns, cpu_ns, __ATOMIC_RELAXED);
+	__atomic_store_n(&t->still_since_ns, now_ns, __ATOMIC_RELAXED);
+}
+
+void pf_thread_read_name(struct pf_thread *t)
+{
+	char name[PF_THREAD_NAME + 2];
+	ssize_t length = pf_task_read(t->tid, "comm", name, sizeof(name) - 1);
+
+	if (length <= 0)
+		return;
+	if (name[length - 1] == '\n')
+		length--;
+	if (length > PF_THREAD_NAME - 1)
+		length = PF_THREAD_NAME - 1;
+	name[length] = '\0';
+	memcpy(t->name, name, (size_t)length + 1);
+}
+
+/* The slot of `tid` as the scan sees it; *fresh when it has just been made. */
+static struct pf_thread *meet(pid_t tid, bool *fresh)
+{
+	struct pf_thread *t = NULL;
+	uint32_t *link;
+
+	pf_lock_take(&registry_lock);
+	link = find_locked(tid);
+	if (link) {
+		t = pf_thread_at(*link - 1);
+	} else {
+		t = take_locked();
+		if (t) {
+			enter_locked(t, tid);
+			*fresh = true;
+		}
+	}
+	pf_lock_give(&registry_lock);
+	return t;
+}
+
+/* A clock that ran backwards belongs to somebody new under an old number. */
+static void look_at(struct pf_thread *t, int64_t now_ns, void (*gone)(struct pf_thread *thread))
+{
+	int64_t cpu = pf_clock_ns(pf_clock_of_thread(t->tid));
+	int64_t before = __atomic_load_n(&t->cpu_ns, __ATOMIC_RELAXED);
+
+	if (cpu < 0 || cpu < before) {
+		if (pf_thread_end(t))
+			gone(t);
+		return;
+	}
+	/* A name is set by the thread itself, or by its creator soon after its birth. */
+	if (cpu != before || now_ns - t->born_ns < NAME_SETTLES_NS || !t->name[0])
+		pf_thread_read_name(t);
+	pf_thread_note_cpu(t, cpu, now_ns);
+}
+
+static int scan_once(int *fresh_count)
+{
+	struct pf_task_list list;
+	int rc = pf_task_list(&list);
+
+	*fresh_count = 0;
+	if (rc < 0)
+		return rc;
+	for (size_t i = 0; i < list.count; i++) {
+		struct pf_thread *t;
+		bool fresh = false;
+
+		if (pf_crew_has(list.tids[i]))
+			continue;
+		t = meet(list.tids[i], &fresh);
+		if (!t)
+			continue;
+		*fresh_count += fresh;
+	}
+	pf_task_list_finish(&list);
+	return 0;
+}
+
+int pf_thread_scan(void (*gone)(struct pf_thread *thread))
+{
+	int64_t now_ns = pf_clock_now_ns();
+	int fresh;
+	int rc;
+
+	pf_lock_take(&scan_lock);
+	do
+		rc = scan_once(&fresh);
+	while (rc == 0 && fresh > 0);
+	/* Without /proc those that the hook knows are looked at all the same. */
+	for (uint32_t i = 0; i < pf_thread_limit(); i++) {
+		struct pf_thread *t = pf_thread_at(i);
+
+		if (t && pf_thread_is_live(t))
+			look_at(t, now_ns, gone);
+	}
+	pf_lock_give(&scan_lock);
+	return rc;
+}
+
+int pf_thread_blocked(pid_t tid, uint64_t *mask)
+{
+	char text[4096];
+	ssize_t length = pf_task_read(tid, "status", text, sizeof(text) - 1);
+	const char *line;
+
+	if (length < 0)
+		return (int)length;
+	text[length] = '\0';
+	line = strstr(text, "\nSigBlk:");
+	if (!line)
+		return -EPROTO;
+	*mask = strtoull(line + 8, NULL, 16);
+	return 0;
+}
+
+PF_SIGSAFE void pf_thread_fork_child(void)
+{
+	pf_thread_self = NULL;
+	registry_lock.word = 0;
+	scan_lock.word = 0;
+	free_head = 0;
+	dead_head = 0;
+	keep_dead = false;
+	for (uint32_t i = 0; i < BUCKETS; i++)
+		buckets[i] = 0;
+	for (uint32_t i = limit; i-- > 0;) {
+		struct pf_thread *t = pf_thread_at(i);
+
+		t->generation++;
+		t->state = PF_THREAD_FREE;
+		t->timer_state = 0;
+		t->reading = 0;
+		t->syscall_fd = 0;
+		t->next = free_head;
+		free_head = i + 1;
+	}
+}

@@ -1,0 +1,130 @@
+/* Threads: who is alive in the program, and what we remember of each.
+ *
+ * One slot per thread in a table that never moves. A slot is taken when its thread is created (the
+ * hook) or first seen in /proc/self/task (the scan), and given up when the thread ends. While
+ * something samples, the slot of a dead thread is kept until the drainer has read every record that
+ * names it; so a record need not carry the thread's name.
+ *
+ *   FREE -> BIRTH (the creator filled it in) -> LIVE -> ENDING -> DEAD (records left) -> FREE
+ *           FREE -> LIVE (seen by the scan)                   `-> FREE (nothing samples)
+ */
+#pragma once
+#include "base/mark.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+enum pf_thread_state {
+	PF_THREAD_FREE,
+	PF_THREAD_BIRTH,
+	PF_THREAD_LIVE,
+	PF_THREAD_ENDING,
+	PF_THREAD_DEAD,
+};
+
+enum { PF_THREAD_NAME = 16 };
+
+struct pf_thread {
+	uint32_t state;      /* enum pf_thread_state, atomic */
+	uint32_t generation; /* atomic; one more for every thread that had this slot */
+	uint32_t next;       /* in its hash chain, or of the free or the dead (registry lock) */
+	pid_t tid;           /* written before LIVE */
+	char name[PF_THREAD_NAME]; /* any reader; a torn one only looks odd */
+
+	/* Of the hook; fixed from BIRTH on. */
+	uint64_t start;      /* the program's start routine; 0: seen by the scan only */
+	void *argument;      /* for the start routine */
+	uint32_t created_by; /* stack of the pthread_create; 0: not known */
+	pid_t creator;
+	int64_t born_ns; /* monotonic: created, or first seen */
+	uint32_t labels; /* label.c, atomic: the thread itself writes */
+
+	/* Of timer.c. */
+	uint32_t timer_state; /* atomic; whoever moves it to BUSY owns `timer` */
+	int timer;
+	bool timer_refused; /* timer_create failed, counted once */
+
+	/* Of the handler on this very thread (cpu.c). */
+	uint32_t in_handler;
+	uint64_t room_page;     /* the page under the handler last found to be stack */
+	int64_t sampled_cpu_ns; /* atomic: CPU clock up to which its time is in records */
+
+	/* Of the scan (its lock). */
+	bool blocks;            /* blocks our signal, counted once */
+	int64_t cpu_ns;         /* atomic: CPU clock when last looked at */
+	int64_t still_since_ns; /* atomic: when this value was met first */
+
+	/* Of proc.c: the last stack read while asleep; whoever moves `reading` to 1 owns them. */
+	uint32_t reading;
+	int syscall_fd; /* +1; 0: none. In the private descriptor table */
+	uint32_t fd_generation;
+	uint32_t read_generation;
+	int64_t read_cpu_ns;
+	uint32_t read_stack;
+	int32_t read_nr;
+
+	/* Of ask.c. */
+	uint64_t answer; /* atomic */
+};
+
+/* Slots by number, 0 <= number < pf_thread_limit(). */
+struct pf_thread *pf_thread_at(uint32_t number); /* PF_SIGSAFE */
+uint32_t pf_thread_limit(void);
+uint32_t pf_thread_number(const struct pf_thread *thread); /* PF_SIGSAFE */
+
+PF_INLINE bool pf_thread_is_live(const struct pf_thread *thread)
+{
+	return __atomic_load_n(&thread->state, __ATOMIC_SEQ_CST) == PF_THREAD_LIVE;
+}
+
+PF_INLINE uint32_t pf_thread_generation(const struct pf_thread *thread)
+{
+	return __atomic_load_n(&thread->generation, __ATOMIC_ACQUIRE);
+}
+
+/* The caller's own slot, or NULL: it was not created through the hook and has no label. */
+extern PF_TLS struct pf_thread *pf_thread_self;
+
+/* For the hook, in the creator: a slot in BIRTH, or NULL (table full: counted). */
+struct pf_thread *pf_thread_conceive(uint64_t start, void *argument, uint32_t created_by);
+/* The creation failed. */
+void pf_thread_discard(struct pf_thread *thread);
+/* In the new thread: the slot is its own now. Returns NULL, or the slot that had its number until
+ * now (in ENDING): the caller takes its timer away and releases it. */
+struct pf_thread *pf_thread_begin(struct pf_thread *thread);
+
+/* The caller's slot, found or made: for threads the hook did not see. NULL: table full. */
+struct pf_thread *pf_thread_enrol_self(void);
+
+/* LIVE -> ENDING: true for exactly one caller, who then takes its timer away and releases it. */
+bool pf_thread_end(struct pf_thread *thread);
+void pf_thread_release(struct pf_thread *thread);
+
+/* One look at /proc/self/task, repeated until it shows nobody new: new threads get slots, `gone`
+ * is called for each one that has ended unseen (LIVE -> ENDING done; it must release it), names and
+ * clocks are brought up to date. Our own threads. 0 or -errno. */
+int pf_thread_scan(void (*gone)(struct pf_thread *thread));
+
+/* Reads the name of another thread into its slot. Our own threads. */
+void pf_thread_read_name(struct pf_thread *thread);
+/* Notes a reading of its CPU clock, and when it moved last. */
+void pf_thread_note_cpu(struct pf_thread *thread, int64_t cpu_ns, int64_t now_ns);
+
+/* The drainer: from now on dead slots are kept until pf_thread_bury(). */
+void pf_thread_keep_dead(bool keep);
+/* Before it empties the ring: everyone dead by now; after it: free them. */
+uint32_t pf_thread_dead(void);
+void pf_thread_bury(uint32_t dead);
+
+/* Bit mask of signals a thread blocks, from its status file: 0 or -errno. */
+int pf_thread_blocked(pid_t tid, uint64_t *mask);
+
+/* threadcreate_hook.c: every pthread_create and thrd_create goes through us from here on; what is
+ * alive already is scanned. Normal code and our own threads. 0 or -errno (the scan still works). */
+int pf_thread_start(void);
+void pf_thread_stop(void);
+
+/* In the child after fork: nobody is known. PF_SIGSAFE. */
+void pf_thread_fork_child(void);

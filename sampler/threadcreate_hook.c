@@ -1,0 +1,160 @@
+/* Thread creation: pthread_create and thrd_create go through here, so that every new thread has its
+ * slot and its timer from its first instruction on, and so that we know who created it.
+ *
+ * The new thread starts in `begin`, which leaves by a jump into the program's start routine: no
+ * frame of ours stays on its stack. Its end is told by the destructor of a thread-specific key,
+ * which runs for a return, pthread_exit and cancellation alike.
+ */
+#include "base/feature.h"
+#include "base/mark.h"
+#include "sampler/cpu.h"
+#include "sampler/guard.h"
+#include "sampler/patch.h"
+#include "sampler/stack.h"
+#include "sampler/thread.h"
+#include "sampler/threadcreate_hook.h"
+#include "sampler/timer.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stddef.h>
+#include <sys/syscall.h>
+#include <threads.h>
+#include <unistd.h>
+
+/* Destructors of other keys may still work for the program after the first round. */
+enum { LAST_ROUND = 2 };
+
+static PF_TLS uint32_t end_rounds;
+static pthread_key_t end_key;
+static bool have_key;
+
+static void end(void *slot)
+{
+	const struct pf_thread *t = slot;
+	bool entered = pf_guard_enter();
+
+	if (t->tid != (pid_t)syscall(SYS_gettid)) {
+		/* The forked child of the thread that had the slot. */
+	} else if (++end_rounds < LAST_ROUND) {
+		pthread_setspecific(end_key, slot);
+	} else {
+		pf_thread_self = NULL;
+		pf_cpu_thread_end(slot);
+	}
+	if (entered)
+		pf_guard_leave();
+}
+
+/* On the new thread, before anything of the program's. */
+static void settle_in(struct pf_thread *t)
+{
+	bool entered = pf_guard_enter();
+	struct pf_thread *superseded = pf_thread_begin(t);
+
+	if (superseded) {
+		pf_timer_disarm(superseded);
+		pf_thread_release(superseded);
+	}
+	end_rounds = 0;
+	/* For a high key number this allocates: the guard keeps it out of the heap profile. */
+	if (have_key)
+		pthread_setspecific(end_key, t);
+	pf_cpu_thread_begin(t);
+	if (entered)
+		pf_guard_leave();
+}
+
+static void *begin(void *slot)
+{
+	struct pf_thread *t = slot;
+	void *(*start)(void *) = (void *(*)(void *))t->start;
+	void *argument = t->argument;
+
+	settle_in(t);
+	return start(argument);
+}
+
+static int begin_c11(void *slot)
+{
+	struct pf_thread *t = slot;
+	thrd_start_t start = (thrd_start_t)t->start;
+	void *argument = t->argument;
+
+	settle_in(t);
+	return start(argument);
+}
+
+/* A slot for the thread to be, or NULL: inside our own code, or the table is full. */
+static PF_HOOK struct pf_thread *conceive(uint64_t start, void *argument)
+{
+	struct pf_thread *t;
+
+	if (!pf_guard_enter())
+		return NULL;
+	t = pf_thread_conceive(start, argument, pf_stack_capture_here());
+	pf_guard_leave();
+	return t;
+}
+
+PF_HOOK int pf_threadcreate_pthread(
+    pthread_t *thread, const pthread_attr_t *attributes, void *(*start)(void *), void *argument)
+{
+	struct pf_thread *t = conceive((uint64_t)start, argument);
+	int rc;
+
+	if (!t)
+		return pthread_create(thread, attributes, start, argument);
+	rc = pthread_create(thread, attributes, begin, t);
+	if (rc != 0)
+		pf_thread_discard(t);
+	return rc;
+}
+
+PF_HOOK int pf_threadcreate_thrd(thrd_t *thread, thrd_start_t start, void *argument)
+{
+	struct pf_thread *t = conceive((uint64_t)start, argument);
+	int rc;
+
+	if (!t)
+		return thrd_create(thread, start, argument);
+	rc = thrd_create(thread, begin_c11, t);
+	if (rc != thrd_success)
+		pf_thread_discard(t);
+	return rc;
+}
+
+/* Our own slots are never patched, so these are the functions behind the hooks. */
+static void *real_pthread_create = (void *)pthread_create;
+static void *real_thrd_create = (void *)thrd_create;
+
+static const struct pf_patch patches[] = {
+    {"pthread_create", (void *)pf_threadcreate_pthread, &real_pthread_create, NULL},
+    {"thrd_create", (void *)pf_threadcreate_thrd, &real_thrd_create, NULL},
+};
+
+static struct pf_patch_set patch_set = {.patches = patches, .count = PF_COUNT(patches)};
+
+int pf_thread_start(void)
+{
+	int rc;
+
+	if (!have_key)
+		have_key = pthread_key_create(&end_key, end) == 0;
+	rc = pf_patch_on(&patch_set);
+	if (rc < 0)
+		pf_feature_set(PF_FEATURE_THREAD_HOOK, PF_FEATURE_NONE,
+		    "pthread_create could not be patched; new threads are found once a second");
+	else if (!have_key)
+		pf_feature_set(PF_FEATURE_THREAD_HOOK, PF_FEATURE_DEGRADED,
+		    "no thread-specific key was left; ends of threads are found once a second");
+	else
+		pf_feature_set(PF_FEATURE_THREAD_HOOK, PF_FEATURE_OK, NULL);
+	return rc;
+}
+
+void pf_thread_stop(void)
+{
+	pf_patch_off(&patch_set);
+	pf_feature_set(PF_FEATURE_THREAD_HOOK, PF_FEATURE_OFF, NULL);
+}

@@ -1,0 +1,94 @@
+#include "sampler/threads.h"
+#include "base/clock.h"
+#include "base/counter.h"
+#include "base/feature.h"
+#include "sampler/cpu.h"
+#include "sampler/gather.h"
+#include "sampler/map.h"
+#include "sampler/stack.h"
+#include "sampler/syscall_name.h"
+#include "sampler/thread.h"
+
+#include <errno.h>
+#include <string.h>
+
+/* How long a thread that runs may take to answer. */
+enum { ANSWER_NS = 100 * PF_NS_PER_MS };
+
+static void label_origin(struct pf_profile *p, const struct pf_thread *t)
+{
+	const uint64_t *pcs;
+
+	if (t->created_by == 0 || pf_stack_read(t->created_by, &pcs) == 0)
+		return;
+	pf_profile_label_num(p, "created_by", (int64_t)pcs[0], "address");
+	pf_profile_label_num(p, "creator", t->creator, NULL);
+}
+
+static void add(void *profile, const struct pf_sight *sight)
+{
+	static const int64_t one = 1;
+	const struct pf_thread *t = sight->thread;
+	struct pf_profile *p = profile;
+
+	pf_profile_add_sample(p, sight->pcs, sight->count, &one);
+	pf_profile_label_str(p, "thread", t->name);
+	pf_profile_label_num(p, "tid", t->tid, NULL);
+	pf_profile_label_str(p, "state", pf_syscall_state(sight->state));
+	if (sight->state >= 0)
+		pf_profile_label_str(p, "syscall", pf_syscall_name(sight->state));
+	if (sight->age_ns >= 0)
+		pf_profile_label_num(p, "age", sight->age_ns, "nanoseconds");
+	label_origin(p, t);
+}
+
+int pf_threads_collect(struct pf_profile *out, const struct pf_query *query, struct pf_wait *wait)
+{
+	struct pf_proc_reader *reader = pf_proc_create();
+	int rc;
+
+	(void)query;
+	(void)wait;
+	if (!reader)
+		return -ENOMEM;
+	out->name = pf_profile_string(out, "threads");
+	pf_profile_add_type(out, "threads", "count");
+	pf_profile_set_period(out, "threads", "count", 1);
+	out->time_ns = pf_clock_real_ns();
+	pf_cpu_scan();
+	rc = pf_gather(reader, pf_clock_now_ns() + ANSWER_NS, add, out);
+	pf_proc_destroy(reader);
+	if (rc < 0)
+		return rc;
+	pf_count(PF_COUNTER_THREAD_DUMPS);
+	pf_feature_set(PF_FEATURE_THREADS, PF_FEATURE_OK, NULL);
+	rc = pf_map_fill(out);
+	return rc < 0 ? rc : out->error;
+}
+
+static void view(const struct pf_thread *t, struct pf_thread_view *out)
+{
+	out->tid = t->tid;
+	memcpy(out->name, t->name, sizeof(out->name));
+	out->name[sizeof(out->name) - 1] = '\0';
+	out->state = pf_syscall_state(pf_proc_state(t));
+	out->cpu_ns = pf_clock_ns(pf_clock_of_thread(t->tid));
+	out->age_ns = pf_clock_now_ns() - t->born_ns;
+}
+
+size_t pf_threads_list(struct pf_thread_view *out, size_t max)
+{
+	size_t count = 0;
+
+	pf_cpu_scan();
+	for (uint32_t i = 0; i < pf_thread_limit(); i++) {
+		const struct pf_thread *t = pf_thread_at(i);
+
+		if (!t || !pf_thread_is_live(t))
+			continue;
+		if (count < max)
+			view(t, &out[count]);
+		count++;
+	}
+	return count;
+}

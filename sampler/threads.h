@@ -1,0 +1,12 @@
+/* Thread dump: one sample for every thread of the program, where it is now. */
+#pragma once
+#include "base/profile.h"
+#include "sampler/sampler.h"
+
+/* PF_SOURCE_THREADS. Labels: thread, tid, state; syscall and age (how long it has been there, in
+ * nanoseconds) where it sleeps; created_by (address of the call that created it) and creator (tid)
+ * where the creation was seen. */
+pf_collect_fn pf_threads_collect;
+
+/* The door's `threads`. */
+size_t pf_threads_list(struct pf_thread_view *out, size_t max);
