@@ -30,6 +30,12 @@
 	X(STACK_LOOP, "stack_loop", "stacks that did not move on")                                 \
 	X(STACK_UNKNOWN_REGISTER, "stack_unknown_register",                                        \
 	    "stacks that ended where a register was not known")                                    \
+	X(STACK_REFUSED, "stack_refused_rule",                                                     \
+	    "stacks that ended at unwind info of a kind that is not interpreted")                  \
+	X(STACK_CLOSING, "stack_module_closing",                                                   \
+	    "stacks that ended in a module that was being closed")                                 \
+	X(STACK_FIBER, "stack_fiber", "stacks that ended on a fiber's or a foreign stack")         \
+	X(STACK_NO_ROOM, "stack_no_room", "stacks not taken: too many captures at once")           \
 	X(STACK_OVERFLOW, "stack_store_full", "stacks not stored: the stack store was full")       \
 	X(HEAP_SAMPLES, "heap_samples", "allocations sampled")                                     \
 	X(HEAP_FREES, "heap_frees", "sampled allocations freed")                                   \

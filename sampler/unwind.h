@@ -7,6 +7,7 @@
  */
 #pragma once
 #include "base/mark.h"
+#include "sampler/unwind_regs.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -20,14 +21,15 @@ enum pf_unwind_end {
 	PF_UNWIND_LOOP,
 	PF_UNWIND_UNKNOWN_REGISTER,
 	PF_UNWIND_REFUSED, /* a rule of the unwind info that this back end does not interpret */
+	PF_UNWIND_CLOSING, /* code of a module that is being closed at this moment */
+	PF_UNWIND_FIBER,   /* the end of a stack that is not the thread's own */
 };
 
-/* DWARF register numbers (System V ABI, x86-64: 6 rbp, 7 rsp, 16 rip). */
-enum { PF_REG_BP = 6, PF_REG_SP = 7, PF_REG_PC = 16, PF_REG_COUNT = 17 };
+#define PF_REG_BIT(reg) (1ull << (reg))
 
 struct pf_unwind_regs {
-	uint64_t value[PF_REG_COUNT];
-	uint32_t known;    /* bit n: value[n] is right */
+	uint64_t value[PF_REG_COUNT]; /* by DWARF number: PF_REG_PC, PF_REG_SP, PF_REG_BP, ... */
+	uint64_t known;               /* PF_REG_BIT(n): value[n] is right */
 	bool pc_is_return; /* the first PC is a return address (a capture from inside a call) */
 };
 
@@ -35,10 +37,20 @@ struct pf_unwind_regs {
 struct pf_unwind_memory {
 	uint64_t low, high;
 	const char *copy; /* of [low, high); NULL: at its own place */
+	bool foreign;     /* not the thread's own stack: `high` is only what was tried so far, and
+	                   * the walk tries on, a page at a time */
 };
+
+/* Once, from normal code on a thread other than the main one (a child keeps it). Without it
+ * everything works, but every stack is a foreign one and every module may vanish. */
+void pf_unwind_init(void);
 
 /* Registers of an interrupted context: all known, PC exact. PF_SIGSAFE. */
 void pf_unwind_from_context(struct pf_unwind_regs *regs, const ucontext_t *context);
+
+/* The caller's own registers, as far as a callee may know them; its stack may then be walked until
+ * it returns. PF_SIGSAFE and hooks. */
+void pf_unwind_from_here(struct pf_unwind_regs *regs);
 
 /* Back end B. Fills at most `max` lookup addresses, leaf first; returns how many. Own cuts and
  * markers are the caller's business (stack.c). PF_SIGSAFE. */
@@ -57,6 +69,11 @@ uint64_t pf_unwind_marker(enum pf_unwind_end end);
  * The thread's own stack, an alternate signal stack, or the rest of the page where it is neither.
  * PF_SIGSAFE. */
 void pf_unwind_bounds(uint64_t sp, struct pf_unwind_memory *memory);
+
+/* Around the real dlclose: between the two, nobody reads the unwind info of modules that can be
+ * closed, and begin waits (up to 100 ms) for those who do. Any thread, not nested in a walk. */
+void pf_unwind_close_begin(void);
+void pf_unwind_close_end(void);
 
 /* Forget cached unwind rows: a module has been closed. Any thread. */
 void pf_unwind_flush(void);

@@ -1,0 +1,172 @@
+/* The book is in chunks of one size, in the order they were needed; a stack's id is the number of
+ * its first word, counted through all chunks. Readers follow buckets -> id -> next id.
+ *
+ *   buckets[hash] --> record {hash, next, count, pcs...} --> record ...
+ *
+ * A record is whole before an id leads to it (release), so whoever finds the id (acquire) may read
+ * it. Two threads that bring the same new stack at once store it once: the second one to publish
+ * looks again. Its own copy stays behind, unused: a few words, seldom.
+ */
+#include "sampler/stack.h"
+#include "base/arena.h"
+#include "base/counter.h"
+#include "base/profile.h"
+
+#include <stdbool.h>
+
+#ifdef PF_SMALL
+enum { CHUNK_WORDS = 2048, CHUNKS_MAX = 16, BUCKETS = 16 };
+#else
+enum { CHUNK_WORDS = 128 * 1024, CHUNKS_MAX = 64, BUCKETS = 1 << 16 };
+#endif
+
+struct record {
+	uint32_t hash;
+	uint32_t next; /* id, 0 at the end; written before the record is published */
+	uint64_t count;
+	uint64_t pcs[];
+};
+
+enum { RECORD_WORDS = sizeof(struct record) / sizeof(uint64_t) };
+
+static uint32_t buckets[BUCKETS];    /* atomic ids */
+static uint64_t *chunks[CHUNKS_MAX]; /* atomic */
+static uint64_t next_word;           /* atomic; the first free one, through all chunks */
+static uint64_t stored_count;        /* atomic */
+static const uint64_t overflow_pcs[1] = {PF_PC_STACK_STORE_FULL};
+
+static PF_SIGSAFE struct record *record_of(uint32_t id)
+{
+	uint64_t *chunk = __atomic_load_n(&chunks[id / CHUNK_WORDS], __ATOMIC_ACQUIRE);
+
+	return (struct record *)(chunk + id % CHUNK_WORDS);
+}
+
+static PF_SIGSAFE bool have_chunk(uint64_t number)
+{
+	uint64_t *none = NULL, *fresh;
+
+	if (__atomic_load_n(&chunks[number], __ATOMIC_ACQUIRE))
+		return true;
+	fresh = pf_arena_map(CHUNK_WORDS * sizeof(*fresh));
+	if (!fresh)
+		return false;
+	/* Somebody else may have been first: theirs it is. */
+	if (!__atomic_compare_exchange_n(
+		&chunks[number], &none, fresh, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE))
+		pf_arena_unmap(fresh, CHUNK_WORDS * sizeof(*fresh));
+	return true;
+}
+
+/* An id with `words` behind it, all in one chunk; 0 when there is no room. */
+static PF_SIGSAFE uint32_t take_words(uint64_t words)
+{
+	uint64_t old = __atomic_load_n(&next_word, __ATOMIC_RELAXED), start;
+
+	do {
+		start = old == 0 ? 1 : old; /* id 0 means overflow */
+		if (start / CHUNK_WORDS != (start + words - 1) / CHUNK_WORDS)
+			start = (start / CHUNK_WORDS + 1) * CHUNK_WORDS;
+		if (start / CHUNK_WORDS >= CHUNKS_MAX || !have_chunk(start / CHUNK_WORDS))
+			return 0;
+	} while (!__atomic_compare_exchange_n(
+	    &next_word, &old, start + words, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED));
+	return (uint32_t)start;
+}
+
+static PF_SIGSAFE uint32_t hash_of(const uint64_t *pcs, uint32_t count)
+{
+	uint64_t hash = count;
+
+	for (uint32_t i = 0; i < count; i++) {
+		hash = (hash ^ pcs[i]) * 0x9e3779b97f4a7c15ull;
+		hash ^= hash >> 32;
+	}
+	return (uint32_t)hash;
+}
+
+/* The id of the same stack in the chain [id, end), or `end`. */
+static PF_SIGSAFE uint32_t find(
+    uint32_t id, uint32_t end, uint32_t hash, const uint64_t *pcs, uint32_t count)
+{
+	const struct record *record;
+	uint32_t i;
+
+	for (; id != end; id = record->next) {
+		record = record_of(id);
+		if (record->hash != hash || record->count != count)
+			continue;
+		for (i = 0; i < count && record->pcs[i] == pcs[i]; i++)
+			;
+		if (i == count)
+			return id;
+	}
+	return end;
+}
+
+static PF_SIGSAFE uint32_t store(uint32_t hash, const uint64_t *pcs, uint32_t count)
+{
+	uint32_t id = take_words(RECORD_WORDS + count);
+	struct record *record;
+
+	if (id == 0) {
+		pf_count(PF_COUNTER_STACK_OVERFLOW);
+		return PF_STACK_OVERFLOW;
+	}
+	record = record_of(id);
+	record->hash = hash;
+	record->count = count;
+	for (uint32_t i = 0; i < count; i++) {
+		record->pcs[i] = pcs[i];
+		__asm__ volatile("" ::: "memory"); /* stays a loop: memcpy is no call of ours */
+	}
+	return id;
+}
+
+PF_SIGSAFE uint32_t pf_stack_intern(const uint64_t *pcs, uint32_t count)
+{
+	uint32_t hash, fresh = 0, head, seen = 0, id;
+	uint32_t *bucket;
+
+	if (count > PF_STACK_DEPTH_MAX + 1)
+		count = PF_STACK_DEPTH_MAX + 1;
+	hash = hash_of(pcs, count);
+	bucket = &buckets[hash % BUCKETS];
+	for (;;) {
+		head = __atomic_load_n(bucket, __ATOMIC_ACQUIRE);
+		/* What was there at the last look does not match; only newer ones may. */
+		id = find(head, seen, hash, pcs, count);
+		if (id != seen)
+			return id;
+		seen = head;
+		if (fresh == 0)
+			fresh = store(hash, pcs, count);
+		if (fresh == 0)
+			return PF_STACK_OVERFLOW;
+		record_of(fresh)->next = head;
+		if (__atomic_compare_exchange_n(
+			bucket, &head, fresh, false, __ATOMIC_RELEASE, __ATOMIC_RELAXED))
+			break;
+	}
+	__atomic_fetch_add(&stored_count, 1, __ATOMIC_RELAXED);
+	return fresh;
+}
+
+uint32_t pf_stack_read(uint32_t id, const uint64_t **pcs)
+{
+	const struct record *record;
+
+	if (id == PF_STACK_OVERFLOW) {
+		*pcs = overflow_pcs;
+		return 1;
+	}
+	record = record_of(id);
+	*pcs = record->pcs;
+	return (uint32_t)record->count;
+}
+
+void pf_stack_usage(size_t *bytes, size_t *count)
+{
+	*bytes = __atomic_load_n(&next_word, __ATOMIC_RELAXED) * sizeof(uint64_t);
+	*count = __atomic_load_n(&stored_count, __ATOMIC_RELAXED);
+}

@@ -1,0 +1,162 @@
+/* Captures: a walk into a borrowed room, our own frames cut out, the end marked, the rest stored.
+ *
+ * A stack is too deep for a handler's stack (4 KiB of addresses on a signal stack of 8 KiB), and a
+ * room for each thread would cost thousands of threads their memory. So there are a few rooms for
+ * all: a capture takes microseconds, and only that many run at once as there are CPUs, mostly.
+ */
+#include "base/arena.h"
+#include "base/counter.h"
+#include "base/knob.h"
+#include "base/profile.h"
+#include "sampler/stack.h"
+#include "sampler/unwind.h"
+
+#include <dlfcn.h>
+#include <link.h>
+#include <stdbool.h>
+
+#ifdef PF_SMALL
+enum { ROOMS = 2 };
+#else
+enum { ROOMS = 64 };
+#endif
+
+enum {
+	OWN_FRAMES_MAX = 16, /* of ours, in front of the program's leaf */
+	ROOM_PCS = PF_STACK_DEPTH_MAX + OWN_FRAMES_MAX + 1,
+};
+
+static uint64_t rooms_taken; /* atomic; bit n: rooms[n] is lent */
+static uint64_t *rooms;      /* atomic; ROOMS of ROOM_PCS, mapped at the first capture */
+
+/* Set by the linker: the ends of our sections. Weak, because a program may have none of one. */
+#define EDGE extern const char __attribute__((weak, visibility("hidden")))
+EDGE __start_pf_hook[];
+EDGE __stop_pf_hook[];
+EDGE __start_pf_sigsafe[];
+EDGE __stop_pf_sigsafe[];
+
+/* The library as a whole, once pf_stack_init() found that it is one. */
+static uint64_t library_low, library_high; /* library_high atomic, written last */
+
+void pf_stack_init(void)
+{
+	struct dl_find_object found;
+
+	pf_unwind_init();
+	if (_dl_find_object((void *)(uintptr_t)pf_stack_init, &found) != 0)
+		return;
+	if (!found.dlfo_link_map || !found.dlfo_link_map->l_prev)
+		return; /* part of the program itself: there only the sections are ours */
+	library_low = (uintptr_t)found.dlfo_map_start;
+	__atomic_store_n(&library_high, (uintptr_t)found.dlfo_map_end, __ATOMIC_RELEASE);
+}
+
+PF_INLINE bool is_between(uint64_t pc, const char *low, const char *high)
+{
+	return pc - (uintptr_t)low < (uintptr_t)high - (uintptr_t)low;
+}
+
+PF_INLINE bool is_own(uint64_t pc)
+{
+	uint64_t high = __atomic_load_n(&library_high, __ATOMIC_ACQUIRE);
+
+	return pc - library_low < high - library_low ||
+	       is_between(pc, __start_pf_hook, __stop_pf_hook) ||
+	       is_between(pc, __start_pf_sigsafe, __stop_pf_sigsafe);
+}
+
+static PF_SIGSAFE uint64_t *rooms_get(void)
+{
+	uint64_t *all = __atomic_load_n(&rooms, __ATOMIC_ACQUIRE), *none = NULL;
+
+	if (PF_LIKELY(all))
+		return all;
+	all = pf_arena_map((size_t)ROOMS * ROOM_PCS * sizeof(*all));
+	if (!all)
+		return NULL;
+	if (__atomic_compare_exchange_n(
+		&rooms, &none, all, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE))
+		return all;
+	pf_arena_unmap(all, (size_t)ROOMS * ROOM_PCS * sizeof(*all));
+	return none;
+}
+
+/* A room for ROOM_PCS addresses, or NULL when all are lent. */
+static PF_SIGSAFE uint64_t *room_take(void)
+{
+	uint64_t taken = __atomic_load_n(&rooms_taken, __ATOMIC_RELAXED), *all = rooms_get();
+	int number;
+
+	do {
+		if (!all || taken == ~0ull >> (64 - ROOMS))
+			return NULL;
+		number = __builtin_ctzll(~taken);
+	} while (!__atomic_compare_exchange_n(&rooms_taken, &taken, taken | 1ull << number, false,
+	    __ATOMIC_ACQUIRE, __ATOMIC_RELAXED));
+	return all + (size_t)number * ROOM_PCS;
+}
+
+static PF_SIGSAFE void room_give(const uint64_t *room)
+{
+	uint64_t number = (uint64_t)(room - rooms) / ROOM_PCS;
+
+	__atomic_fetch_and(&rooms_taken, ~(1ull << number), __ATOMIC_RELEASE);
+}
+
+/* Cuts out our own frames, wherever they are: in front, when the program called us; below, when
+ * the thread began in a function of ours. */
+static PF_SIGSAFE uint32_t cut_own(uint64_t *pcs, uint32_t count)
+{
+	uint32_t kept = 0;
+
+	for (uint32_t i = 0; i < count; i++) {
+		if (!is_own(pcs[i]))
+			pcs[kept++] = pcs[i];
+	}
+	return kept;
+}
+
+static PF_SIGSAFE uint32_t capture(const struct pf_unwind_regs *regs)
+{
+	uint32_t depth = (uint32_t)pf_knob_get(PF_KNOB_STACK_DEPTH), count, id;
+	uint64_t *pcs = room_take(), marker = PF_PC_NO_STACK;
+	struct pf_unwind_memory memory;
+	enum pf_unwind_end end;
+
+	if (!pcs) {
+		pf_count(PF_COUNTER_STACK_NO_ROOM);
+		return pf_stack_intern(&marker, 1);
+	}
+	if (depth > PF_STACK_DEPTH_MAX)
+		depth = PF_STACK_DEPTH_MAX;
+	pf_unwind_bounds(regs->value[PF_REG_SP], &memory);
+	count = pf_unwind_cfi(regs, &memory, pcs, depth + OWN_FRAMES_MAX, &end);
+	count = cut_own(pcs, count);
+	if (count > depth) {
+		count = depth;
+		end = PF_UNWIND_TRUNCATED;
+	}
+	marker = pf_unwind_marker(end);
+	if (marker != 0)
+		pcs[count++] = marker;
+	id = pf_stack_intern(pcs, count);
+	room_give(pcs);
+	return id;
+}
+
+PF_SIGSAFE uint32_t pf_stack_capture_here(void)
+{
+	struct pf_unwind_regs regs;
+
+	pf_unwind_from_here(&regs);
+	return capture(&regs);
+}
+
+PF_SIGSAFE uint32_t pf_stack_capture_context(const ucontext_t *context)
+{
+	struct pf_unwind_regs regs;
+
+	pf_unwind_from_context(&regs, context);
+	return capture(&regs);
+}

@@ -1,0 +1,211 @@
+/* Where the stack of the calling thread may be read, without a lock, a fault or an allocation.
+ *
+ *   a thread of glibc    its descriptor, found by the thread pointer, holds the block that the
+ *                        stack lies in; where in the descriptor is learned once, from a thread
+ *                        whose block is known
+ *   the main thread      between the mapping below the stack at the start and the stack's end
+ *   anything else        a fiber, a coroutine, an alternate signal stack: foreign. Nothing is
+ *                        believed; each page is asked for at the kernel before it is read
+ */
+#include "sampler/unwind.h"
+#include "base/counter.h"
+#include "base/profile.h"
+#include "sampler/unwind_image.h"
+#include "sampler/unwind_memory.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+enum { PAGE_BYTES = 4096, FOREIGN_MAX = 1 << 20 };
+
+/* Learned by pf_unwind_init; zero means not known. */
+static uint64_t descriptor_distance; /* of the descriptor from the thread pointer, wraps */
+static uint64_t block_offset;        /* in it: address, size, guard; atomic, written last */
+static uint64_t main_low, main_high; /* main_high atomic, written last */
+static uint64_t main_touched;        /* atomic; the main stack is there from here on */
+
+PF_SIGSAFE bool pf_unwind_memory_probe(uint64_t address)
+{
+	/* The kernel copies the mask in before it looks at `how`, which is wrong on purpose:
+	 * -EINVAL where the eight bytes can be read, -EFAULT where not. 90 ns. */
+	long rc = pf_unwind_syscall(SYS_rt_sigprocmask, UINT32_MAX, address, 0, 8, 0, 0);
+
+	return rc == -EINVAL;
+}
+
+PF_SIGSAFE bool pf_unwind_memory_extend(struct pf_unwind_memory *memory, uint64_t end)
+{
+	if (!memory->foreign || end - memory->low > FOREIGN_MAX)
+		return false;
+	while (memory->high < end) {
+		if (!pf_unwind_memory_probe(memory->high))
+			return false;
+		memory->high = (memory->high | (PAGE_BYTES - 1)) + 1;
+	}
+	return true;
+}
+
+PF_SIGSAFE bool pf_unwind_memory_is_fiber(const struct pf_unwind_memory *memory)
+{
+	return memory->foreign && __atomic_load_n(&block_offset, __ATOMIC_RELAXED) != 0 &&
+	       __atomic_load_n(&main_high, __ATOMIC_RELAXED) != 0;
+}
+
+/* The lowest address the program may still use: its red zone, as far as that is there. A popped
+ * register may be in it, in the last instructions of a function. */
+PF_INLINE uint64_t red_zone(uint64_t sp, uint64_t floor)
+{
+	uint64_t low = sp - PF_REG_RED_ZONE, page = sp & ~(uint64_t)(PAGE_BYTES - 1);
+
+	if (low < page && (page < PAGE_BYTES || !pf_unwind_memory_probe(low & ~7ull)))
+		low = page;
+	return low > floor ? low : floor;
+}
+
+/* A thread made by glibc, on the stack it was made with. */
+PF_INLINE bool bounds_of_thread(uint64_t sp, struct pf_unwind_memory *memory)
+{
+	uint64_t offset = __atomic_load_n(&block_offset, __ATOMIC_ACQUIRE);
+	uint64_t descriptor = pf_unwind_thread_pointer() + descriptor_distance;
+	const uint64_t *block;
+
+	if (offset == 0)
+		return false;
+	block = (const uint64_t *)(uintptr_t)(descriptor + offset);
+	/* The descriptor is at the block's end, above the stack: another thread's block, or memory
+	 * that is no descriptor at all, does not look so. */
+	if (block[0] == 0 || descriptor - block[0] >= block[1] || sp < block[0] ||
+	    sp >= descriptor || block[2] >= block[1])
+		return false;
+	memory->low = block[0] + block[2];
+	memory->high = descriptor & ~7ull;
+	if (sp > memory->low)
+		memory->low = red_zone(sp, memory->low);
+	return true;
+}
+
+/* The main thread's stack grows: below what it has touched there is nothing, and above there is. */
+PF_INLINE bool bounds_of_main(uint64_t sp, struct pf_unwind_memory *memory)
+{
+	uint64_t high = __atomic_load_n(&main_high, __ATOMIC_ACQUIRE);
+	uint64_t page = sp & ~(uint64_t)(PAGE_BYTES - 1);
+	uint64_t touched = __atomic_load_n(&main_touched, __ATOMIC_RELAXED);
+
+	if (sp < main_low || sp >= high)
+		return false;
+	if (page < touched && pf_unwind_memory_probe(page)) {
+		__atomic_store_n(&main_touched, page, __ATOMIC_RELAXED);
+		touched = page;
+	}
+	memory->low = sp > touched ? red_zone(sp, main_low) : touched;
+	memory->high = high;
+	return true;
+}
+
+PF_SIGSAFE void pf_unwind_bounds(uint64_t sp, struct pf_unwind_memory *memory)
+{
+	memory->copy = NULL;
+	memory->foreign = false;
+	if (bounds_of_thread(sp, memory) || bounds_of_main(sp, memory))
+		return;
+	memory->foreign = true;
+	memory->low = memory->high = sp;
+	if (sp >= PAGE_BYTES && pf_unwind_memory_probe(sp & ~7ull)) {
+		memory->high = (sp | (PAGE_BYTES - 1)) + 1;
+		memory->low = red_zone(sp, 0);
+	}
+}
+
+static const struct {
+	uint8_t marker;
+	uint8_t counter;
+} ends[] = {
+    [PF_UNWIND_TRUNCATED] = {PF_PC_TRUNCATED, PF_COUNTER_STACK_TRUNCATED},
+    [PF_UNWIND_NO_INFO] = {PF_PC_NO_UNWIND_INFO, PF_COUNTER_STACK_NO_INFO},
+    [PF_UNWIND_BAD_MEMORY] = {PF_PC_BAD_MEMORY, PF_COUNTER_STACK_BAD_MEMORY},
+    [PF_UNWIND_LOOP] = {PF_PC_LOOP, PF_COUNTER_STACK_LOOP},
+    [PF_UNWIND_UNKNOWN_REGISTER] = {PF_PC_UNKNOWN_REGISTER, PF_COUNTER_STACK_UNKNOWN_REGISTER},
+    [PF_UNWIND_REFUSED] = {PF_PC_NO_UNWIND_INFO, PF_COUNTER_STACK_REFUSED},
+    [PF_UNWIND_CLOSING] = {PF_PC_NO_UNWIND_INFO, PF_COUNTER_STACK_CLOSING},
+    [PF_UNWIND_FIBER] = {PF_PC_FIBER, PF_COUNTER_STACK_FIBER},
+};
+
+PF_SIGSAFE uint64_t pf_unwind_marker(enum pf_unwind_end end)
+{
+	if (end == PF_UNWIND_ROOT)
+		return 0;
+	pf_count(ends[end].counter);
+	return ends[end].marker;
+}
+
+/* From a thread's own block: where its descriptor keeps {address, size, guard}. */
+static void learn_descriptor(void)
+{
+	pthread_attr_t attr;
+	void *stack = NULL;
+	size_t size = 0, guard = 0;
+	uint64_t descriptor = (uint64_t)pthread_self();
+	const uint64_t *word = (const uint64_t *)(uintptr_t)descriptor;
+
+	if (getpid() == (pid_t)syscall(SYS_gettid) ||
+	    pthread_getattr_np(pthread_self(), &attr) != 0)
+		return;
+	if (pthread_attr_getstack(&attr, &stack, &size) != 0 ||
+	    pthread_attr_getguardsize(&attr, &guard) != 0)
+		size = 0;
+	pthread_attr_destroy(&attr);
+
+	uint64_t end = (uint64_t)(uintptr_t)stack + size;
+
+	/* Some glibc count the guard in the size and some do not: the block ends where the stack
+	 * ends, and begins at its low end or one guard below. */
+	for (size_t i = 1; size != 0 && i < 512; i++) {
+		uint64_t start = word[i];
+
+		if ((uint64_t)(uintptr_t)&word[i + 3] > end)
+			return;
+		if (start + word[i + 1] == end && word[i + 2] == guard &&
+		    (start == (uint64_t)(uintptr_t)stack ||
+			start + guard == (uint64_t)(uintptr_t)stack)) {
+			descriptor_distance = descriptor - pf_unwind_thread_pointer();
+			__atomic_store_n(&block_offset, i * sizeof(*word), __ATOMIC_RELEASE);
+			return;
+		}
+	}
+}
+
+/* From /proc/self/maps: the stack, and the end of what lies below it. */
+static void learn_main(void)
+{
+	FILE *maps = fopen("/proc/self/maps", "re");
+	char line[512];
+	uint64_t low, high, below = 0;
+
+	if (!maps)
+		return;
+	while (fgets(line, sizeof(line), maps)) {
+		if (sscanf(line, "%lx-%lx", &low, &high) != 2)
+			continue;
+		if (strstr(line, "[stack]")) {
+			main_low = below;
+			main_touched = low;
+			__atomic_store_n(&main_high, high, __ATOMIC_RELEASE);
+			break;
+		}
+		below = high;
+	}
+	fclose(maps);
+}
+
+void pf_unwind_init(void)
+{
+	pf_unwind_image_init();
+	if (__atomic_load_n(&block_offset, __ATOMIC_ACQUIRE) == 0)
+		learn_descriptor();
+	if (__atomic_load_n(&main_high, __ATOMIC_ACQUIRE) == 0)
+		learn_main();
+}

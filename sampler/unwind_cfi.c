@@ -1,0 +1,543 @@
+/* Back end B: up the stack by the compiler's own notes.
+ *
+ *   PC --cache--> short row -----------------------> CFA, return address, bp     10 ns a frame
+ *    `--miss----> module -> FDE -> row --packed----^                             80 ns
+ *                                   `--otherwise---> every register by its rule  (long step)
+ *
+ * Short steps follow pc, sp and bp alone. When a long step then needs another register, the walk
+ * begins again and follows them all: rare (a realigned frame, the dynamic loader's trampoline).
+ * Code without unwind info is left by its frame pointer, if everything about that looks right.
+ */
+#include "base/profile.h"
+#include "sampler/unwind.h"
+#include "sampler/unwind_cache.h"
+#include "sampler/unwind_code.h"
+#include "sampler/unwind_expr.h"
+#include "sampler/unwind_image.h"
+#include "sampler/unwind_memory.h"
+#include "sampler/unwind_row.h"
+
+uint64_t pf_unwind_cache[1 << PF_CACHE_BITS];
+uint32_t pf_unwind_generation;
+
+enum { FRAME_BY_POINTER_MAX = 1 << 16 }; /* bytes between sp and a frame pointer we believe */
+
+/* A short row: 22 bits that say what nearly every row says (unwind_cache.h). */
+enum { /* its kind */
+	SHORT_NONE,
+	SHORT_FROM_SP, /* CFA = sp + offset */
+	SHORT_FROM_BP, /* CFA = bp + offset */
+	SHORT_AT_BP,   /* CFA = *(bp + offset): a realigned stack */
+	SHORT_ROOT,
+	SHORT_LEAF, /* CFA = sp + offset, and the return address is still in its register */
+};
+enum { /* its bp */
+	BP_SAME = 0,
+	BP_LOST = (1 << PF_SHORT_BP_BITS) - 1,
+	BP_AT_BP = BP_LOST - 1,
+	BP_SLOT_MAX = BP_LOST - 2,
+};
+enum { OFFSET_SHIFT = 3 + PF_SHORT_BP_BITS, OFFSET_BITS = PF_SHORT_BITS - OFFSET_SHIFT };
+
+#define FOLLOWED (PF_REG_BIT(PF_REG_PC) | PF_REG_BIT(PF_REG_SP) | PF_REG_BIT(PF_REG_BP))
+
+struct walk {
+	struct pf_unwind_regs regs;
+	struct pf_unwind_memory memory;
+	uint64_t look;   /* where the unwind info of this frame is looked up */
+	bool exact;      /* the PC was interrupted, not returned to */
+	bool first;      /* the leaf */
+	bool all;        /* all registers are followed, not only FOLLOWED */
+	bool reads_copy; /* of a stack whose thread runs on, and may close modules */
+	bool is_return;  /* a call stands before the PC: looked at already */
+	enum pf_unwind_end end;
+	uint64_t *out;
+	uint32_t count, max;
+};
+
+PF_INLINE bool knows(const struct walk *w, uint32_t reg)
+{
+	return (w->regs.known & PF_REG_BIT(reg)) != 0;
+}
+
+/* The walk ends here. */
+PF_INLINE bool stop(struct walk *w, enum pf_unwind_end end)
+{
+	w->end = end;
+	return false;
+}
+
+PF_INLINE bool emit(struct walk *w, uint64_t address)
+{
+	if (PF_UNLIKELY(w->count == w->max))
+		return stop(w, PF_UNWIND_TRUNCATED);
+	w->out[w->count++] = address;
+	return true;
+}
+
+/* On to the caller. */
+PF_INLINE bool go_on(struct walk *w, uint64_t pc, uint64_t sp, bool exact)
+{
+	pc = pf_unwind_strip(pc);
+	w->regs.value[PF_REG_PC] = pc;
+	w->regs.value[PF_REG_SP] = sp;
+	w->exact = exact;
+	w->first = false;
+	w->is_return = false;
+	w->look = exact ? pc : pc - 1;
+	if (PF_UNLIKELY(pc == 0))
+		return stop(w, PF_UNWIND_ROOT);
+	return true;
+}
+
+/* Does the expression say just `bp + offset`, or `*(bp + offset)` where that is asked for? */
+static PF_SIGSAFE bool is_by_bp(struct pf_unwind_image *image, const struct pf_unwind_frame *frame,
+    const struct pf_unwind_where *rule, bool dereferenced, int64_t *offset)
+{
+	enum { BREG0 = 0x70, DEREF = 0x06 };
+	struct pf_unwind_reader in;
+	uint64_t at = frame->base + (uint64_t)(int64_t)rule->value, size;
+
+	pf_unwind_reader_init(&in, image, at, at + 8);
+	size = pf_unwind_reader_uleb(&in) + pf_unwind_reader_where(&in) - at;
+	if (in.failed || size > 8 || pf_unwind_reader_u8(&in) != BREG0 + PF_REG_BP)
+		return false;
+	*offset = pf_unwind_reader_sleb(&in);
+	if (dereferenced && pf_unwind_reader_u8(&in) != DEREF)
+		return false;
+	return !in.failed && pf_unwind_reader_where(&in) == at + size;
+}
+
+PF_INLINE bool pack_bp(
+    struct pf_unwind_image *image, const struct pf_unwind_frame *frame, uint32_t *bp)
+{
+	const struct pf_unwind_where *rule = &frame->row.reg[PF_REG_BP];
+	int64_t offset = 0;
+
+	if (rule->kind == PF_RULE_SAME)
+		*bp = BP_SAME;
+	else if (rule->kind == PF_RULE_UNDEFINED)
+		*bp = BP_LOST;
+	else if (rule->kind == PF_RULE_AT_CFA && rule->value % 8 == 0 && rule->value < 0 &&
+		 rule->value >= -8 * BP_SLOT_MAX)
+		*bp = (uint32_t)(-rule->value / 8);
+	else if (rule->kind == PF_RULE_AT_EXPRESSION &&
+		 is_by_bp(image, frame, rule, false, &offset) && offset == 0)
+		*bp = BP_AT_BP;
+	else
+		return false;
+	return true;
+}
+
+PF_INLINE bool pack_cfa(struct pf_unwind_image *image, const struct pf_unwind_frame *frame,
+    uint32_t *kind, int64_t *offset)
+{
+	const struct pf_unwind_row *row = &frame->row;
+
+	*offset = row->cfa.value;
+	if (row->cfa.kind == PF_RULE_IS_CFA && row->cfa_register == PF_REG_SP)
+		*kind = SHORT_FROM_SP;
+	else if (row->cfa.kind == PF_RULE_IS_CFA && row->cfa_register == PF_REG_BP)
+		*kind = SHORT_FROM_BP;
+	else if (row->cfa.kind == PF_RULE_IS_EXPRESSION &&
+		 is_by_bp(image, frame, &row->cfa, true, offset))
+		*kind = SHORT_AT_BP;
+	else
+		return false;
+	return *offset % PF_SHORT_UNIT == 0 && *offset / PF_SHORT_UNIT < (1 << (OFFSET_BITS - 1)) &&
+	       *offset / PF_SHORT_UNIT >= -(1 << (OFFSET_BITS - 1));
+}
+
+/* Where a short row expects the return address: at CFA - 8; on aarch64 beside the saved bp, or, in
+ * a leaf, nowhere but in its register. */
+PF_INLINE bool pack_return(const struct pf_unwind_frame *frame, uint32_t *kind, uint32_t bp)
+{
+	const struct pf_unwind_where *rule = &frame->row.reg[PF_REG_RETURN];
+
+	if (frame->return_column != PF_REG_RETURN)
+		return false;
+	if (PF_REG_RETURN == PF_REG_PC)
+		return rule->kind == PF_RULE_AT_CFA && rule->value == -8;
+	if (rule->kind == PF_RULE_SAME && bp == BP_SAME && *kind == SHORT_FROM_SP) {
+		*kind = SHORT_LEAF;
+		return true;
+	}
+	return rule->kind == PF_RULE_AT_CFA && bp >= 1 && bp <= BP_SLOT_MAX &&
+	       rule->value == 8 - 8 * (int64_t)bp;
+}
+
+/* The short row of a frame, or SHORT_NONE when it takes a long step. */
+static PF_SIGSAFE uint32_t pack(struct pf_unwind_image *image, const struct pf_unwind_frame *frame)
+{
+	uint32_t kind, bp;
+	int64_t offset;
+
+	if (frame->signal)
+		return SHORT_NONE;
+	if (frame->row.reg[frame->return_column].kind == PF_RULE_UNDEFINED)
+		return SHORT_ROOT;
+	if (frame->row.reg[PF_REG_SP].kind != PF_RULE_SAME ||
+	    !pack_cfa(image, frame, &kind, &offset) || !pack_bp(image, frame, &bp) ||
+	    !pack_return(frame, &kind, bp))
+		return SHORT_NONE;
+	return ((uint32_t)(offset / PF_SHORT_UNIT) & ((1 << OFFSET_BITS) - 1)) << OFFSET_SHIFT |
+	       bp << 3 | kind;
+}
+
+PF_INLINE bool short_cfa(struct walk *w, uint32_t row, uint32_t kind, uint64_t *cfa)
+{
+	uint32_t top = row << (32 - PF_SHORT_BITS); /* the offset at the top, to keep its sign */
+	int64_t offset = (int64_t)((int32_t)top >> (32 - OFFSET_BITS)) * PF_SHORT_UNIT;
+
+	if (kind == SHORT_FROM_SP || kind == SHORT_LEAF) {
+		*cfa = w->regs.value[PF_REG_SP] + (uint64_t)offset;
+		return true;
+	}
+	if (!knows(w, PF_REG_BP))
+		return stop(w, PF_UNWIND_UNKNOWN_REGISTER);
+	*cfa = w->regs.value[PF_REG_BP] + (uint64_t)offset;
+	if (kind == SHORT_AT_BP && !pf_unwind_load(&w->memory, *cfa, cfa))
+		return stop(w, PF_UNWIND_BAD_MEMORY);
+	return true;
+}
+
+PF_INLINE bool short_bp(struct walk *w, uint32_t bp, uint64_t cfa)
+{
+	uint64_t at;
+
+	if (bp == BP_SAME)
+		return true;
+	if (bp == BP_LOST) {
+		w->regs.known &= ~PF_REG_BIT(PF_REG_BP);
+		return true;
+	}
+	if (bp == BP_AT_BP && !knows(w, PF_REG_BP))
+		return stop(w, PF_UNWIND_UNKNOWN_REGISTER);
+	at = bp == BP_AT_BP ? w->regs.value[PF_REG_BP] : cfa - 8 * bp;
+	if (!pf_unwind_load(&w->memory, at, &w->regs.value[PF_REG_BP]))
+		return stop(w, PF_UNWIND_BAD_MEMORY);
+	w->regs.known |= PF_REG_BIT(PF_REG_BP);
+	return true;
+}
+
+/* To the caller by a short row. */
+PF_INLINE bool step_short(struct walk *w, uint32_t row)
+{
+	uint32_t kind = row & 7, bp = row >> 3 & BP_LOST;
+	uint64_t cfa, pc;
+
+	if (PF_UNLIKELY(kind == SHORT_ROOT))
+		return stop(w, PF_UNWIND_ROOT);
+	if (!short_cfa(w, row, kind, &cfa))
+		return false;
+	if (kind == SHORT_LEAF) {
+		if (!w->first || !knows(w, PF_REG_RETURN))
+			return stop(w, PF_UNWIND_UNKNOWN_REGISTER);
+		w->regs.known &= FOLLOWED;
+		return go_on(w, w->regs.value[PF_REG_RETURN], cfa, false);
+	}
+	if (cfa <= w->regs.value[PF_REG_SP])
+		return stop(w, PF_UNWIND_LOOP);
+	if (!pf_unwind_load(
+		&w->memory, PF_REG_RETURN == PF_REG_PC ? cfa - 8 : cfa - 8 * bp + 8, &pc))
+		return stop(w, PF_UNWIND_BAD_MEMORY);
+	w->regs.known &= FOLLOWED;
+	return short_bp(w, bp, cfa) && go_on(w, pc, cfa, false);
+}
+
+/* The value of an expression of this frame. */
+static PF_SIGSAFE bool evaluate(struct walk *w, struct pf_unwind_image *image,
+    const struct pf_unwind_frame *frame, const struct pf_unwind_where *rule, const uint64_t *first,
+    uint64_t *out)
+{
+	struct pf_unwind_reader code;
+	uint64_t at = frame->base + (uint64_t)(int64_t)rule->value, size;
+
+	/* Its length first: at most what is left of the segment. */
+	if (!pf_unwind_image_reach(image, at, 1))
+		return stop(w, PF_UNWIND_REFUSED);
+	pf_unwind_reader_init(&code, image, at, image->high);
+	size = pf_unwind_reader_uleb(&code);
+	at = pf_unwind_reader_where(&code);
+	if (code.failed || size > image->high - at)
+		return stop(w, PF_UNWIND_REFUSED);
+	pf_unwind_reader_init(&code, image, at, at + size);
+	return pf_unwind_expr_run(&code, &w->regs, &w->memory, first, out, &w->end);
+}
+
+PF_INLINE bool long_cfa(struct walk *w, struct pf_unwind_image *image,
+    const struct pf_unwind_frame *frame, uint64_t *cfa)
+{
+	const struct pf_unwind_row *row = &frame->row;
+
+	if (row->cfa.kind == PF_RULE_IS_EXPRESSION)
+		return evaluate(w, image, frame, &row->cfa, NULL, cfa);
+	if (!knows(w, row->cfa_register))
+		return stop(w, PF_UNWIND_UNKNOWN_REGISTER);
+	*cfa = w->regs.value[row->cfa_register] + (uint64_t)(int64_t)row->cfa.value;
+	return true;
+}
+
+/* One register of the caller. A register that cannot be had is unknown; whether that matters shows
+ * when somebody needs it. w->end says why. */
+static PF_SIGSAFE bool long_register(struct walk *w, struct pf_unwind_image *image,
+    const struct pf_unwind_frame *frame, uint32_t reg, uint64_t cfa, uint64_t *out)
+{
+	const struct pf_unwind_where *rule = &frame->row.reg[reg];
+	uint32_t source = reg;
+	uint64_t at = cfa + (uint64_t)(int64_t)rule->value;
+
+	if (rule->kind == PF_RULE_UNDEFINED)
+		return stop(w, PF_UNWIND_UNKNOWN_REGISTER);
+	if (rule->kind == PF_RULE_SAME || rule->kind == PF_RULE_REGISTER) {
+		if (rule->kind == PF_RULE_REGISTER)
+			source = (uint32_t)rule->value;
+		if (source >= PF_REG_COUNT || !knows(w, source))
+			return stop(w, PF_UNWIND_UNKNOWN_REGISTER);
+		*out = w->regs.value[source];
+		return true;
+	}
+	*out = at;
+	if (rule->kind == PF_RULE_IS_CFA)
+		return true;
+	if (rule->kind != PF_RULE_AT_CFA && !evaluate(w, image, frame, rule, &cfa, out))
+		return false;
+	if (rule->kind != PF_RULE_IS_EXPRESSION && !pf_unwind_load(&w->memory, *out, out))
+		return stop(w, PF_UNWIND_BAD_MEMORY);
+	return true;
+}
+
+/* The registers of the caller in `caller`; false when pc or sp cannot be had. */
+static PF_SIGSAFE bool long_registers(struct walk *w, struct pf_unwind_image *image,
+    const struct pf_unwind_frame *frame, struct pf_unwind_regs *caller)
+{
+	uint64_t cfa, wanted = w->all ? PF_REG_BIT(PF_REG_COUNT) - 1 : FOLLOWED;
+
+	if (!long_cfa(w, image, frame, &cfa))
+		return false;
+	caller->known = PF_REG_BIT(PF_REG_SP);
+	caller->value[PF_REG_SP] = cfa;
+	for (uint32_t reg = 0; reg < PF_REG_COUNT; reg++) {
+		if (!(wanted & PF_REG_BIT(reg)) || reg == PF_REG_PC ||
+		    (reg == PF_REG_SP && frame->row.reg[reg].kind == PF_RULE_SAME))
+			continue;
+		if (long_register(w, image, frame, reg, cfa, &caller->value[reg]))
+			caller->known |= PF_REG_BIT(reg);
+		else
+			caller->known &= ~PF_REG_BIT(reg);
+	}
+	if (!long_register(w, image, frame, frame->return_column, cfa, &caller->value[PF_REG_PC]))
+		return false;
+	caller->known |= PF_REG_BIT(PF_REG_PC);
+	return (caller->known & PF_REG_BIT(PF_REG_SP)) || stop(w, PF_UNWIND_BAD_MEMORY);
+}
+
+/* The registers that a signal interrupted, where the kernel keeps them. */
+PF_INLINE bool signal_registers(struct walk *w, struct pf_unwind_regs *caller)
+{
+	uint64_t at = w->regs.value[PF_REG_SP] + PF_REG_SIGNAL_FRAME;
+
+	for (uint32_t reg = 0; reg < PF_REG_COUNT; reg++) {
+		if (!pf_unwind_load(&w->memory, at + 8 * reg, &caller->value[reg]))
+			return stop(w, PF_UNWIND_BAD_MEMORY);
+	}
+	caller->known = PF_REG_BIT(PF_REG_COUNT) - 1;
+	return true;
+}
+
+/* To the caller by the whole row. */
+static PF_SIGSAFE bool step_long(
+    struct walk *w, struct pf_unwind_image *image, const struct pf_unwind_frame *frame)
+{
+	struct pf_unwind_regs caller;
+	uint64_t sp = w->regs.value[PF_REG_SP];
+	bool leaf = w->first && PF_REG_RETURN != PF_REG_PC; /* may have no frame at all */
+
+	if (frame->row.reg[frame->return_column].kind == PF_RULE_UNDEFINED)
+		return stop(w, PF_UNWIND_ROOT);
+	if (PF_REG_SIGNAL_FRAME && frame->signal ? !signal_registers(w, &caller)
+						 : !long_registers(w, image, frame, &caller))
+		return false;
+	for (uint32_t reg = 0; reg < PF_REG_COUNT; reg++) {
+		w->regs.value[reg] = caller.value[reg];
+		__asm__ volatile("" ::: "memory"); /* stays a loop */
+	}
+	w->regs.known = caller.known & (w->all ? ~0ull : FOLLOWED);
+	if (!go_on(w, caller.value[PF_REG_PC], caller.value[PF_REG_SP], frame->signal))
+		return false;
+	if (frame->signal) {
+		/* Interrupted anywhere: perhaps on another stack than the handler's. */
+		sp = w->regs.value[PF_REG_SP];
+		if (!w->memory.copy && (sp < w->memory.low || sp >= w->memory.high))
+			pf_unwind_bounds(sp, &w->memory);
+		return true;
+	}
+	if (w->regs.value[PF_REG_SP] < sp + !leaf)
+		return stop(w, PF_UNWIND_LOOP);
+	return true;
+}
+
+/* Is there a call in front of `pc`? Asked of the kernel first: it may be anything but code. */
+static PF_SIGSAFE enum pf_code_call call_before(uint64_t pc, uint64_t *target)
+{
+	if (pc < PF_PC_MARKER_END || !pf_unwind_memory_probe(pc - PF_CODE_BEFORE))
+		return PF_CODE_NO_CALL;
+	return pf_unwind_code_call((const uint8_t *)(uintptr_t)(pc - PF_CODE_BEFORE), pc, target);
+}
+
+/* The first instructions of a function, before it has made a frame: a stub that jumps on, or a jump
+ * to where there is no code at all. Only where the caller says so itself: by a direct call of this
+ * very place, or by any call when there is nothing else to believe in. */
+static PF_SIGSAFE bool step_from_entry(struct walk *w)
+{
+	enum { STUB_BYTES = 32 };
+	uint64_t pc = w->regs.value[PF_REG_PC], sp = w->regs.value[PF_REG_SP], back, target = 0;
+	enum pf_code_call call;
+
+	if (PF_REG_RETURN != PF_REG_PC) {
+		if (!knows(w, PF_REG_RETURN))
+			return false;
+		back = pf_unwind_strip(w->regs.value[PF_REG_RETURN]);
+	} else if (!pf_unwind_load(&w->memory, sp, &back)) {
+		return false;
+	} else {
+		sp += 8;
+	}
+	call = call_before(back, &target);
+	if (call == PF_CODE_NO_CALL)
+		return false;
+	if ((call != PF_CODE_CALL_DIRECT || pc - target >= STUB_BYTES) && pc >= PF_PC_MARKER_END &&
+	    pf_unwind_memory_probe(pc))
+		return false;
+	w->regs.known &= FOLLOWED;
+	go_on(w, back, sp, false);
+	w->is_return = true;
+	return true;
+}
+
+/* To the caller by the frame pointer: [bp] is the caller's bp, [bp + 8] the return address. */
+static PF_SIGSAFE bool step_by_pointer(struct walk *w)
+{
+	uint64_t bp = w->regs.value[PF_REG_BP], above = bp - w->regs.value[PF_REG_SP];
+	uint64_t pc, next, target;
+
+	if (!knows(w, PF_REG_BP) || above > FRAME_BY_POINTER_MAX ||
+	    !pf_unwind_load(&w->memory, bp, &next) || !pf_unwind_load(&w->memory, bp + 8, &pc))
+		return stop(w, PF_UNWIND_NO_INFO);
+	pc = pf_unwind_strip(pc);
+	if (pc != 0 && call_before(pc, &target) == PF_CODE_NO_CALL)
+		return stop(w, PF_UNWIND_NO_INFO);
+	w->regs.known &= FOLLOWED;
+	w->regs.value[PF_REG_BP] = next;
+	if (!go_on(w, pc, bp + 16, false))
+		return false;
+	w->is_return = true;
+	return true;
+}
+
+/* Code without unwind info: made at run time, or written by hand. */
+static PF_SIGSAFE bool climb_without(struct walk *w)
+{
+	uint64_t pc = w->regs.value[PF_REG_PC], target;
+
+	if (!w->exact && !w->is_return && call_before(pc, &target) == PF_CODE_NO_CALL)
+		return stop(w, PF_UNWIND_NO_INFO); /* no call came from there: not a frame */
+	if (w->look >= PF_PC_MARKER_END && !emit(w, w->look))
+		return false;
+	if (w->first && w->exact && step_from_entry(w))
+		return true;
+	return step_by_pointer(w);
+}
+
+/* A PC that the cache does not know. */
+static PF_SIGSAFE bool climb_slowly(struct walk *w)
+{
+	struct pf_unwind_image image;
+	struct pf_unwind_frame frame;
+	uint32_t generation = __atomic_load_n(&pf_unwind_generation, __ATOMIC_ACQUIRE), row;
+	enum pf_unwind_image_found found = pf_unwind_image_open(&image, w->look, w->reads_copy);
+	enum pf_unwind_row_found rule;
+	bool on;
+
+	if (found == PF_UNWIND_IMAGE_NONE)
+		return climb_without(w);
+	if (found == PF_UNWIND_IMAGE_CLOSING)
+		return emit(w, w->look) && stop(w, PF_UNWIND_CLOSING);
+	rule = pf_unwind_row_find(&image, w->look, &frame);
+	if (rule == PF_UNWIND_ROW_NONE) {
+		pf_unwind_image_close(&image);
+		return climb_without(w);
+	}
+	/* The return address of a handler is the very start of the kernel's trampoline. */
+	on = emit(w, frame.signal ? w->regs.value[PF_REG_PC] : w->look);
+	if (on && rule == PF_UNWIND_ROW_REFUSED)
+		on = stop(w, PF_UNWIND_REFUSED);
+	row = on && !w->all ? pack(&image, &frame) : SHORT_NONE;
+	if (row != SHORT_NONE) {
+		pf_unwind_cache_put(w->look, row, image.permanent, generation);
+		on = step_short(w, row);
+	} else if (on) {
+		on = step_long(w, &image, &frame);
+	}
+	pf_unwind_image_close(&image);
+	return on;
+}
+
+static PF_SIGSAFE void climb(struct walk *w, const struct pf_unwind_regs *regs,
+    const struct pf_unwind_memory *memory, bool all)
+{
+	uint32_t row;
+	bool on = true;
+
+	for (uint32_t reg = 0; reg < PF_REG_COUNT; reg++) {
+		w->regs.value[reg] = regs->value[reg];
+		__asm__ volatile("" ::: "memory");
+	}
+	w->regs.known = regs->known;
+	w->memory = *memory;
+	w->reads_copy = memory->copy != NULL;
+	w->all = all;
+	w->count = 0;
+	w->first = true;
+	w->is_return = false;
+	w->exact = !regs->pc_is_return;
+	w->look = regs->value[PF_REG_PC] - regs->pc_is_return;
+	while (on) {
+		row = all ? SHORT_NONE : pf_unwind_cache_get(w->look);
+		if (PF_LIKELY(row != SHORT_NONE))
+			on = emit(w, w->look) && step_short(w, row);
+		else
+			on = climb_slowly(w);
+	}
+}
+
+PF_SIGSAFE uint32_t pf_unwind_cfi(const struct pf_unwind_regs *regs,
+    const struct pf_unwind_memory *memory, uint64_t *out, uint32_t max, enum pf_unwind_end *end)
+{
+	struct walk w;
+
+	w.out = out;
+	w.max = max;
+	climb(&w, regs, memory, false);
+	if (w.end == PF_UNWIND_UNKNOWN_REGISTER && (regs->known & ~FOLLOWED) != 0)
+		climb(&w, regs, memory, true);
+	*end = w.end;
+	if (pf_unwind_memory_is_fiber(&w.memory) &&
+	    (w.end == PF_UNWIND_ROOT || w.end == PF_UNWIND_NO_INFO ||
+		w.end == PF_UNWIND_BAD_MEMORY))
+		*end = PF_UNWIND_FIBER;
+	return w.count;
+}
+
+void pf_unwind_flush(void)
+{
+	uint32_t now = __atomic_load_n(&pf_unwind_generation, __ATOMIC_RELAXED), next;
+
+	do
+		next = (now + 1) & PF_GENERATION_MASK;
+	while (!__atomic_compare_exchange_n(
+	    &pf_unwind_generation, &now, next, false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED));
+	/* Rows of this generation's last turn, 128 closes ago, must not come to life again. */
+	for (uint32_t i = 0; next == 0 && i < PF_COUNT(pf_unwind_cache); i++)
+		__atomic_store_n(&pf_unwind_cache[i], 0, __ATOMIC_RELAXED);
+}

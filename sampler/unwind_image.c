@@ -1,0 +1,231 @@
+#include "sampler/unwind_image.h"
+#include "sampler/unwind.h"
+
+#include <dlfcn.h>
+#include <elf.h>
+#include <link.h>
+#include <sys/auxv.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#ifdef PF_SMALL
+enum { PERMANENT_MAX = 2 };
+#else
+enum { PERMANENT_MAX = 256 };
+#endif
+
+/* Start addresses of the permanent modules, sorted. Written once, before permanent_count. */
+static uint64_t permanent[PERMANENT_MAX];
+static uint32_t permanent_count; /* atomic */
+static uint64_t page_size = 4096;
+
+/* The gate. A reader of a closable module counts itself in and then looks for a closer; a closer
+ * announces itself and then waits for the readers. Whoever comes second sees the other. */
+static uint32_t gate_closers; /* atomic */
+static uint32_t gate_readers; /* atomic */
+
+enum { GATE_PATIENCE_NS = 100 * 1000 * 1000, GATE_NAP_NS = 50 * 1000 };
+
+static PF_SIGSAFE bool gate_enter(void)
+{
+	__atomic_fetch_add(&gate_readers, 1, __ATOMIC_SEQ_CST);
+	if (PF_LIKELY(__atomic_load_n(&gate_closers, __ATOMIC_SEQ_CST) == 0))
+		return true;
+	__atomic_fetch_sub(&gate_readers, 1, __ATOMIC_RELEASE);
+	return false;
+}
+
+void pf_unwind_close_begin(void)
+{
+	struct timespec nap = {.tv_nsec = GATE_NAP_NS};
+
+	__atomic_fetch_add(&gate_closers, 1, __ATOMIC_SEQ_CST);
+	/* A reader is a handler or a hook: microseconds, unless its thread was preempted. Patience
+	 * ends, because a thread that may not run must not hold up the program for good. */
+	for (int64_t waited = 0; waited < GATE_PATIENCE_NS; waited += GATE_NAP_NS) {
+		if (__atomic_load_n(&gate_readers, __ATOMIC_SEQ_CST) == 0)
+			return;
+		pf_unwind_syscall(SYS_nanosleep, (uintptr_t)&nap, 0, 0, 0, 0, 0);
+	}
+}
+
+void pf_unwind_close_end(void)
+{
+	pf_unwind_flush();
+	__atomic_fetch_sub(&gate_closers, 1, __ATOMIC_SEQ_CST);
+}
+
+/* The modules in the order the loader linked them: those the program was started with come first
+ * and the loader itself is among them, so all up to it can never be closed. */
+static int note_permanent(struct dl_phdr_info *info, size_t size, void *arg)
+{
+	uint32_t *count = arg;
+	uint64_t low = UINT64_MAX;
+
+	for (int i = 0; i < info->dlpi_phnum; i++) {
+		if (info->dlpi_phdr[i].p_type == PT_LOAD && info->dlpi_phdr[i].p_vaddr < low)
+			low = info->dlpi_phdr[i].p_vaddr;
+	}
+	if (low == UINT64_MAX)
+		return 0;
+	low = (low + info->dlpi_addr) & ~(page_size - 1);
+	if (*count == PERMANENT_MAX)
+		return 1;
+	uint32_t at = (*count)++;
+
+	for (; at > 0 && permanent[at - 1] > low; at--)
+		permanent[at] = permanent[at - 1];
+	permanent[at] = low;
+	return info->dlpi_addr == getauxval(AT_BASE);
+}
+
+void pf_unwind_image_init(void)
+{
+	uint32_t count = 0;
+	unsigned long page = getauxval(AT_PAGESZ);
+
+	if (__atomic_load_n(&permanent_count, __ATOMIC_ACQUIRE) != 0)
+		return;
+	if (page != 0)
+		page_size = page;
+	dl_iterate_phdr(note_permanent, &count);
+	__atomic_store_n(&permanent_count, count, __ATOMIC_RELEASE);
+}
+
+static PF_SIGSAFE bool is_permanent(uint64_t map_low)
+{
+	uint32_t low = 0, high = __atomic_load_n(&permanent_count, __ATOMIC_ACQUIRE);
+
+	while (low < high) {
+		uint32_t middle = (low + high) / 2;
+
+		if (permanent[middle] == map_low)
+			return true;
+		if (permanent[middle] < map_low)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return false;
+}
+
+/* Our own memory, through the kernel: what is not there is an error and not a fault. */
+static PF_SIGSAFE bool copy_out(uint64_t address, void *out, size_t size)
+{
+	struct {
+		uint64_t base, length;
+	} local = {(uintptr_t)out, size}, remote = {address, size};
+	long pid = pf_unwind_syscall(SYS_getpid, 0, 0, 0, 0, 0, 0);
+
+	return pf_unwind_syscall(SYS_process_vm_readv, (uint64_t)pid, (uintptr_t)&local, 1,
+		   (uintptr_t)&remote, 1, 0) == (long)size;
+}
+
+PF_INLINE const void *view(
+    const struct pf_unwind_image *image, uint64_t address, void *room, size_t size)
+{
+	if (!image->copied)
+		return (const void *)(uintptr_t)address;
+	return copy_out(address, room, size) ? room : NULL;
+}
+
+/* Does a program header hold the address? Then it is the segment from now on. */
+PF_INLINE bool take_segment(
+    struct pf_unwind_image *image, const Elf64_Phdr *phdr, uint64_t bias, uint64_t address)
+{
+	uint64_t low = bias + phdr->p_vaddr, high = low + phdr->p_memsz;
+
+	if (phdr->p_type != PT_LOAD || !(phdr->p_flags & PF_R) || address < low || address >= high)
+		return false;
+	if (low < image->map_low || high > image->map_high || high < low)
+		return false;
+	image->low = low;
+	image->high = high;
+	return true;
+}
+
+/* The ELF header is the first thing of a module in memory: find the segment by it. */
+static PF_SIGSAFE bool find_segment(struct pf_unwind_image *image, uint64_t address)
+{
+	Elf64_Ehdr header_room;
+	Elf64_Phdr phdr_room;
+	const Elf64_Ehdr *header = NULL;
+	const Elf64_Phdr *phdr;
+	uint64_t bias = 0;
+	bool have_bias = false;
+
+	if (image->map_high - image->map_low >= page_size)
+		header = view(image, image->map_low, &header_room, sizeof(header_room));
+	if (!header || header->e_ident[0] != 0x7f || header->e_ident[1] != 'E' ||
+	    header->e_phentsize != sizeof(*phdr) ||
+	    header->e_phoff + header->e_phnum * sizeof(*phdr) > page_size)
+		return false;
+	for (unsigned i = 0; i < header->e_phnum; i++) {
+		phdr = view(image, image->map_low + header->e_phoff + i * sizeof(*phdr), &phdr_room,
+		    sizeof(phdr_room));
+		if (!phdr)
+			return false;
+		if (phdr->p_type == PT_LOAD && !have_bias) {
+			bias = image->map_low - (phdr->p_vaddr & ~(page_size - 1));
+			have_bias = true;
+		}
+		if (have_bias && take_segment(image, phdr, bias, address))
+			return true;
+	}
+	return false;
+}
+
+PF_INLINE bool in_segment(const struct pf_unwind_image *image, uint64_t address, uint64_t size)
+{
+	return address >= image->low && address < image->high && size <= image->high - address;
+}
+
+PF_SIGSAFE bool pf_unwind_image_reach(
+    struct pf_unwind_image *image, uint64_t address, uint64_t size)
+{
+	if (PF_LIKELY(in_segment(image, address, size)))
+		return true;
+	return find_segment(image, address) && in_segment(image, address, size);
+}
+
+PF_SIGSAFE enum pf_unwind_image_found pf_unwind_image_open(
+    struct pf_unwind_image *image, uint64_t address, bool copied)
+{
+	struct dl_find_object found;
+
+	image->held = false;
+	if (_dl_find_object((void *)(uintptr_t)address, &found) != 0 || !found.dlfo_eh_frame)
+		return PF_UNWIND_IMAGE_NONE;
+	image->permanent = is_permanent((uintptr_t)found.dlfo_map_start);
+	image->copied = copied && !image->permanent;
+	if (!image->permanent && !image->copied) {
+		if (!gate_enter())
+			return PF_UNWIND_IMAGE_CLOSING;
+		image->held = true;
+		/* Only now can it not go away; before, it may have. */
+		if (_dl_find_object((void *)(uintptr_t)address, &found) != 0 ||
+		    !found.dlfo_eh_frame) {
+			pf_unwind_image_close(image);
+			return PF_UNWIND_IMAGE_NONE;
+		}
+	}
+	image->map_low = (uintptr_t)found.dlfo_map_start;
+	image->map_high = (uintptr_t)found.dlfo_map_end;
+	image->low = image->high = 0;
+	image->table = (uintptr_t)found.dlfo_eh_frame;
+	return PF_UNWIND_IMAGE_OK;
+}
+
+PF_SIGSAFE void pf_unwind_image_close(struct pf_unwind_image *image)
+{
+	if (image->held)
+		__atomic_fetch_sub(&gate_readers, 1, __ATOMIC_RELEASE);
+	image->held = false;
+}
+
+PF_SIGSAFE const void *pf_unwind_image_view(
+    struct pf_unwind_image *image, uint64_t address, void *room, size_t size)
+{
+	return pf_unwind_image_reach(image, address, size) ? view(image, address, room, size)
+							   : NULL;
+}

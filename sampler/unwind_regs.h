@@ -1,0 +1,109 @@
+/* Unwind registers: what differs between processors, as numbers and a few instructions.
+ *
+ * One block per processor, the same names in each; the longer parts are in unwind_regs_*.c.
+ * DWARF register numbers (System V ABI for x86-64; "DWARF for the Arm 64-bit Architecture").
+ */
+#pragma once
+#include "base/mark.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#if defined(__x86_64__)
+
+enum {
+	PF_REG_BP = 6,
+	PF_REG_SP = 7,
+	PF_REG_PC = 16,
+	PF_REG_COUNT = 17,
+	PF_REG_RETURN = 16,      /* where a call leaves the return address: PC means on the stack */
+	PF_REG_RED_ZONE = 128,   /* bytes below sp that the program still owns */
+	PF_REG_SIGNAL_FRAME = 0, /* the unwind info of signal frames tells all */
+	PF_SHORT_BP_BITS = 5,    /* see unwind_cache.h */
+	PF_SHORT_UNIT = 8,
+};
+
+/* A return address as it is stored is one. */
+PF_INLINE uint64_t pf_unwind_strip(uint64_t pc)
+{
+	return pc;
+}
+
+PF_INLINE uint64_t pf_unwind_thread_pointer(void)
+{
+	uint64_t at;
+
+	__asm__("mov %%fs:0, %0" : "=r"(at));
+	return at;
+}
+
+/* A system call without libc: errno is not touched, nothing is left to check. */
+PF_INLINE long pf_unwind_syscall(
+    long number, uint64_t a, uint64_t b, uint64_t c, uint64_t d, uint64_t e, uint64_t f)
+{
+	register uint64_t r10 __asm__("r10") = d;
+	register uint64_t r8 __asm__("r8") = e;
+	register uint64_t r9 __asm__("r9") = f;
+	long result;
+
+	__asm__ volatile("syscall"
+			 : "=a"(result)
+			 : "a"(number), "D"(a), "S"(b), "d"(c), "r"(r10), "r"(r8), "r"(r9)
+			 : "rcx", "r11", "memory");
+	return result;
+}
+
+#elif defined(__aarch64__)
+
+enum {
+	PF_REG_BP = 29,
+	PF_REG_SP = 31,
+	PF_REG_PC = 32,
+	PF_REG_COUNT = 33,
+	PF_REG_RETURN = 30,
+	PF_REG_RED_ZONE = 0,
+	/* Above sp in a signal frame: siginfo 128, ucontext up to the registers 176, the fault
+	 * address 8; then x0-x30, sp, pc, as we number them. The vdso's unwind info restores less. */
+	PF_REG_SIGNAL_FRAME = 312,
+	PF_SHORT_BP_BITS = 8,
+	PF_SHORT_UNIT = 16,
+};
+
+/* Takes the signature off a signed return address; a no-op where there is none. */
+PF_INLINE uint64_t pf_unwind_strip(uint64_t pc)
+{
+	register uint64_t x30 __asm__("x30") = pc;
+
+	__asm__("hint #7" : "+r"(x30)); /* xpaclri */
+	return x30;
+}
+
+PF_INLINE uint64_t pf_unwind_thread_pointer(void)
+{
+	uint64_t at;
+
+	__asm__("mrs %0, tpidr_el0" : "=r"(at));
+	return at;
+}
+
+PF_INLINE long pf_unwind_syscall(
+    long number, uint64_t a, uint64_t b, uint64_t c, uint64_t d, uint64_t e, uint64_t f)
+{
+	register uint64_t x8 __asm__("x8") = (uint64_t)number;
+	register uint64_t x0 __asm__("x0") = a;
+	register uint64_t x1 __asm__("x1") = b;
+	register uint64_t x2 __asm__("x2") = c;
+	register uint64_t x3 __asm__("x3") = d;
+	register uint64_t x4 __asm__("x4") = e;
+	register uint64_t x5 __asm__("x5") = f;
+
+	__asm__ volatile("svc #0"
+			 : "+r"(x0)
+			 : "r"(x8), "r"(x1), "r"(x2), "r"(x3), "r"(x4), "r"(x5)
+			 : "memory");
+	return (long)x0;
+}
+
+#else
+#error "no unwinder for this processor yet: see unwind_regs_x86_64.c for what it takes"
+#endif
