@@ -19,7 +19,7 @@ enum { CHUNK_THREADS = 4, CHUNK_COUNT = 64 };
 enum { CHUNK_THREADS = 256, CHUNK_COUNT = 256 };
 #endif
 enum { NOBODY = UINT32_MAX, BUCKETS = 1024 };
-enum { NAME_SETTLES_NS = 3 * PF_NS_PER_SECOND };
+static const int64_t NAME_SETTLES_NS = 3ll * PF_NS_PER_SECOND;
 
 PF_TLS struct pf_thread *pf_thread_self;
 

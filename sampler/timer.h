@@ -6,6 +6,8 @@
 #pragma once
 #include "sampler/thread.h"
 
+#include <signal.h>
+
 #include <time.h>
 
 /* Makes the thread's timer, or gives the one it has another period. First expiry at random within

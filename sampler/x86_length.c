@@ -18,7 +18,7 @@ static const char one_byte[] = "mmmmbz??mmmmbz??" /* 00: add or (0f: two_byte) *
 			       "................" /* 50: push pop */
 			       "???m????zZbM????" /* 60: movslq push imul */
 			       "bbbbbbbbbbbbbbbb" /* 70: jcc */
-			       "MZ?Mmmmmmmmmmmmm" /* 80: group 1, test xchg mov lea pop */
+			       "MZ?Mmmmmmmmmmmm?" /* 80: group 1, test xchg mov lea (8f: also XOP) */
 			       "..........?....." /* 90: xchg cltq pushf */
 			       "????....bz......" /* a0: movs cmps test stos lods scas */
 			       "bbbbbbbbvvvvvvvv" /* b0: mov */
