@@ -1,0 +1,42 @@
+#include "render/utf8.h"
+#include "base/buf.h"
+
+#include <stdint.h>
+
+/* Bytes of the valid sequence at `at` (NUL ended), or 0. RFC 3629: no overlong forms, no
+ * surrogates, nothing above U+10FFFF. */
+static size_t sequence(const unsigned char *at)
+{
+	static const uint32_t least[] = {0, 0, 0x80, 0x800, 0x10000};
+	uint32_t c = at[0];
+	size_t length = c < 0x80 ? 1 : c >> 5 == 6 ? 2 : c >> 4 == 14 ? 3 : c >> 3 == 30 ? 4 : 0;
+
+	if (length < 2)
+		return length;
+	c &= 0x7fu >> length;
+	for (size_t i = 1; i < length; i++) {
+		if (at[i] >> 6 != 2)
+			return 0;
+		c = c << 6 | (at[i] & 0x3f);
+	}
+	return c < least[length] || c > 0x10ffff || (c >= 0xd800 && c < 0xe000) ? 0 : length;
+}
+
+void pf_utf8_add(struct pf_buf *buf, const char *text)
+{
+	const unsigned char *at = (const unsigned char *)text;
+	const unsigned char *good = at;
+
+	while (*at) {
+		size_t length = sequence(at);
+
+		if (length) {
+			at += length;
+			continue;
+		}
+		pf_buf_add(buf, good, (size_t)(at - good));
+		pf_buf_str(buf, "\xef\xbf\xbd");
+		good = ++at;
+	}
+	pf_buf_add(buf, good, (size_t)(at - good));
+}

@@ -1,0 +1,8 @@
+/* UTF-8: names come from ELF files and programs and may be any bytes; some readers of protobuf
+ * refuse a file for one bad byte. */
+#pragma once
+
+struct pf_buf;
+
+/* Appends `text` with every byte that is not part of valid UTF-8 as U+FFFD. */
+void pf_utf8_add(struct pf_buf *buf, const char *text);
