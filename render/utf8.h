@@ -6,3 +6,6 @@ struct pf_buf;
 
 /* Appends `text` with every byte that is not part of valid UTF-8 as U+FFFD. */
 void pf_utf8_add(struct pf_buf *buf, const char *text);
+
+/* The same for a terminal: control characters, those above 0x80 too, become '?'. */
+void pf_utf8_add_plain(struct pf_buf *buf, const char *text);

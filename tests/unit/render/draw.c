@@ -12,6 +12,11 @@ static const struct {
 	pf_render_fn *render;
 } views[] = {
     {"pprof", pf_render_pprof},
+    {"text", pf_render_text},
+    {"folded", pf_render_folded},
+    {"threads", pf_render_threads},
+    {"legacy", pf_render_legacy},
+    {"stacks", pf_render_stacks},
 };
 
 int main(int argc, char **argv)
