@@ -63,7 +63,7 @@ int pf_ask_send(struct pf_ask *ask, struct pf_thread *t)
 	info.si_pid = getpid();
 	info.si_value = pf_signal_value(t, PF_SIGNAL_ASK);
 	return syscall(SYS_rt_tgsigqueueinfo, getpid(), t->tid, info.si_signo, &info) < 0 ? -errno
-											   : 0;
+											  : 0;
 }
 
 bool pf_ask_answered(const struct pf_ask *ask, uint32_t *stack)

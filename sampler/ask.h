@@ -12,7 +12,7 @@
 
 struct pf_ask {
 	struct pf_thread *thread;
-	int timer; /* -1: none */
+	int timer;      /* -1: none */
 	uint32_t after; /* answers given before this are old */
 };
 

@@ -100,8 +100,7 @@ bool pf_callsite_is_sigreturn(uint64_t pc)
 	uint8_t code[sizeof(body) + 1];
 
 	return pf_callsite_peek(pc, code, sizeof(code)) &&
-	       (memcmp(code, body, sizeof(body)) == 0 ||
-		   memcmp(code + 1, body, sizeof(body)) == 0);
+	       (memcmp(code, body, sizeof(body)) == 0 || memcmp(code + 1, body, sizeof(body)) == 0);
 }
 
 /* ---- prologues ---- */

@@ -27,10 +27,9 @@ struct demand {
 };
 
 static struct pf_lock control_lock = PF_LOCK_INIT(PF_LOCK_WINDOW);
-static struct demand recorder;  /* in the list while the recorder is on */
-static struct demand *demands;  /* guarded by control_lock */
-static int64_t period_ns;       /* atomic, written under control_lock; 0: nothing samples */
-static int64_t active_since_ns; /* atomic, the same */
+static struct demand recorder; /* in the list while the recorder is on */
+static struct demand *demands; /* guarded by control_lock */
+static int64_t period_ns;      /* atomic, written under control_lock; 0: nothing samples */
 
 static struct pf_lock drain_lock = PF_LOCK_INIT(PF_LOCK_WINDOW); /* one reader of the ring */
 static struct pf_feed feed = PF_FEED_INIT(PF_COUNTER_CPU_LOST_RECORDER);
@@ -54,8 +53,8 @@ static PF_SIGSAFE int64_t account(struct pf_thread *t, int64_t cpu_ns)
 	do
 		if (cpu_ns <= before)
 			return 0;
-	while (!__atomic_compare_exchange_n(&t->sampled_cpu_ns, &before, cpu_ns, false,
-	    __ATOMIC_RELAXED, __ATOMIC_RELAXED));
+	while (!__atomic_compare_exchange_n(
+	    &t->sampled_cpu_ns, &before, cpu_ns, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED));
 	return cpu_ns - before;
 }
 
@@ -84,8 +83,7 @@ static PF_SIGSAFE void push(
 	lose(weight_ns);
 }
 
-static PF_SIGSAFE void take_sample(
-    struct pf_thread *t, const ucontext_t *context, int64_t time_ns)
+static PF_SIGSAFE void take_sample(struct pf_thread *t, const ucontext_t *context, int64_t time_ns)
 {
 	int64_t weight = account(t, pf_clock_ns(CLOCK_THREAD_CPUTIME_ID));
 
@@ -125,14 +123,6 @@ static PF_HOOK void push_rest(struct pf_thread *t, int64_t cpu_ns)
 		push(t, pf_clock_now_ns(), rest, 0, true);
 }
 
-/* Samples from `born_ns` on: a thread born while we sample owes all of its time. */
-static PF_HOOK int arm(struct pf_thread *t, int64_t period)
-{
-	if (t->born_ns < __atomic_load_n(&active_since_ns, __ATOMIC_RELAXED))
-		account(t, pf_clock_ns(pf_clock_of_thread(t->tid)));
-	return pf_timer_arm(t, period);
-}
-
 PF_HOOK void pf_cpu_thread_begin(struct pf_thread *t)
 {
 	int64_t period = __atomic_load_n(&period_ns, __ATOMIC_SEQ_CST);
@@ -140,7 +130,7 @@ PF_HOOK void pf_cpu_thread_begin(struct pf_thread *t)
 	/* LIVE was stored before this load, and who starts sampling stores the period before it
 	 * looks for LIVE threads: one of us arms the timer. */
 	if (period)
-		arm(t, period);
+		pf_timer_arm(t, period);
 }
 
 PF_HOOK void pf_cpu_thread_end(struct pf_thread *t)
@@ -265,13 +255,24 @@ static int arm_all(int64_t period)
 
 		if (!t || !pf_thread_is_live(t))
 			continue;
-		rc = arm(t, period);
+		rc = pf_timer_arm(t, period);
 		if (rc == 0)
 			armed++;
 		else if (rc != -EINVAL && rc != -EBUSY && rc != -EAGAIN)
 			refused = rc;
 	}
 	return armed ? 0 : refused;
+}
+
+/* What the threads have used up to now is nobody's. Those born later owe all of their time. */
+static void forget_all(void)
+{
+	for (uint32_t i = 0; i < pf_thread_limit(); i++) {
+		struct pf_thread *t = pf_thread_at(i);
+
+		if (t && pf_thread_is_live(t))
+			account(t, pf_clock_ns(pf_clock_of_thread(t->tid)));
+	}
 }
 
 static void disarm_all(void)
@@ -292,7 +293,7 @@ static void arm_missing(int64_t period)
 
 		if (t && pf_thread_is_live(t) &&
 		    __atomic_load_n(&t->timer_state, __ATOMIC_RELAXED) == 0)
-			arm(t, period);
+			pf_timer_arm(t, period);
 	}
 }
 
@@ -364,14 +365,14 @@ static int begin_locked(int64_t period)
 		return rc;
 	pf_thread_keep_dead(true);
 	pf_cpu_scan();
-	__atomic_store_n(&active_since_ns, pf_clock_now_ns(), __ATOMIC_RELAXED);
+	forget_all();
 	__atomic_store_n(&period_ns, period, __ATOMIC_SEQ_CST);
 	pf_drain_wake();
 	rc = arm_all(period);
 	if (rc < 0) {
 		__atomic_store_n(&period_ns, 0, __ATOMIC_SEQ_CST);
-		pf_feature_set(PF_FEATURE_CPU, PF_FEATURE_NONE,
-		    "timer_create is refused (a seccomp filter?)");
+		pf_feature_set(
+		    PF_FEATURE_CPU, PF_FEATURE_NONE, "timer_create is refused (a seccomp filter?)");
 		return -EOPNOTSUPP;
 	}
 	pf_feature_set(PF_FEATURE_CPU, PF_FEATURE_OK, NULL);
@@ -547,8 +548,8 @@ static int collect_window(
 	withdraw_locked(&demand);
 	pf_lock_give(&control_lock);
 	if (rc >= 0)
-		rc = fill(out, &window, query->hz ? query->hz : pf_knob_get(PF_KNOB_CPU_HZ),
-		    began_ns);
+		rc = fill(
+		    out, &window, query->hz ? query->hz : pf_knob_get(PF_KNOB_CPU_HZ), began_ns);
 	pf_window_clear(&window);
 	return rc;
 }

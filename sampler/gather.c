@@ -82,8 +82,7 @@ static void ask(struct gathering *g, struct pf_thread *t, enum pf_proc_answer an
 
 	if (answer == PF_PROC_REFUSED)
 		a.state = pf_proc_state(t);
-	rc = pf_vec_reserve(
-	    (void **)&g->asked, &g->capacity, sizeof(*g->asked), g->count + 1);
+	rc = pf_vec_reserve((void **)&g->asked, &g->capacity, sizeof(*g->asked), g->count + 1);
 	if (rc == 0 && a.state == PF_STATE_RUNNING)
 		rc = pf_ask_begin(&a.ask, t);
 	else if (rc == 0)
@@ -160,8 +159,7 @@ static void await(struct gathering *g, int64_t deadline_ns)
 		}
 }
 
-int pf_gather(
-    struct pf_proc_reader *reader, int64_t deadline_ns, pf_gather_fn *each, void *context)
+int pf_gather(struct pf_proc_reader *reader, int64_t deadline_ns, pf_gather_fn *each, void *context)
 {
 	struct gathering *g = calloc(1, sizeof(*g));
 

@@ -31,7 +31,7 @@ struct pf_proc_reader {
 	bool keeps; /* descriptors may stay open: this is a thread of the crew */
 	struct pf_unwind_regs regs;
 	struct pf_unwind_memory memory;
-	bool whole;    /* the copy reaches the end of what can be read */
+	bool whole;     /* the copy reaches the end of what can be read */
 	uint32_t depth; /* config/stack_depth */
 	int guesses;
 	char *copy; /* COPY_MAX_BYTES */
@@ -248,8 +248,8 @@ struct guess {
 };
 
 /* Walks with this frame pointer; true when that leads to the root over calls all the way. */
-static bool try_guess(struct pf_proc_reader *r, const struct guess *g, uint64_t bp, uint64_t *pcs,
-    uint32_t *count)
+static bool try_guess(
+    struct pf_proc_reader *r, const struct guess *g, uint64_t bp, uint64_t *pcs, uint32_t *count)
 {
 	uint64_t slot = return_slot(r, bp, g->aligned);
 	enum pf_callsite site;
@@ -271,8 +271,8 @@ static bool try_guess(struct pf_proc_reader *r, const struct guess *g, uint64_t 
 
 /* The prologue says how far the frame pointer lies above the stack pointer; pushes in the body may
  * have moved that by some words. */
-static bool guess_by_prologue(struct pf_proc_reader *r, struct guess *g, uint64_t sp,
-    uint64_t *pcs, uint32_t *count)
+static bool guess_by_prologue(
+    struct pf_proc_reader *r, struct guess *g, uint64_t sp, uint64_t *pcs, uint32_t *count)
 {
 	int64_t distance = pf_callsite_frame_distance(g->callee, g->known == 1);
 

@@ -45,8 +45,8 @@ static PF_SIGSAFE struct pf_thread *addressee(
 	uint64_t value = (uint64_t)info->si_value.sival_ptr;
 	struct pf_thread *t;
 
-	*ours = (info->si_code == SI_TIMER || info->si_code == SI_QUEUE) &&
-		value >> MARK_SHIFT == MARK;
+	*ours =
+	    (info->si_code == SI_TIMER || info->si_code == SI_QUEUE) && value >> MARK_SHIFT == MARK;
 	if (!*ours)
 		return NULL;
 	*purpose = value >> (SLOT_BITS + GENERATION_BITS) & 3;

@@ -26,8 +26,8 @@ static int take_directory(bool *keep)
 	fresh = open("/proc/self/task", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (fresh < 0)
 		return -errno;
-	if (!*keep || __atomic_compare_exchange_n(&task_directory, &now, fresh, false,
-			  __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE))
+	if (!*keep || __atomic_compare_exchange_n(
+			  &task_directory, &now, fresh, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE))
 		return fresh;
 	close(fresh);
 	return now;
@@ -92,8 +92,8 @@ static int add_entries(struct pf_task_list *list, const char *at, const char *en
 			tid = tid * 10 + (*c - '0');
 		if (tid == 0)
 			continue;
-		rc = pf_vec_reserve((void **)&list->tids, &list->capacity, sizeof(*list->tids),
-		    list->count + 1);
+		rc = pf_vec_reserve(
+		    (void **)&list->tids, &list->capacity, sizeof(*list->tids), list->count + 1);
 		if (rc < 0)
 			return rc;
 		list->tids[list->count++] = tid;

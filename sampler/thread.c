@@ -212,8 +212,8 @@ PF_HOOK bool pf_thread_end(struct pf_thread *t)
 {
 	uint32_t live = PF_THREAD_LIVE;
 
-	return __atomic_compare_exchange_n(&t->state, &live, PF_THREAD_ENDING, false,
-	    __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
+	return __atomic_compare_exchange_n(
+	    &t->state, &live, PF_THREAD_ENDING, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
 }
 
 PF_HOOK void pf_thread_release(struct pf_thread *t)

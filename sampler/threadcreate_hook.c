@@ -5,6 +5,7 @@
  * frame of ours stays on its stack. Its end is told by the destructor of a thread-specific key,
  * which runs for a return, pthread_exit and cancellation alike.
  */
+#include "sampler/threadcreate_hook.h"
 #include "base/feature.h"
 #include "base/mark.h"
 #include "sampler/cpu.h"
@@ -12,7 +13,6 @@
 #include "sampler/patch.h"
 #include "sampler/stack.h"
 #include "sampler/thread.h"
-#include "sampler/threadcreate_hook.h"
 #include "sampler/timer.h"
 
 #include <errno.h>

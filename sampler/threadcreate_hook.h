@@ -4,6 +4,6 @@
 #include <pthread.h>
 #include <threads.h>
 
-int pf_threadcreate_pthread(pthread_t *thread, const pthread_attr_t *attributes,
-    void *(*start)(void *), void *argument);
+int pf_threadcreate_pthread(
+    pthread_t *thread, const pthread_attr_t *attributes, void *(*start)(void *), void *argument);
 int pf_threadcreate_thrd(thrd_t *thread, thrd_start_t start, void *argument);

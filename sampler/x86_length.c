@@ -10,38 +10,39 @@
 
 #include <stdbool.h>
 
-static const char one_byte[] = "mmmmbz??mmmmbz??" /* 00: add or (0f: two_byte) */
-			       "mmmmbz??mmmmbz??" /* 10: adc sbb */
-			       "mmmmbz??mmmmbz??" /* 20: and sub */
-			       "mmmmbz??mmmmbz??" /* 30: xor cmp */
-			       "????????????????" /* 40: REX */
-			       "................" /* 50: push pop */
-			       "???m????zZbM????" /* 60: movslq push imul */
-			       "bbbbbbbbbbbbbbbb" /* 70: jcc */
-			       "MZ?Mmmmmmmmmmmm?" /* 80: group 1, test xchg mov lea (8f: also XOP) */
-			       "..........?....." /* 90: xchg cltq pushf */
-			       "????....bz......" /* a0: movs cmps test stos lods scas */
-			       "bbbbbbbbvvvvvvvv" /* b0: mov */
-			       "MMw.??MZ?.??.b??" /* c0: shifts ret mov leave int */
-			       "mmmm???.mmmmmmmm" /* d0: shifts, x87 */
-			       "bbbb????zz?b????" /* e0: loop call jmp */
-			       "????..tT..??..mm"; /* f0: hlt group 3, clc.. group 4 5 */
+static const char one_byte[] =
+    "mmmmbz??mmmmbz??"  /* 00: add or (0f: two_byte) */
+    "mmmmbz??mmmmbz??"  /* 10: adc sbb */
+    "mmmmbz??mmmmbz??"  /* 20: and sub */
+    "mmmmbz??mmmmbz??"  /* 30: xor cmp */
+    "????????????????"  /* 40: REX */
+    "................"  /* 50: push pop */
+    "???m????zZbM????"  /* 60: movslq push imul */
+    "bbbbbbbbbbbbbbbb"  /* 70: jcc */
+    "MZ?Mmmmmmmmmmmm?"  /* 80: group 1, test xchg mov lea (8f: also XOP) */
+    "..........?....."  /* 90: xchg cltq pushf */
+    "????....bz......"  /* a0: movs cmps test stos lods scas */
+    "bbbbbbbbvvvvvvvv"  /* b0: mov */
+    "MMw.??MZ?.??.b??"  /* c0: shifts ret mov leave int */
+    "mmmm???.mmmmmmmm"  /* d0: shifts, x87 */
+    "bbbb????zz?b????"  /* e0: loop call jmp */
+    "????..tT..??..mm"; /* f0: hlt group 3, clc.. group 4 5 */
 
-static const char two_byte[] = "mm?m?.?...?.?m??" /* 0f 00: syscall ud2 prefetch */
-			       "mmmmmmmmmmmmmmmm" /* 10: movups.. nop */
-			       "????????mmmmmmmm" /* 20: movaps cvt */
-			       ".............???" /* 30: rdtsc.. (38, 3a: three-byte) */
-			       "mmmmmmmmmmmmmmmm" /* 40: cmov */
-			       "mmmmmmmmmmmmmmmm" /* 50: sse */
-			       "mmmmmmmmmmmmmmmm" /* 60: sse */
-			       "MMMMmmm.mmmmmmmm" /* 70: pshuf shifts */
-			       "zzzzzzzzzzzzzzzz" /* 80: jcc */
-			       "mmmmmmmmmmmmmmmm" /* 90: setcc */
-			       "...mMm??...mMmmm" /* a0: cpuid bt shld.. imul */
-			       "mmmmmmmmmmMmmmmm" /* b0: cmpxchg movz bts popcnt */
-			       "mmMmMMMm........" /* c0: xadd cmpps shufps bswap */
-			       "mmmmmmmmmmmmmmmm" /* d0: sse */
-			       "mmmmmmmmmmmmmmmm" /* e0: sse */
+static const char two_byte[] = "mm?m?.?...?.?m??"  /* 0f 00: syscall ud2 prefetch */
+			       "mmmmmmmmmmmmmmmm"  /* 10: movups.. nop */
+			       "????????mmmmmmmm"  /* 20: movaps cvt */
+			       ".............???"  /* 30: rdtsc.. (38, 3a: three-byte) */
+			       "mmmmmmmmmmmmmmmm"  /* 40: cmov */
+			       "mmmmmmmmmmmmmmmm"  /* 50: sse */
+			       "mmmmmmmmmmmmmmmm"  /* 60: sse */
+			       "MMMMmmm.mmmmmmmm"  /* 70: pshuf shifts */
+			       "zzzzzzzzzzzzzzzz"  /* 80: jcc */
+			       "mmmmmmmmmmmmmmmm"  /* 90: setcc */
+			       "...mMm??...mMmmm"  /* a0: cpuid bt shld.. imul */
+			       "mmmmmmmmmmMmmmmm"  /* b0: cmpxchg movz bts popcnt */
+			       "mmMmMMMm........"  /* c0: xadd cmpps shufps bswap */
+			       "mmmmmmmmmmmmmmmm"  /* d0: sse */
+			       "mmmmmmmmmmmmmmmm"  /* e0: sse */
 			       "mmmmmmmmmmmmmmmm"; /* f0: sse */
 
 struct cursor {

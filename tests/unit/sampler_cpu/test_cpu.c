@@ -1,122 +1,432 @@
-/* CPU samples: real timers on real threads, whose answer is their own CPU clock. */
+/* CPU samples: real timers on real threads, whose right answer is their own CPU clock. */
 #include "base/clock.h"
 #include "base/counter.h"
+#include "base/feature.h"
 #include "base/knob.h"
+#include "life.h"
 #include "sampler/cpu.h"
-#include "sampler/drain.h"
+#include "sampler/crew.h"
+#include "sampler/signal.h"
 #include "sampler/threadcreate_hook.h"
 
 #include <errno.h>
 #include <pthread.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cmocka.h>
 
+static const int64_t SECOND = 1000000000;
+
+/* Of `got`, how much it misses of `truth`, in tenths of a percent. */
+static int64_t off_by(int64_t got, int64_t truth)
+{
+	return llabs(got - truth) * 1000 / truth;
+}
+
 static volatile uint64_t sink;
 
-static int64_t own_cpu_ns(void)
-{
-	return pf_clock_ns(CLOCK_THREAD_CPUTIME_ID);
-}
-
-static void burn(int64_t ns)
-{
-	int64_t until = own_cpu_ns() + ns;
-
-	while (own_cpu_ns() < until)
-		for (int i = 0; i < 20000; i++)
-			sink = sink * 31 + 1;
-}
-
-/* Time of all samples that carry this thread's label. */
-static int64_t time_of(const struct pf_profile *p, pid_t tid)
-{
-	int64_t sum = 0;
-
-	for (size_t i = 0; i < p->sample_count; i++)
-		for (uint32_t k = 0; k < p->samples[i].label_count; k++) {
-			const struct pf_label *l = &p->labels[p->samples[i].label_first + k];
-
-			if (strcmp(l->key, "tid") == 0 && l->num == tid)
-				sum += p->samples[i].value[1];
-		}
-	return sum;
-}
-
-static void show(const struct pf_profile *p)
-{
-	for (size_t i = 0; i < p->sample_count; i++) {
-		const struct pf_sample *s = &p->samples[i];
-
-		fprintf(stderr, "%ld %ld pc %lx\n", (long)s->value[0], (long)s->value[1],
-		    (long)p->pcs[s->pc_first]);
+#define BURNER(name, n)                                                                            \
+	static __attribute__((noinline)) void name(int64_t until_ns)                               \
+	{                                                                                          \
+		while (life_own_cpu_ns() < until_ns)                                               \
+			for (int i = 0; i < 20000; i++)                                            \
+				sink = sink * 31 + n;                                              \
 	}
+BURNER(seventy, 1)
+BURNER(thirty, 2)
+
+/* Truth: seventy() has 70 % and thirty() 30 % of every stretch, whose lengths have no measure in
+ * common, so that no frequency can fall in step with them. */
+static void two_functions_have_their_shares(void **state)
+{
+	int64_t at = life_own_cpu_ns(), end = at + 5 * SECOND;
+	int64_t of_seventy = 0, of_thirty = 0, total;
+	size_t size = (size_t)labs((char *)thirty - (char *)seventy);
+	uint32_t random = 1;
+	struct life life;
+
+	life_begin(&life, pf_cpu_collect, 1000);
+	while (at < end) {
+		int64_t length;
+
+		random = random * 1664525 + 1013904223;
+		length = 50000000 + random % 100000000;
+		seventy(at + length * 7 / 10);
+		thirty(at + length);
+		at += length;
+	}
+	assert_int_equal(life_end(&life), 0);
+	for (size_t i = 0; i < life.profile.sample_count; i++) {
+		const struct pf_sample *s = &life.profile.samples[i];
+
+		if (life_contains(&life.profile, s, (const void *)seventy, size))
+			of_seventy += s->value[1];
+		else if (life_contains(&life.profile, s, (const void *)thirty, size))
+			of_thirty += s->value[1];
+	}
+	total = life_sum(&life.profile, 0, 1);
+	assert_in_range(of_seventy * 1000 / total, 670, 730);
+	assert_in_range(of_thirty * 1000 / total, 270, 330);
+	assert_string_equal(life.profile.types[1].type, "cpu");
+	assert_int_equal(life.profile.period, 1000000);
+	pf_profile_finish(&life.profile);
 }
 
-struct capture {
-	struct pf_profile profile;
-	struct pf_query query;
-	struct pf_wait wait;
+static void time_of_a_thread_is_its_clock_to_a_thousandth(void **state)
+{
+	int64_t before, used;
+	struct life life;
+
+	life_begin(&life, pf_cpu_collect, 97);
+	before = life_own_cpu_ns();
+	life_burn(SECOND);
+	used = life_own_cpu_ns() - before;
+	assert_int_equal(life_end(&life), 0);
+	assert_in_range(off_by(life_sum(&life.profile, getpid(), 1), used), 0, 1);
+	assert_true(life.profile.sample_count > 0);
+	assert_string_equal(life.profile.name, "cpu");
+	assert_string_equal(
+	    life_text(&life.profile, &life.profile.samples[0], "thread"), "test_cpu");
+	pf_profile_finish(&life.profile);
+}
+
+enum { WORKERS = 16 };
+
+struct worker {
 	pthread_t thread;
-	int rc;
+	pid_t tid;
+	int number;
+	int64_t used_ns;
 };
 
-static void *capture(void *arg)
+/* Truth: worker n works for n + 1 thousandths of a second of CPU at a time, then sleeps a little. */
+static void *work(void *arg)
 {
-	struct capture *c = arg;
+	struct worker *w = arg;
+	int64_t before = life_own_cpu_ns();
 
-	pf_profile_init(&c->profile);
-	c->rc = pf_cpu_collect(&c->profile, &c->query, &c->wait);
+	w->tid = (pid_t)syscall(SYS_gettid);
+	for (int i = 0; i < 25; i++) {
+		life_burn((w->number + 1) * 1000000ll);
+		usleep(1000);
+	}
+	w->used_ns = life_own_cpu_ns() - before;
 	return NULL;
 }
 
-static void capture_begin(struct capture *c, int64_t hz)
+static void sixteen_threads_have_their_shares(void **state)
 {
-	memset(c, 0, sizeof(*c));
-	c->query.seconds_ns = 600ll * PF_NS_PER_SECOND;
-	c->query.hz = hz;
-	assert_int_equal(pthread_create(&c->thread, NULL, capture, c), 0);
-	while (!pf_cpu_active())
-		usleep(1000);
-	usleep(20000);
+	struct worker workers[WORKERS];
+	int64_t total = 0;
+	struct life life;
+
+	life_begin(&life, pf_cpu_collect, 97);
+	for (int i = 0; i < WORKERS; i++) {
+		workers[i].number = i;
+		assert_int_equal(
+		    pf_threadcreate_pthread(&workers[i].thread, NULL, work, &workers[i]), 0);
+	}
+	for (int i = 0; i < WORKERS; i++) {
+		pthread_join(workers[i].thread, NULL);
+		total += workers[i].used_ns;
+	}
+	assert_int_equal(life_end(&life), 0);
+	for (int i = 0; i < WORKERS; i++) {
+		int64_t got = life_sum(&life.profile, workers[i].tid, 1);
+
+		/* Within a point of all the time there was. */
+		assert_true(llabs(got - workers[i].used_ns) * 100 < total);
+	}
+	pf_profile_finish(&life.profile);
 }
 
-static void capture_end(struct capture *c)
+static int64_t short_used_ns; /* atomic */
+
+static __attribute__((noinline)) void *live_shortly(void *unused)
 {
-	pf_wait_stop(&c->wait);
-	pthread_join(c->thread, NULL);
-	assert_int_equal(c->rc, 0);
+	life_burn(1500000);
+	__atomic_fetch_add(&short_used_ns, life_own_cpu_ns(), __ATOMIC_RELAXED);
+	return unused;
 }
 
-static void time_of_a_thread_is_its_clock(void **state)
+/* Truth: 2000 threads of 1.5 ms each, far shorter than a period and than a tick. */
+static void thousands_of_short_threads_lose_no_time(void **state)
 {
-	struct capture c;
-	int64_t before, used, got;
+	int64_t found = 0, total = 0;
+	struct life life;
 
-	capture_begin(&c, 1000);
-	before = own_cpu_ns();
-	burn(2 * PF_NS_PER_SECOND);
-	used = own_cpu_ns() - before;
-	capture_end(&c);
-	got = time_of(&c.profile, getpid());
-	show(&c.profile);
-	fprintf(stderr, "used %ld got %ld samples %ld\n", (long)used, (long)got, (long)c.profile.sample_count);
-	pf_profile_finish(&c.profile);
+	short_used_ns = 0;
+	life_begin(&life, pf_cpu_collect, 1000);
+	for (int i = 0; i < 1000; i++) {
+		pthread_t pair[2];
+
+		for (int k = 0; k < 2; k++)
+			assert_int_equal(
+			    pf_threadcreate_pthread(&pair[k], NULL, live_shortly, NULL), 0);
+		for (int k = 0; k < 2; k++)
+			pthread_join(pair[k], NULL);
+	}
+	assert_int_equal(life_end(&life), 0);
+	for (size_t i = 0; i < life.profile.sample_count; i++) {
+		const struct pf_sample *s = &life.profile.samples[i];
+
+		if (life_number(&life.profile, s, "tid") == getpid())
+			continue;
+		total += s->value[1];
+		if (life_contains(&life.profile, s, (const void *)live_shortly, 256) &&
+		    !life_has_pc(&life.profile, s, PF_PC_NOT_SAMPLED))
+			found += s->value[1];
+	}
+	/* Nothing of what they used themselves is missing (their start and end come on top), */
+	assert_true(total >= short_used_ns);
+	/* and nearly all of it is shown in the function that used it, though most were never seen. */
+	assert_true(found >= short_used_ns / 100 * 95);
+	pf_profile_finish(&life.profile);
+}
+
+static int64_t blocked_used_ns;
+static pid_t blocked_tid;
+
+static void *block_and_burn(void *unused)
+{
+	sigset_t all;
+
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, NULL);
+	blocked_tid = (pid_t)syscall(SYS_gettid);
+	life_burn(SECOND * 3 / 2);
+	blocked_used_ns = life_own_cpu_ns();
+	return unused;
+}
+
+static void a_thread_that_blocks_the_signal_is_counted_and_its_time_shown(void **state)
+{
+	uint64_t before = pf_counter_get(PF_COUNTER_CPU_LOST_BLOCKED);
+	struct life life;
+	pthread_t thread;
+
+	life_begin(&life, pf_cpu_collect, 97);
+	assert_int_equal(pf_threadcreate_pthread(&thread, NULL, block_and_burn, NULL), 0);
+	pthread_join(thread, NULL);
+	assert_int_equal(life_end(&life), 0);
+	assert_int_equal(pf_counter_get(PF_COUNTER_CPU_LOST_BLOCKED), before + 1);
+	assert_true(life_sum(&life.profile, blocked_tid, 1) >= blocked_used_ns);
+	assert_true(life_at_leaf(&life.profile, PF_PC_NOT_SAMPLED, 1) >= blocked_used_ns);
+	pf_profile_finish(&life.profile);
+}
+
+static void without_room_for_timers_threads_are_counted_and_their_time_shown(void **state)
+{
+	uint64_t before = pf_counter_get(PF_COUNTER_CPU_LOST_TIMER);
+	struct rlimit all, none = {0, 0};
+	struct life life;
+	int64_t used;
+
+	assert_int_equal(getrlimit(RLIMIT_SIGPENDING, &all), 0);
+	none.rlim_max = all.rlim_max;
+	assert_int_equal(setrlimit(RLIMIT_SIGPENDING, &none), 0);
+	life_begin(&life, pf_cpu_collect, 97);
+	used = life_own_cpu_ns();
+	life_burn(SECOND / 2);
+	used = life_own_cpu_ns() - used;
+	assert_int_equal(pf_counter_get(PF_COUNTER_CPU_LOST_TIMER), before + 1);
+	/* The next scan finds room. */
+	assert_int_equal(setrlimit(RLIMIT_SIGPENDING, &all), 0);
+	usleep(1300000);
+	life_burn(SECOND / 5);
+	assert_int_equal(life_end(&life), 0);
+	assert_true(life_sum(&life.profile, getpid(), 0) > 5);
+	assert_true(life_sum(&life.profile, getpid(), 1) >= used);
+	pf_profile_finish(&life.profile);
+}
+
+static void the_recorder_has_what_was_before_the_question(void **state)
+{
+	struct life life;
+	int64_t used;
+
+	assert_int_equal(life_collect(&life, pf_cpu_collect, 0), -ENODATA);
+	pf_profile_finish(&life.profile);
+	assert_int_equal(pf_cpu_enable(true), 0);
+	assert_int_equal(pf_cpu_enable(true), 0);
+	assert_true(pf_cpu_enabled());
+	used = life_own_cpu_ns();
+	life_burn(SECOND / 2);
+	used = life_own_cpu_ns() - used;
+	assert_int_equal(life_collect(&life, pf_cpu_collect, 0), 0);
+	assert_true(off_by(life_sum(&life.profile, getpid(), 1), used) < 10);
+	pf_profile_finish(&life.profile);
+	assert_int_equal(pf_cpu_enable(false), 0);
+	assert_false(pf_cpu_enabled());
+	assert_false(pf_cpu_active());
+	assert_int_equal(life_collect(&life, pf_cpu_collect, 0), -ENODATA);
+	pf_profile_finish(&life.profile);
+}
+
+static void two_windows_at_a_time_see_the_same(void **state)
+{
+	struct life slow, fast;
+	int64_t used;
+
+	life_begin(&slow, pf_cpu_collect, 97);
+	life_begin(&fast, pf_cpu_collect, 997);
+	used = life_own_cpu_ns();
+	life_burn(SECOND / 2);
+	used = life_own_cpu_ns() - used;
+	assert_int_equal(life_end(&fast), 0);
+	assert_int_equal(life_end(&slow), 0);
+	assert_true(off_by(life_sum(&fast.profile, getpid(), 1), used) < 10);
+	assert_true(off_by(life_sum(&slow.profile, getpid(), 1), used) < 10);
+	assert_int_equal(fast.profile.period, SECOND / 997);
+	assert_int_equal(slow.profile.period, SECOND / 97);
+	pf_profile_finish(&fast.profile);
+	pf_profile_finish(&slow.profile);
+}
+
+static void a_cancelled_capture_is_interrupted_and_stops_the_timers(void **state)
+{
+	struct life life;
+
+	life_begin(&life, pf_cpu_collect, 97);
+	assert_true(pf_cpu_active());
+	pf_wait_cancel(&life.wait);
+	assert_int_equal(life_end(&life), -EINTR);
+	assert_false(pf_cpu_active());
+	pf_profile_finish(&life.profile);
+}
+
+static void a_change_of_hz_changes_the_samples(void **state)
+{
+	struct life life;
+	int64_t slow, fast;
+
+	assert_int_equal(pf_knob_put(PF_KNOB_CPU_HZ, 10), 0);
+	life_begin(&life, pf_cpu_collect, 0);
+	life_burn(SECOND / 2);
+	slow = (int64_t)pf_counter_get(PF_COUNTER_CPU_SAMPLES);
+	assert_int_equal(pf_knob_put(PF_KNOB_CPU_HZ, 200), 0);
+	life_burn(SECOND / 2);
+	fast = (int64_t)pf_counter_get(PF_COUNTER_CPU_SAMPLES) - slow;
+	assert_int_equal(life_end(&life), 0);
+	assert_true(fast > 50);
+	assert_int_equal(pf_knob_put(PF_KNOB_CPU_HZ, 97), 0);
+	pf_profile_finish(&life.profile);
+}
+
+static __attribute__((noinline)) void throw_signal(union sigval value)
+{
+	siginfo_t info = {0};
+
+	info.si_signo = pf_signal_number();
+	info.si_code = SI_QUEUE;
+	info.si_value = value;
+	assert_int_equal(
+	    syscall(SYS_rt_tgsigqueueinfo, getpid(), getpid(), info.si_signo, &info), 0);
+}
+
+static void a_foreign_signal_is_counted_and_does_no_harm(void **state)
+{
+	uint64_t before = pf_counter_get(PF_COUNTER_CPU_FOREIGN_SIGNAL);
+
+	throw_signal((union sigval){.sival_int = 42});
+	assert_int_equal(syscall(SYS_tgkill, getpid(), getpid(), pf_signal_number()), 0);
+	assert_int_equal(pf_counter_get(PF_COUNTER_CPU_FOREIGN_SIGNAL), before + 2);
+}
+
+static int program_signals; /* atomic */
+
+static void of_the_program(int signal)
+{
+	__atomic_fetch_add(&program_signals, 1, __ATOMIC_RELAXED);
+}
+
+static void a_program_that_takes_our_signal_keeps_it_and_sampling_goes_on(void **state)
+{
+	int first = pf_signal_number();
+	struct sigaction mine = {.sa_handler = of_the_program}, now;
+	struct life life;
+
+	life_begin(&life, pf_cpu_collect, 97);
+	assert_int_equal(sigaction(first, &mine, NULL), 0);
+	usleep(1300000); /* the drainer looks once a second */
+	assert_int_not_equal(pf_signal_number(), first);
+	assert_int_equal(pf_features[PF_FEATURE_CPU].state, PF_FEATURE_DEGRADED);
+	program_signals = 0;
+	life_burn(SECOND / 2);
+	assert_int_equal(program_signals, 0);
+	assert_int_equal(sigaction(first, NULL, &now), 0);
+	assert_true(now.sa_handler == of_the_program);
+	assert_int_equal(life_end(&life), 0);
+	assert_true(life_sum(&life.profile, getpid(), 0) > 10);
+	pf_profile_finish(&life.profile);
+}
+
+/* What the child of a sampled program sees. */
+static int in_the_child(void)
+{
+	uint64_t before = pf_counter_get(PF_COUNTER_CPU_SAMPLES);
+
+	pf_crew_forget();
+	pf_cpu_fork_child();
+	life_burn(SECOND / 10);
+	if (pf_cpu_active() || pf_counter_get(PF_COUNTER_CPU_SAMPLES) != before)
+		return 1;
+	/* And it may be sampled anew. */
+	life_start();
+	if (pf_cpu_enable(true) != 0)
+		return 2;
+	life_burn(SECOND / 10);
+	if (pf_counter_get(PF_COUNTER_CPU_SAMPLES) < before + 5)
+		return 3;
+	return 0;
+}
+
+static void a_child_is_not_sampled_until_it_starts_anew(void **state)
+{
+	struct life life;
+	int status;
+	pid_t child;
+
+	life_begin(&life, pf_cpu_collect, 97);
+	child = fork();
+	if (child == 0)
+		_exit(in_the_child());
+	assert_int_equal(waitpid(child, &status, 0), child);
+	assert_true(WIFEXITED(status));
+	assert_int_equal(WEXITSTATUS(status), 0);
+	assert_int_equal(life_end(&life), 0);
+	pf_profile_finish(&life.profile);
 }
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    cmocka_unit_test(time_of_a_thread_is_its_clock),
+	    cmocka_unit_test(two_functions_have_their_shares),
+	    cmocka_unit_test(time_of_a_thread_is_its_clock_to_a_thousandth),
+	    cmocka_unit_test(sixteen_threads_have_their_shares),
+	    cmocka_unit_test(thousands_of_short_threads_lose_no_time),
+	    cmocka_unit_test(a_thread_that_blocks_the_signal_is_counted_and_its_time_shown),
+	    cmocka_unit_test(without_room_for_timers_threads_are_counted_and_their_time_shown),
+	    cmocka_unit_test(the_recorder_has_what_was_before_the_question),
+	    cmocka_unit_test(two_windows_at_a_time_see_the_same),
+	    cmocka_unit_test(a_cancelled_capture_is_interrupted_and_stops_the_timers),
+	    cmocka_unit_test(a_change_of_hz_changes_the_samples),
+	    cmocka_unit_test(a_foreign_signal_is_counted_and_does_no_harm),
+	    cmocka_unit_test(a_program_that_takes_our_signal_keeps_it_and_sampling_goes_on),
+	    cmocka_unit_test(a_child_is_not_sampled_until_it_starts_anew),
 	};
 
-	if (pf_drain_start() < 0)
-		return 1;
+	life_start();
+	pf_thread_start();
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

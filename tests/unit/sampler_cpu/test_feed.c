@@ -1,6 +1,6 @@
-#include "sampler/feed.h"
 #include "base/clock.h"
 #include "base/knob.h"
+#include "sampler/feed.h"
 #include "sampler/window.h"
 
 #include <errno.h>

@@ -1,5 +1,5 @@
-#include "sampler/syscall_name.h"
 #include "sampler/feed.h"
+#include "sampler/syscall_name.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

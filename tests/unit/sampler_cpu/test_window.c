@@ -1,6 +1,6 @@
-#include "sampler/window.h"
 #include "base/profile.h"
 #include "sampler/stack.h"
+#include "sampler/window.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,0 +1,159 @@
+#include "life.h"
+#include "base/clock.h"
+#include "base/lock.h"
+#include "sampler/cpu.h"
+#include "sampler/crew.h"
+#include "sampler/drain.h"
+#include "sampler/stack.h"
+
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static uint32_t initialised; /* atomic, a futex */
+
+static void *initialise(void *unused)
+{
+	pf_stack_init();
+	if (pf_drain_start() < 0)
+		abort();
+	__atomic_store_n(&initialised, 1, __ATOMIC_RELEASE);
+	pf_futex_wake(&initialised, INT_MAX);
+	return unused;
+}
+
+void life_start(void)
+{
+	if (pf_crew_start("test", initialise, NULL) < 0)
+		abort();
+	while (!__atomic_load_n(&initialised, __ATOMIC_ACQUIRE))
+		pf_futex_wait(&initialised, 0, -1);
+}
+
+static void *collect(void *arg)
+{
+	struct life *life = arg;
+
+	life->rc = life->collect(&life->profile, &life->query, &life->wait);
+	__atomic_store_n(&life->over, 1, __ATOMIC_RELEASE);
+	pf_futex_wake(&life->over, INT_MAX);
+	return NULL;
+}
+
+static void run(struct life *life, pf_collect_fn *collector, int64_t seconds_ns, int64_t hz)
+{
+	memset(life, 0, sizeof(*life));
+	pf_profile_init(&life->profile);
+	life->collect = collector;
+	life->query.seconds_ns = seconds_ns;
+	life->query.hz = hz;
+	if (pf_crew_start("collect", collect, life) < 0)
+		abort();
+}
+
+static int await(struct life *life)
+{
+	while (!__atomic_load_n(&life->over, __ATOMIC_ACQUIRE))
+		pf_futex_wait(&life->over, 0, -1);
+	return life->rc;
+}
+
+void life_begin(struct life *life, pf_collect_fn *collector, int64_t hz)
+{
+	run(life, collector, 3600ll * PF_NS_PER_SECOND, hz);
+	usleep(100000); /* the window is open by now */
+}
+
+int life_end(struct life *life)
+{
+	pf_wait_stop(&life->wait);
+	return await(life);
+}
+
+int life_collect(struct life *life, pf_collect_fn *collector, int64_t seconds_ns)
+{
+	run(life, collector, seconds_ns, 0);
+	return await(life);
+}
+
+static const struct pf_label *find(
+    const struct pf_profile *p, const struct pf_sample *s, const char *key)
+{
+	for (uint32_t i = 0; i < s->label_count; i++)
+		if (strcmp(p->labels[s->label_first + i].key, key) == 0)
+			return &p->labels[s->label_first + i];
+	return NULL;
+}
+
+int64_t life_number(const struct pf_profile *p, const struct pf_sample *s, const char *key)
+{
+	const struct pf_label *label = find(p, s, key);
+
+	return label ? label->num : -1;
+}
+
+const char *life_text(const struct pf_profile *p, const struct pf_sample *s, const char *key)
+{
+	const struct pf_label *label = find(p, s, key);
+
+	return label ? label->str : NULL;
+}
+
+const struct pf_sample *life_of_thread(const struct pf_profile *p, pid_t tid)
+{
+	for (size_t i = 0; i < p->sample_count; i++)
+		if (life_number(p, &p->samples[i], "tid") == tid)
+			return &p->samples[i];
+	return NULL;
+}
+
+int64_t life_sum(const struct pf_profile *p, pid_t tid, int column)
+{
+	int64_t sum = 0;
+
+	for (size_t i = 0; i < p->sample_count; i++)
+		if (tid == 0 || life_number(p, &p->samples[i], "tid") == tid)
+			sum += p->samples[i].value[column];
+	return sum;
+}
+
+bool life_contains(
+    const struct pf_profile *p, const struct pf_sample *s, const void *function, size_t size)
+{
+	for (uint32_t i = 0; i < s->pc_count; i++)
+		if (p->pcs[s->pc_first + i] - (uintptr_t)function < size)
+			return true;
+	return false;
+}
+
+bool life_has_pc(const struct pf_profile *p, const struct pf_sample *s, uint64_t pc)
+{
+	return life_contains(p, s, (const void *)(uintptr_t)pc, 1);
+}
+
+int64_t life_at_leaf(const struct pf_profile *p, uint64_t pc, int column)
+{
+	int64_t sum = 0;
+
+	for (size_t i = 0; i < p->sample_count; i++)
+		if (p->pcs[p->samples[i].pc_first] == pc)
+			sum += p->samples[i].value[column];
+	return sum;
+}
+
+int64_t life_own_cpu_ns(void)
+{
+	return pf_clock_ns(CLOCK_THREAD_CPUTIME_ID);
+}
+
+void life_burn(int64_t ns)
+{
+	static volatile uint64_t sink;
+	int64_t until = life_own_cpu_ns() + ns;
+
+	while (life_own_cpu_ns() < until)
+		for (int i = 0; i < 5000; i++)
+			sink = sink * 31 + 1;
+}
