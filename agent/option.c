@@ -106,7 +106,7 @@ static int find_collector(const char *name, size_t length)
 	const struct pf_sampler *door = pf_sampler_door();
 
 	for (int i = 0; i < PF_COLLECTOR_COUNT; i++)
-		if (strlen(door->collectors[i].name) == length &&
+		if (door->collectors[i].enable && strlen(door->collectors[i].name) == length &&
 		    memcmp(door->collectors[i].name, name, length) == 0)
 			return i;
 	return -EINVAL;

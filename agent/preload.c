@@ -34,6 +34,7 @@ __attribute__((constructor)) static void start_when_asked(void)
 		/* Before main(): what the program's own constructors allocate is its too. */
 		if (option.chosen && option.collectors[PF_COLLECTOR_HEAP]) {
 			pf_option_apply(&option);
+			pf_sampler_init();
 			pf_sampler_door()->collectors[PF_COLLECTOR_HEAP].enable(true);
 		}
 		pf_agent_start(&option);

@@ -40,11 +40,15 @@
 	X(HEAP_SAMPLES, "heap_samples", "allocations sampled")                                     \
 	X(HEAP_FREES, "heap_frees", "sampled allocations freed")                                   \
 	X(HEAP_LOST_TABLE, "heap_lost_table_full", "samples dropped: the live table was full")     \
+	X(HEAP_SITES_FULL, "heap_sites_full",                                                      \
+	    "samples without a stack: the table of allocation sites was full")                     \
 	X(HEAP_LOST_NESTED, "heap_lost_nested", "allocations not sampled: inside our own code")    \
 	X(HEAP_MISSED_FREES, "heap_missed_frees", "sampled blocks whose free we did not see")      \
 	X(PATCH_SLOTS, "patch_slots", "function slots patched at last")                            \
 	X(PATCH_MODULES, "patch_modules", "modules looked at for patching at last")                \
 	X(PATCH_REFUSED, "patch_refused", "slots that could not be made writable")                 \
+	X(PATCH_FOREIGN, "patch_foreign",                                                          \
+	    "function slots left alone at last: they lead to another function of that name")       \
 	X(THREAD_SEEN, "threads_seen", "threads seen so far")                                      \
 	X(THREAD_LOST_TABLE, "thread_lost_table_full", "threads not watched: the table was full")  \
 	X(THREAD_DUMPS, "thread_dumps", "thread dumps taken")                                      \

@@ -17,6 +17,7 @@
 #define PF_TLS __thread __attribute__((tls_model("initial-exec")))
 
 #define PF_PUBLIC             __attribute__((visibility("default")))
+#define PF_HIDDEN             __attribute__((visibility("hidden"))) /* on a declaration: no GOT */
 #define PF_PRINTF(fmt, first) __attribute__((format(printf, fmt, first)))
 #define PF_LIKELY(x)          __builtin_expect(!!(x), 1)
 #define PF_UNLIKELY(x)        __builtin_expect(!!(x), 0)

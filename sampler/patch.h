@@ -6,6 +6,7 @@
  */
 #pragma once
 #include <stddef.h>
+#include <stdint.h>
 
 struct pf_patch {
 	const char *symbol;
@@ -18,15 +19,25 @@ struct pf_patch {
 struct pf_patch_set {
 	const struct pf_patch *patches;
 	size_t count;
+	const void *skip;          /* an address in a module that is left alone, or NULL */
 	struct pf_patch_set *next; /* of patch.c */
 	int on;                    /* of patch.c */
 };
 
-/* Point every slot at the hooks (on) or back. 0 or -errno. Takes the loader's lock inside
- * dl_iterate_phdr: normal code and our own threads, never a hook. */
+/* Point every slot at the hooks (on) or back. 0 or -errno. Passes the gate and takes the loader's
+ * lock inside dl_iterate_phdr: normal code and our own threads, never a hook.
+ *
+ * On again with other `patches` for the same symbols in the same order: the slots follow. */
 int pf_patch_on(struct pf_patch_set *set);
 int pf_patch_off(struct pf_patch_set *set);
 
-/* Our own thread, from time to time: if modules came or went, patch the new ones; and once more
- * the slots that lazy binding wrote meanwhile. */
-void pf_patch_refresh(void);
+/* A futex word that moves when the program calls dlopen, dlmopen or dlclose. */
+extern uint32_t pf_patch_poke;
+
+/* Our own thread, when pf_patch_poke has moved and from time to time: if modules came or went,
+ * patch the new ones; and look again at the slots that lazy binding may have written meanwhile.
+ * Returns in how many nanoseconds it wants to be called again at the latest. */
+int64_t pf_patch_refresh(void);
+
+/* In the child after fork. What was patched stays so. */
+void pf_patch_fork_child(void);

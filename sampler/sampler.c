@@ -4,12 +4,14 @@
 #include "base/clock.h"
 #include "sampler/cpu.h"
 #include "sampler/crew.h"
+#include "sampler/drain.h"
 #include "sampler/heap.h"
+#include "sampler/module_watch.h"
+#include "sampler/patch.h"
 #include "sampler/release.h"
 #include "sampler/stack.h"
 #include "sampler/thread.h"
 #include "sampler/threads.h"
-#include "sampler/wall.h"
 
 static int64_t all_cpu_ns(void)
 {
@@ -26,13 +28,11 @@ static struct pf_sampler door = {
     .collectors =
 	{
 	    [PF_COLLECTOR_CPU] = {"cpu", pf_cpu_enabled, pf_cpu_enable},
-	    [PF_COLLECTOR_WALL] = {"wall", pf_wall_enabled, pf_wall_enable},
 	    [PF_COLLECTOR_HEAP] = {"heap", pf_heap_enabled, pf_heap_enable},
 	},
     .collect =
 	{
 	    [PF_SOURCE_CPU] = pf_cpu_collect,
-	    [PF_SOURCE_WALL] = pf_wall_collect,
 	    [PF_SOURCE_HEAP] = pf_heap_collect,
 	    [PF_SOURCE_THREADS] = pf_threads_collect,
 	},
@@ -52,21 +52,44 @@ const struct pf_sampler *pf_sampler_door(void)
 	return &door;
 }
 
+void pf_sampler_init(void)
+{
+	static bool done;
+
+	if (!done)
+		pf_stack_init();
+	done = true;
+}
+
 int pf_sampler_start(void)
 {
+	int rc;
+
+	pf_sampler_init();
 	door.started_ns = pf_clock_real_ns();
-	return pf_drain_start();
+	rc = pf_drain_start();
+	if (rc < 0)
+		return rc;
+	pf_module_watch_start(); /* without it new modules go unseen, and the rest works */
+	pf_thread_start();       /* says in `status` what it could not do */
+	return 0;
 }
 
 void pf_sampler_stop(void)
 {
 	for (int i = 0; i < PF_COLLECTOR_COUNT; i++)
-		door.collectors[i].enable(false);
+		if (door.collectors[i].enable)
+			door.collectors[i].enable(false);
+	pf_cpu_stop();
+	pf_thread_stop();
+	pf_module_watch_stop();
 	pf_drain_stop();
 }
 
 void pf_sampler_fork_child(void)
 {
 	pf_heap_fork_child();
+	pf_patch_fork_child();
 	pf_cpu_fork_child();
+	pf_module_watch_fork_child();
 }

@@ -74,6 +74,9 @@ struct pf_sampler {
 
 const struct pf_sampler *pf_sampler_door(void);
 
+/* Once, from normal code, before anything is enabled. */
+void pf_sampler_init(void);
+
 /* Starts the drainer and finds the threads; collectors stay as they are. Called by a member of the
  * crew. 0 or -errno. */
 int pf_sampler_start(void);

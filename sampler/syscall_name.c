@@ -6,7 +6,7 @@
 #include <string.h>
 
 static const char *const names[] = {
-#include "syscall_table.inc"
+#include "sampler/syscall_table.inc"
 };
 
 /* Calls that differ in their arguments, not in what the thread waits for. */

@@ -36,19 +36,19 @@ teardown() {
 # ---- what is true ----
 
 is() {
-	[ "$1" = "$2" ] && return
+	[ "$1" = "$2" ] && return 0
 	printf 'is:     %s\nshould: %s\n' "$1" "$2"
 	return 1
 }
 
 has() {
-	[[ $1 == *"$2"* ]] && return
+	[[ $1 == *"$2"* ]] && return 0
 	printf 'no "%s" in:\n%s\n' "$2" "$1"
 	return 1
 }
 
 hasnt() {
-	[[ $1 != *"$2"* ]] && return
+	[[ $1 != *"$2"* ]] && return 0
 	printf 'there is "%s" in:\n%s\n' "$2" "$1"
 	return 1
 }
@@ -71,7 +71,7 @@ mounts_left() {
 }
 
 no_mount_left() {
-	[ -z "$(mounts_left)" ] && return
+	[ -z "$(mounts_left)" ] && return 0
 	echo "still mounted: $(mounts_left)"
 	return 1
 }

@@ -43,10 +43,11 @@ static void sleep_one_way(int way)
 	}
 }
 
-#define PARKS(X)                                                                                   \
-	X(00)                                                                                      \
-	X(01) X(02) X(03) X(04) X(05) X(06) X(07) X(08) X(09) X(10) X(11) X(12) X(13) X(14) X(15)  \
-	    X(16) X(17) X(18) X(19)
+/* clang-format off */
+#define PARKS(X) \
+	X(00) X(01) X(02) X(03) X(04) X(05) X(06) X(07) X(08) X(09) \
+	X(10) X(11) X(12) X(13) X(14) X(15) X(16) X(17) X(18) X(19)
+/* clang-format on */
 
 #define X(n)                                                                                       \
 	static __attribute__((noinline)) void *park_##n(void *unused)                              \

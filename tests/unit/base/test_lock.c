@@ -11,7 +11,9 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
@@ -45,23 +47,42 @@ static void threads_that_contend_lose_no_step(void **state)
 	assert_int_equal(lock.word, 0);
 }
 
-static void *take_and_give(void *unused)
+static pid_t sleepers[THREADS]; /* atomic */
+
+static void *take_and_give(void *slot)
 {
+	__atomic_store_n((pid_t *)slot, gettid(), __ATOMIC_RELEASE);
 	pf_lock_take(&lock);
 	pf_lock_give(&lock);
-	return unused;
+	return NULL;
 }
 
-/* The word says 2 once somebody sleeps; without the wake in give, the joins would hang. */
+static bool is_asleep(pid_t tid)
+{
+	char path[64], state = '?';
+	FILE *stat;
+
+	snprintf(path, sizeof(path), "/proc/self/task/%d/stat", (int)tid);
+	stat = fopen(path, "re");
+	if (!stat || fscanf(stat, "%*d (%*[^)]) %c", &state) != 1)
+		state = '?';
+	if (stat)
+		fclose(stat);
+	return state == 'S';
+}
+
+/* Each of them is in the kernel before the lock is given; without the wake they would stay there. */
 static void whoever_sleeps_is_woken(void **state)
 {
 	pthread_t threads[THREADS];
 
 	pf_lock_take(&lock);
 	for (int i = 0; i < THREADS; i++)
-		assert_int_equal(pthread_create(&threads[i], NULL, take_and_give, NULL), 0);
-	while (__atomic_load_n(&lock.word, __ATOMIC_RELAXED) != 2)
-		sched_yield();
+		assert_int_equal(pthread_create(&threads[i], NULL, take_and_give, &sleepers[i]), 0);
+	for (int i = 0; i < THREADS; i++)
+		while (!is_asleep(__atomic_load_n(&sleepers[i], __ATOMIC_ACQUIRE)))
+			sched_yield();
+	assert_int_equal(lock.word, 2);
 	pf_lock_give(&lock);
 	for (int i = 0; i < THREADS; i++)
 		pthread_join(threads[i], NULL);

@@ -155,6 +155,35 @@ static void labels_keep_samples_apart(void **state)
 	assert_int_equal(p.samples[1].value[0], 2);
 }
 
+static void every_label_of_a_sample_counts(void **state)
+{
+	PF_SCOPED(pf_profile) p;
+
+	start(&p);
+	for (int i = 0; i < 8; i++) {
+		add(&p, 0x1000, 0x9000, 1, 1);
+		pf_profile_label_str(&p, "kind", "lock");
+		pf_profile_label_num(&p, "tid", i / 2, NULL);
+		pf_profile_label_str(&p, "state", i % 2 ? "asleep" : "running");
+	}
+	add(&p, 0x1000, 0x9000, 1, 1);
+	pf_profile_label_str(&p, "kind", "lock");
+	pf_profile_merge_same(&p);
+	assert_int_equal(p.sample_count, 9);
+}
+
+static void an_empty_profile_stays_empty(void **state)
+{
+	PF_SCOPED(pf_profile) p;
+
+	start(&p);
+	pf_profile_merge_same(&p);
+	pf_profile_set_locations(&p);
+	assert_int_equal(p.sample_count, 0);
+	assert_int_equal(p.location_count, 0);
+	assert_int_equal(p.error, 0);
+}
+
 static void a_label_without_a_sample_is_dropped(void **state)
 {
 	PF_SCOPED(pf_profile) p;
@@ -249,6 +278,7 @@ static void every_address_is_one_location_in_its_mapping(void **state)
 	assert_string_equal(p.mappings[1].build_id, "");
 	add(&p, 0x2fff, 0x8000, 1, 1);
 	add(&p, 0x3000, 0x8000, 1, 1);
+	add(&p, PF_PC_TRUNCATED, 0x1000, 1, 1);
 	add(&p, PF_PC_TRUNCATED, 0x1000, 1, 1);
 	assert_null(pf_profile_location(&p, 0x8000));
 	pf_profile_set_locations(&p);
@@ -357,6 +387,8 @@ int main(void)
 	    cmocka_unit_test(same_stacks_become_one_sample_with_the_sum),
 	    cmocka_unit_test(a_prefix_of_a_stack_is_another_stack),
 	    cmocka_unit_test(labels_keep_samples_apart),
+	    cmocka_unit_test(every_label_of_a_sample_counts),
+	    cmocka_unit_test(an_empty_profile_stays_empty),
 	    cmocka_unit_test(a_label_without_a_sample_is_dropped),
 	    cmocka_unit_test(samples_that_sum_to_nothing_go),
 	    cmocka_unit_test(the_order_of_adding_does_not_show),

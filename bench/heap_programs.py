@@ -1,0 +1,197 @@
+"""Heap sampling at 512 KiB in whole programs, beside the peers.
+
+proffs by switching it on and off inside one process (target/toggle.h); the peers, which start with
+the process, by pairs of processes.
+"""
+import os
+import pathlib
+import shutil
+import socket
+import subprocess
+import tempfile
+import time
+
+from bench import PROFFS, TARGET, Watched, percent, row
+
+LIBRARIES = pathlib.Path('/usr/lib/x86_64-linux-gnu')
+PEERS = {
+    'jemalloc prof over jemalloc': (
+        {'LD_PRELOAD': LIBRARIES / 'libjemalloc.so.2'},
+        {'LD_PRELOAD': LIBRARIES / 'libjemalloc.so.2', 'MALLOC_CONF': 'prof:true,lg_prof_sample:19'}),
+    'tcmalloc sampling over tcmalloc': (
+        {'LD_PRELOAD': LIBRARIES / 'libtcmalloc.so.4', 'TCMALLOC_SAMPLE_PARAMETER': '0'},
+        {'LD_PRELOAD': LIBRARIES / 'libtcmalloc.so.4', 'TCMALLOC_SAMPLE_PARAMETER': '524288'}),
+}
+
+
+def by_way(command, **options):
+    done = subprocess.run(command, capture_output=True, text=True, check=True, **options)
+    ratios = {}
+    for line in done.stdout.splitlines():
+        name, ratio = line.split()
+        ratios.setdefault(name, []).append(float(ratio))
+    return ratios
+
+
+def cpu_seconds(command, env=None):
+    """User and system time of one run, children and all."""
+    before = os.times()
+    subprocess.run(command, env={**os.environ, **{k: str(v) for k, v in (env or {}).items()}},
+                   stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, stdin=subprocess.DEVNULL, check=True)
+    after = os.times()
+    return after.children_user + after.children_system - before.children_user - before.children_system
+
+
+def pairs(plain, changed, count):
+    """Ratios of changed() to the mean of the plain() before and after it."""
+    ratios, before = [], plain()
+    for _ in range(count):
+        middle, after = changed(), plain()
+        ratios.append(middle / ((before + after) / 2))
+        before = after
+    return ratios
+
+
+def peers_of(command, count=9, with_heaptrack=False):
+    cells = []
+    for name, (plain, changed) in PEERS.items():
+        if plain['LD_PRELOAD'].exists():
+            cells.append(f'{name} ' + percent(pairs(lambda: cpu_seconds(command, plain),
+                                                    lambda: cpu_seconds(command, changed), count)))
+    if with_heaptrack and shutil.which('heaptrack'):
+        with tempfile.TemporaryDirectory() as folder:
+            heaptrack = ['heaptrack', '-o', folder + '/h', *command]
+            cells.append('heaptrack ' + percent(pairs(lambda: cpu_seconds(command), lambda: cpu_seconds(heaptrack), 3)))
+    return cells
+
+
+def sqlite():
+    ratios = by_way([TARGET / 'sqlite_toggle', '120', '60000'])
+    command = [TARGET / 'sqlite_plain', '10', '60000']
+    row('sqlite3, 1 M rows in batches', '<= 1.0 %', percent(ratios['proffs']),
+        '; '.join(['null ' + percent(ratios['null']), *peers_of(command, with_heaptrack=True)]))
+
+
+def python():
+    script = pathlib.Path(__file__).parent / 'target/toggle_python.py'
+    env = {**os.environ, 'PYTHONMALLOC': 'malloc'}
+    folder = tempfile.mkdtemp(prefix='proffs-bench-')
+    try:
+        ratios = by_way([PROFFS, 'run', '-m', folder + '/tree', '--set', 'enable=0', '--', '/usr/bin/python3', script,
+                         folder + '/tree', '120'], env=env)
+    finally:
+        subprocess.run(['umount', '-l', folder + '/tree'], stderr=subprocess.DEVNULL)
+        shutil.rmtree(folder, ignore_errors=True)
+    row('python3, PYTHONMALLOC=malloc', '<= 2.5 %', percent(ratios['proffs']), 'null ' + percent(ratios['null']))
+
+
+class Redis:
+    """redis-server under proffs, spoken to over a socket, timed by its own CPU clock."""
+
+    def __init__(self, preload=None):
+        self.folder = tempfile.mkdtemp(prefix='proffs-bench-')
+        self.socket_path = self.folder + '/s'
+        env = {'LD_PRELOAD': str(preload)} if preload else {}
+        os.environ.update(env)
+        try:
+            self.program = Watched('redis-server', '--port', '0', '--unixsocket', self.socket_path, '--save', '',
+                                   '--enable-debug-command', 'yes', sets=['enable=0'])
+        finally:
+            for name in env:
+                del os.environ[name]
+        deadline = time.monotonic() + 10
+        self.connection = socket.socket(socket.AF_UNIX)
+        while self.connection.connect_ex(self.socket_path) != 0:
+            if time.monotonic() > deadline:
+                raise SystemExit('bench: redis-server does not answer')
+            time.sleep(0.05)
+
+    def say(self, text):
+        self.connection.sendall(text.encode() + b'\r\n')
+        answer = b''
+        while not answer.endswith(b'\r\n'):
+            answer += self.connection.recv(65536)
+        assert not answer.startswith(b'-'), answer
+
+    def cpu(self):
+        pid = self.program.process.pid
+        return int(pathlib.Path(f'/proc/{pid}/task/{pid}/schedstat').read_text().split()[0])
+
+    def timed(self, work):
+        start = self.cpu()
+        work()
+        return self.cpu() - start
+
+    def toggled(self, work, rounds):
+        ratios = {'null': [], 'proffs': []}
+        work()
+        before = self.timed(work)
+        for i in range(rounds):
+            if i % 2:
+                self.program.write('enable', '+heap')
+            middle = self.timed(work)
+            if i % 2:
+                self.program.write('enable', '-heap')
+            after = self.timed(work)
+            ratios['proffs' if i % 2 else 'null'].append(middle / ((before + after) / 2))
+            before = after
+        return ratios
+
+    def close(self):
+        self.connection.close()
+        self.program.close()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def redis(what, bar, preload, rounds, mixed):
+    server = Redis(preload)
+    script = "for i=1,20000 do redis.call('set','k'..i,string.rep('x',i%200)) redis.call('rpush','l'..(i%100),i) end"
+
+    def work():
+        server.say('DEBUG POPULATE 50000')
+        if mixed:
+            server.connection.sendall(
+                f'*3\r\n$4\r\nEVAL\r\n${len(script)}\r\n{script}\r\n$1\r\n0\r\n'.encode())
+            assert server.connection.recv(64).startswith(b'$-1')
+        server.say('FLUSHALL SYNC')
+    try:
+        ratios = server.toggled(work, rounds)
+    finally:
+        server.close()
+    row(what, bar, percent(ratios['proffs']), 'null ' + percent(ratios['null']))
+
+
+def cc1():
+    compiler = subprocess.run(['gcc', '-print-prog-name=cc1'], capture_output=True, text=True).stdout.strip()
+    with tempfile.NamedTemporaryFile('w', suffix='.c') as source:
+        for i in range(6000):
+            source.write(f'struct s{i} {{ int a; char *b; struct s{i} *c; }};\n'
+                         f'int f{i}(struct s{i} *s, int n) {{ int t = 0; for (int i = 0; i < n; i++) '
+                         f'{{ switch (i % 5) {{ case 0: t += s->a; break; case 1: t ^= n; break; default: t -= i; }} '
+                         f's = s->c ? s->c : s; }} return t + {i}; }}\n')
+        source.flush()
+        plain = [compiler, '-quiet', '-O0', source.name, '-o', '/dev/null']
+        watched = [PROFFS, 'run', '--set', 'enable=-cpu', '--', *plain]
+        row('cc1 -O0, 6,000 functions (pairs of processes)', '<= 1 %',
+            percent(pairs(lambda: cpu_seconds(plain), lambda: cpu_seconds(watched), 15)),
+            '; '.join(peers_of(plain, 5)))
+
+
+def larson():
+    for threads in (2, 8):
+        ratios = by_way([TARGET / 'larson', str(threads), '120', str(600000 // threads)])
+        row(f'larson, {threads} threads', '<= +8 %', percent(ratios['proffs']), 'null ' + percent(ratios['null']))
+
+
+def main():
+    sqlite()
+    python()
+    redis('redis on glibc, mixed', '<= 1.5 %', None, 60, True)
+    jemalloc = LIBRARIES / 'libjemalloc.so.2'
+    redis('redis on jemalloc, FLUSHALL loop', '<= 4 %', jemalloc, 60, False)
+    cc1()
+    larson()
+
+
+if __name__ == '__main__':
+    main()

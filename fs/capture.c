@@ -1,0 +1,630 @@
+#include "fs/capture.h"
+#include "base/buf.h"
+#include "base/clock.h"
+#include "base/counter.h"
+#include "base/lock.h"
+#include "fs/kept.h"
+#include "fs/live.h"
+#include "fs/make.h"
+#include "fs/snapshot.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* How long a capture outlives its last reader, and its result the end. */
+static const int64_t GRACE_NS = 1000ll * PF_NS_PER_MS;
+static const int64_t REUSE_NS = 2000ll * PF_NS_PER_MS;
+
+enum { DIFFERENCES_MAX = 8 }; /* running at once, of profiles that do not take turns */
+
+struct drawn {
+	struct drawn *next;
+	uint64_t which;
+	struct pf_snapshot *snapshot;
+};
+
+struct pf_capture {
+	struct pf_captures *all;
+	struct pf_capture *next; /* guarded by all->lock, as all below but profile and wait */
+	uint32_t holders;        /* being in the list is one */
+	uint64_t number;
+	struct pf_capture_key key;
+	bool begun;      /* by a control: needs no reader */
+	bool running;    /* until its result can be had */
+	bool collecting; /* until the collector is free for another */
+	bool cancelled;
+	struct pf_capture_waiter *waiters;
+	uint32_t waiter_count;
+	int64_t started_ns;
+	int64_t idle_ns; /* since when nobody waits */
+	int64_t done_ns;
+	struct drawn *drawn;
+	struct pf_wait wait;
+	struct pf_profile profile; /* its thread's; after `running`, nobody's to change */
+};
+
+struct outcome {
+	int rc;
+	int64_t time_ns; /* since the epoch; 0: none yet */
+	int64_t took_ns;
+	size_t sample_count;
+};
+
+struct pf_captures {
+	struct pf_live *live;
+	struct pf_kept kept;
+	uint32_t threads; /* atomic, futex: capture threads alive */
+	void (*changed)(void *to);
+	void *changed_to;
+
+	struct pf_lock lock;
+	bool stopping; /* guarded by lock, as all below */
+	struct pf_capture *first;
+	struct pf_capture *latest[PF_SOURCE_COUNT]; /* in the list */
+	struct outcome outcome[PF_SOURCE_COUNT];
+	uint64_t started;
+};
+
+struct pf_captures *pf_captures_create(struct pf_live *live)
+{
+	struct pf_captures *all = calloc(1, sizeof(*all));
+
+	if (!all)
+		return NULL;
+	all->live = live;
+	all->lock = (struct pf_lock)PF_LOCK_INIT(PF_LOCK_WINDOW);
+	pf_kept_init(&all->kept);
+	return all;
+}
+
+static void free_capture(struct pf_capture *c)
+{
+	while (c->drawn) {
+		struct drawn *next = c->drawn->next;
+
+		pf_snapshot_drop(c->drawn->snapshot);
+		free(c->drawn);
+		c->drawn = next;
+	}
+	pf_profile_finish(&c->profile);
+	free(c);
+}
+
+void pf_captures_destroy(struct pf_captures *all)
+{
+	if (!all)
+		return;
+	while (all->first) {
+		struct pf_capture *next = all->first->next;
+
+		free_capture(all->first);
+		all->first = next;
+	}
+	pf_kept_finish(&all->kept);
+	free(all);
+}
+
+void pf_captures_on_change(struct pf_captures *all, void (*changed)(void *to), void *to)
+{
+	all->changed = changed;
+	all->changed_to = to;
+}
+
+static void note_change(struct pf_captures *all)
+{
+	if (all->changed)
+		all->changed(all->changed_to);
+}
+
+struct pf_kept *pf_captures_kept(struct pf_captures *all)
+{
+	return &all->kept;
+}
+
+const struct pf_profile *pf_capture_profile(const struct pf_capture *capture)
+{
+	return &capture->profile;
+}
+
+void pf_capture_drop(struct pf_captures *all, struct pf_capture *capture)
+{
+	bool last;
+
+	pf_lock_take(&all->lock);
+	last = --capture->holders == 0;
+	pf_lock_give(&all->lock);
+	if (last)
+		free_capture(capture);
+}
+
+static void unlink_locked(struct pf_captures *all, struct pf_capture *c)
+{
+	struct pf_capture **at = &all->first;
+
+	while (*at != c)
+		at = &(*at)->next;
+	*at = c->next;
+}
+
+/* ---- its thread ---- */
+
+/* The collector is free again. True: cancelled, but a reader came meanwhile, so begin anew. */
+static bool wanted_again(struct pf_capture *c, int rc)
+{
+	struct pf_captures *all = c->all;
+	bool again;
+
+	pf_lock_take(&all->lock);
+	again = rc == -EINTR && c->cancelled && c->waiters && !all->stopping;
+	if (again) {
+		c->cancelled = false;
+		c->wait = (struct pf_wait)PF_WAIT_INIT;
+		c->started_ns = pf_clock_now_ns();
+	}
+	c->collecting = again;
+	pf_lock_give(&all->lock);
+	return again;
+}
+
+static int take(struct pf_capture *c)
+{
+	struct pf_query query = {.seconds_ns = c->key.seconds_ns, .hz = c->key.hz, .gc = c->key.gc};
+	int rc;
+
+	do {
+		pf_profile_finish(&c->profile);
+		rc = pf_make_profile(c->all->live, c->key.source, &query, &c->wait, &c->profile);
+	} while (wanted_again(c, rc));
+	return rc;
+}
+
+/* Its file under captures/. Without memory for one there is none, and a counter says so. */
+static void keep(struct pf_capture *c)
+{
+	const struct pf_profile_row *row = pf_make_row(c->key.source);
+	struct pf_entry entry = {.profile = row, .view = &pf_table.go_view};
+	struct pf_object object = {.entry = &entry};
+	struct pf_snapshot *snapshot;
+	int rc = pf_make_drawing(&object, &c->profile, &snapshot);
+
+	if (rc == 0)
+		rc = pf_kept_add(&c->all->kept, row->stem, c->profile.time_ns, c->number, snapshot);
+	if (rc < 0)
+		pf_count(PF_COUNTER_FS_CAPTURES_DROPPED);
+	if (rc == 0)
+		pf_capture_add_drawn(c->all, c, pf_make_which(&object), snapshot);
+	pf_snapshot_drop(snapshot);
+}
+
+/* Out of the running ones: everybody who waits, each with a hold on the result. */
+static struct pf_capture_waiter *finish_locked(struct pf_capture *c, int rc)
+{
+	struct pf_captures *all = c->all;
+	struct pf_capture_waiter *waiters = c->waiters;
+	int64_t now = pf_clock_now_ns();
+
+	c->running = false;
+	c->done_ns = rc == 0 ? now : now - REUSE_NS;
+	c->waiters = NULL;
+	c->waiter_count = 0;
+	for (struct pf_capture_waiter *w = waiters; w; w = w->next) {
+		w->capture = NULL;
+		c->holders += rc == 0;
+	}
+	if (rc == 0)
+		all->latest[c->key.source] = c;
+	all->outcome[c->key.source] = (struct outcome){
+	    .rc = rc,
+	    .time_ns = pf_clock_real_ns(),
+	    .took_ns = now - c->started_ns,
+	    .sample_count = c->profile.sample_count,
+	};
+	return waiters;
+}
+
+static void *run_capture(void *arg)
+{
+	struct pf_capture *c = arg;
+	struct pf_captures *all = c->all;
+	struct pf_capture_waiter *waiters;
+	int rc = take(c);
+
+	if (rc == 0)
+		keep(c);
+	pf_lock_take(&all->lock);
+	waiters = finish_locked(c, rc);
+	pf_lock_give(&all->lock);
+	while (waiters) {
+		struct pf_capture_waiter *next = waiters->next;
+
+		waiters->ready(waiters, rc == 0 ? c : NULL, rc);
+		waiters = next;
+	}
+	note_change(all);
+	pf_capture_drop(all, c);
+	/* From here on `all` may be gone; the kernel does not mind. */
+	__atomic_fetch_sub(&all->threads, 1, __ATOMIC_RELEASE);
+	pf_futex_wake(&all->threads, INT_MAX);
+	return NULL;
+}
+
+/* ---- starting and joining ---- */
+
+static bool same_key(const struct pf_capture_key *a, const struct pf_capture_key *b)
+{
+	return a->source == b->source && a->seconds_ns == b->seconds_ns && a->hz == b->hz &&
+	       a->gc == b->gc;
+}
+
+/* Windows of one source take turns; of the others there may be a few at a time. */
+static bool busy_locked(struct pf_captures *all, const struct pf_capture_key *key)
+{
+	bool window = pf_make_row(key->source)->window;
+	int others = 0;
+
+	for (struct pf_capture *c = all->first; c; c = c->next) {
+		if (!c->collecting)
+			continue;
+		if (window && c->key.source == key->source)
+			return true;
+		others += !pf_make_row(c->key.source)->window;
+	}
+	return !window && others >= DIFFERENCES_MAX;
+}
+
+static struct pf_capture *find_locked(struct pf_captures *all, const struct pf_capture_key *key)
+{
+	int64_t now = pf_clock_now_ns();
+
+	for (struct pf_capture *c = all->first; c; c = c->next) {
+		bool ending = c->running && c->cancelled && !c->collecting;
+		bool stale = !c->running && now - c->done_ns >= REUSE_NS;
+
+		if (!c->begun && !ending && !stale && same_key(&c->key, key))
+			return c;
+	}
+	return NULL;
+}
+
+static void wait_locked(struct pf_capture *c, struct pf_capture_waiter *waiter)
+{
+	waiter->capture = c;
+	waiter->next = c->waiters;
+	c->waiters = waiter;
+	c->waiter_count++;
+}
+
+static struct pf_capture *new_capture(struct pf_captures *all, const struct pf_capture_key *key)
+{
+	struct pf_capture *c = calloc(1, sizeof(*c));
+
+	if (!c)
+		return NULL;
+	*c = (struct pf_capture){
+	    .all = all,
+	    .holders = 2, /* the list and its thread */
+	    .key = *key,
+	    .running = true,
+	    .collecting = true,
+	    .started_ns = pf_clock_now_ns(),
+	    .wait = PF_WAIT_INIT,
+	};
+	c->idle_ns = c->started_ns;
+	return c;
+}
+
+static int add_locked(struct pf_captures *all, struct pf_capture *c)
+{
+	if (all->stopping)
+		return -EINTR;
+	if (busy_locked(all, &c->key))
+		return -EBUSY;
+	c->number = ++all->started;
+	c->next = all->first;
+	all->first = c;
+	return 0;
+}
+
+/* It is in the list already, so that nobody else starts; without a thread it goes out again, and
+ * who joined it meanwhile is told. */
+static int start_thread(struct pf_capture *c, struct pf_capture_waiter *first)
+{
+	struct pf_captures *all = c->all;
+	struct pf_capture_waiter *others;
+	int rc;
+
+	__atomic_fetch_add(&all->threads, 1, __ATOMIC_RELAXED);
+	rc = all->live->door->start_thread("capture", run_capture, c);
+	if (rc == 0)
+		return 0;
+	__atomic_fetch_sub(&all->threads, 1, __ATOMIC_RELEASE);
+	pf_futex_wake(&all->threads, INT_MAX);
+	pf_lock_take(&all->lock);
+	unlink_locked(all, c);
+	others = finish_locked(c, rc);
+	pf_lock_give(&all->lock);
+	while (others) {
+		struct pf_capture_waiter *next = others->next;
+
+		if (others != first)
+			others->ready(others, NULL, rc);
+		others = next;
+	}
+	free_capture(c);
+	return rc;
+}
+
+int pf_capture_begin(struct pf_captures *all, const struct pf_capture_key *key)
+{
+	struct pf_capture *c = new_capture(all, key);
+	int rc;
+
+	if (!c)
+		return -ENOMEM;
+	c->begun = true;
+	pf_lock_take(&all->lock);
+	rc = add_locked(all, c);
+	pf_lock_give(&all->lock);
+	if (rc == 0)
+		return start_thread(c, NULL);
+	free_capture(c);
+	return rc;
+}
+
+/* Waits for it if it runs (1), holds it if it is done (0). */
+static int join_locked(
+    struct pf_capture *c, struct pf_capture_waiter *waiter, struct pf_capture **out)
+{
+	if (c->running) {
+		wait_locked(c, waiter);
+		return 1;
+	}
+	c->holders++;
+	*out = c;
+	return 0;
+}
+
+int pf_capture_join(struct pf_captures *all, const struct pf_capture_key *key,
+    struct pf_capture_waiter *waiter, struct pf_capture **out)
+{
+	struct pf_capture *fresh = new_capture(all, key);
+	struct pf_capture *found;
+	int rc;
+
+	if (!fresh)
+		return -ENOMEM;
+	pf_lock_take(&all->lock);
+	found = find_locked(all, key);
+	if (found)
+		rc = join_locked(found, waiter, out);
+	else if ((rc = add_locked(all, fresh)) == 0)
+		wait_locked(fresh, waiter);
+	pf_lock_give(&all->lock);
+	if (!found && rc == 0) {
+		rc = start_thread(fresh, waiter);
+		return rc < 0 ? rc : 1;
+	}
+	free_capture(fresh);
+	return rc;
+}
+
+int pf_capture_join_any(struct pf_captures *all, enum pf_source source,
+    struct pf_capture_waiter *waiter, struct pf_capture **out)
+{
+	struct pf_capture *found = NULL;
+	int rc = -ENODATA;
+
+	pf_lock_take(&all->lock);
+	for (struct pf_capture *c = all->first; c && !found; c = c->next)
+		if (c->running && !c->cancelled && c->key.source == source)
+			found = c;
+	found = found ? found : all->latest[source];
+	if (found)
+		rc = join_locked(found, waiter, out);
+	pf_lock_give(&all->lock);
+	return rc;
+}
+
+bool pf_capture_leave(struct pf_captures *all, struct pf_capture_waiter *waiter)
+{
+	struct pf_capture_waiter **at;
+	struct pf_capture *c;
+
+	pf_lock_take(&all->lock);
+	c = waiter->capture;
+	if (c) {
+		for (at = &c->waiters; *at != waiter; at = &(*at)->next)
+			;
+		*at = waiter->next;
+		waiter->capture = NULL;
+		c->waiter_count--;
+		c->idle_ns = pf_clock_now_ns();
+	}
+	pf_lock_give(&all->lock);
+	if (c)
+		note_change(all);
+	return c != NULL;
+}
+
+/* ---- ending ---- */
+
+void pf_capture_end(struct pf_captures *all, enum pf_source source)
+{
+	pf_lock_take(&all->lock);
+	for (struct pf_capture *c = all->first; c; c = c->next)
+		if (c->collecting && c->key.source == source)
+			pf_wait_stop(&c->wait);
+	pf_lock_give(&all->lock);
+}
+
+static void cancel_locked(struct pf_capture *c)
+{
+	c->cancelled = true;
+	pf_wait_cancel(&c->wait);
+}
+
+/* When something is to be done about it, or -1. Does it if that is now. */
+static int64_t tick_one_locked(struct pf_capture *c, int64_t now_ns)
+{
+	if (!c->running)
+		return c == c->all->latest[c->key.source] ? -1 : c->done_ns + REUSE_NS;
+	if (c->begun || c->waiters || c->cancelled)
+		return -1;
+	if (c->idle_ns + GRACE_NS > now_ns)
+		return c->idle_ns + GRACE_NS;
+	cancel_locked(c);
+	return -1;
+}
+
+int64_t pf_captures_tick(struct pf_captures *all, int64_t now_ns)
+{
+	struct pf_capture *old = NULL;
+	struct pf_capture **at = &all->first;
+	int64_t soonest = -1;
+
+	pf_lock_take(&all->lock);
+	while (*at) {
+		struct pf_capture *c = *at;
+		int64_t due = tick_one_locked(c, now_ns);
+
+		if (due >= 0 && due <= now_ns) {
+			*at = c->next;
+			c->holders--;
+			if (c->holders == 0) {
+				c->next = old;
+				old = c;
+			}
+			continue;
+		}
+		if (due >= 0 && (soonest < 0 || due < soonest))
+			soonest = due;
+		at = &c->next;
+	}
+	pf_lock_give(&all->lock);
+	while (old) {
+		struct pf_capture *next = old->next;
+
+		free_capture(old);
+		old = next;
+	}
+	return soonest;
+}
+
+void pf_capture_forget(struct pf_captures *all, uint64_t number)
+{
+	pf_lock_take(&all->lock);
+	for (int source = 0; source < PF_SOURCE_COUNT; source++) {
+		struct pf_capture *c = all->latest[source];
+
+		if (c && c->number == number)
+			all->latest[source] = NULL;
+	}
+	pf_lock_give(&all->lock);
+	note_change(all);
+}
+
+int pf_captures_stop(struct pf_captures *all, int64_t deadline_ns)
+{
+	uint32_t threads;
+
+	pf_lock_take(&all->lock);
+	all->stopping = true;
+	for (struct pf_capture *c = all->first; c; c = c->next)
+		if (c->running)
+			cancel_locked(c);
+	pf_lock_give(&all->lock);
+	while ((threads = __atomic_load_n(&all->threads, __ATOMIC_ACQUIRE)) != 0) {
+		if (pf_clock_now_ns() >= deadline_ns)
+			return -ETIMEDOUT;
+		pf_futex_wait(&all->threads, threads, deadline_ns);
+	}
+	return 0;
+}
+
+/* ---- drawings ---- */
+
+struct pf_snapshot *pf_capture_drawn(
+    struct pf_captures *all, struct pf_capture *capture, uint64_t which)
+{
+	struct pf_snapshot *found = NULL;
+
+	pf_lock_take(&all->lock);
+	for (struct drawn *d = capture->drawn; d && !found; d = d->next)
+		if (d->which == which)
+			found = pf_snapshot_hold(d->snapshot);
+	pf_lock_give(&all->lock);
+	return found;
+}
+
+void pf_capture_add_drawn(struct pf_captures *all, struct pf_capture *capture, uint64_t which,
+    struct pf_snapshot *snapshot)
+{
+	struct drawn *d = malloc(sizeof(*d));
+
+	if (!d)
+		return; /* the next reader draws it again */
+	d->which = which;
+	d->snapshot = pf_snapshot_hold(snapshot);
+	pf_lock_take(&all->lock);
+	d->next = capture->drawn;
+	capture->drawn = d;
+	pf_lock_give(&all->lock);
+}
+
+/* ---- telling ---- */
+
+static double seconds(int64_t ns)
+{
+	return (double)ns / PF_NS_PER_SECOND;
+}
+
+static void describe_running(struct pf_buf *out, const struct pf_capture *c)
+{
+	int64_t passed = pf_clock_now_ns() - c->started_ns;
+	int64_t length = c->key.seconds_ns;
+	const char *stem = pf_make_row(c->key.source)->stem;
+
+	if (!c->collecting)
+		pf_buf_printf(out, "%s finishing", stem);
+	else
+		pf_buf_printf(out, "%s running %.1f of %.1f s", stem,
+		    seconds(passed < length ? passed : length), seconds(length));
+	pf_buf_printf(out, ", %u waiting\n", c->waiter_count);
+}
+
+static void describe_outcome(struct pf_buf *out, const char *stem, const struct outcome *o)
+{
+	double ago = seconds(pf_clock_real_ns() - o->time_ns);
+
+	if (o->rc < 0)
+		pf_buf_printf(
+		    out, "%s last failed %.0f s ago: %s\n", stem, ago, strerrordesc_np(-o->rc));
+	else
+		pf_buf_printf(out, "%s last finished %.0f s ago: %.1f s, %zu stacks\n", stem, ago,
+		    seconds(o->took_ns), o->sample_count);
+}
+
+void pf_captures_describe(struct pf_captures *all, struct pf_buf *out, int source)
+{
+	pf_lock_take(&all->lock);
+	for (struct pf_capture *c = all->first; c; c = c->next)
+		if (c->running && (source < 0 || (int)c->key.source == source))
+			describe_running(out, c);
+	for (int s = 0; s < PF_SOURCE_COUNT; s++)
+		if (all->outcome[s].time_ns && (source < 0 || s == source))
+			describe_outcome(
+			    out, pf_make_row((enum pf_source)s)->stem, &all->outcome[s]);
+	pf_lock_give(&all->lock);
+}
+
+uint64_t pf_captures_started(struct pf_captures *all)
+{
+	uint64_t started;
+
+	pf_lock_take(&all->lock);
+	started = all->started;
+	pf_lock_give(&all->lock);
+	return started;
+}

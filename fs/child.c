@@ -1,0 +1,118 @@
+#include "fs/child.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdint.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+enum { STACK_BYTES = 64 * 1024, OUT_OF_THE_WAY = 16 };
+
+/* One flight, in memory that all three share: each waits until the next has execed or ended. */
+struct flight {
+	const struct pf_command *command;
+	char *inner_stack_top;
+	int error;  /* -errno of whatever failed */
+	int status; /* as waitpid says */
+};
+
+/* Signals as a new program expects them. The dispositions are the child's own copy. */
+static void reset_signals(void)
+{
+	struct sigaction standard = {.sa_handler = SIG_DFL};
+
+	for (int sig = 1; sig < NSIG; sig++)
+		sigaction(sig, &standard, NULL); /* fails for KILL, STOP and libc's own */
+}
+
+static int place_fds(const struct pf_command *command)
+{
+	int moved[PF_CHILD_FDS_MAX];
+	unsigned end = PF_CHILD_FIRST_FD + (unsigned)command->fd_count;
+
+	for (size_t i = 0; i < command->fd_count; i++) {
+		moved[i] = fcntl(command->fds[i], F_DUPFD, OUT_OF_THE_WAY);
+		if (moved[i] < 0)
+			return -errno;
+	}
+	for (size_t i = 0; i < command->fd_count; i++)
+		if (dup2(moved[i], PF_CHILD_FIRST_FD + (int)i) < 0)
+			return -errno;
+	syscall(SYS_close_range, end, ~0u, 0);
+	return 0;
+}
+
+/* The command, until it execs. */
+static int become_command(void *arg)
+{
+	struct flight *flight = arg;
+	const struct pf_command *command = flight->command;
+	sigset_t none;
+	int rc = 0;
+
+	if (command->directory >= 0 ? fchdir(command->directory) : chdir("/"))
+		rc = -errno;
+	if (rc == 0)
+		rc = place_fds(command);
+	if (command->detach)
+		setsid();
+	sigemptyset(&none);
+	sigprocmask(SIG_SETMASK, &none, NULL);
+	for (size_t i = 0; rc == 0 && command->paths[i]; i++) {
+		execve(
+		    command->paths[i], (char *const *)command->argv, (char *const *)command->envp);
+		flight->error = -errno;
+	}
+	flight->error = rc ? rc : flight->error;
+	_exit(127);
+}
+
+/* The go-between: it does not exec, it only has a child. */
+static int go_between(void *arg)
+{
+	struct flight *flight = arg;
+	pid_t pid;
+
+	reset_signals();
+	pid = clone(become_command, flight->inner_stack_top, CLONE_VM | CLONE_VFORK, flight);
+	if (pid < 0)
+		flight->error = -errno;
+	else if (!flight->command->detach || flight->error)
+		while (waitpid(pid, &flight->status, __WALL) < 0 && errno == EINTR)
+			;
+	_exit(0);
+}
+
+static int outcome_of(const struct flight *flight)
+{
+	if (flight->error)
+		return flight->error;
+	if (WIFSIGNALED(flight->status))
+		return 128 + WTERMSIG(flight->status);
+	return WEXITSTATUS(flight->status);
+}
+
+int pf_child_run(const struct pf_command *command)
+{
+	char *stacks = mmap(NULL, 2 * STACK_BYTES, PROT_READ | PROT_WRITE,
+	    MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0);
+	struct flight flight = {.command = command};
+	int rc = 0;
+	pid_t pid;
+
+	if (stacks == MAP_FAILED)
+		return -ENOMEM;
+	flight.inner_stack_top = stacks + STACK_BYTES;
+	pid = clone(go_between, stacks + 2 * STACK_BYTES, CLONE_VM | CLONE_VFORK, &flight);
+	if (pid < 0)
+		rc = -errno;
+	else
+		while (waitpid(pid, NULL, __WCLONE) < 0 && errno == EINTR)
+			;
+	munmap(stacks, 2 * STACK_BYTES);
+	return rc < 0 ? rc : outcome_of(&flight);
+}

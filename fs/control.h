@@ -1,0 +1,61 @@
+/* Control: what a write does. One value per write(2), wherever in the file it is written; the
+ * writer gets the error in that write, and `error_log` keeps it in words, because some shells say
+ * nothing.
+ *
+ * Shown on any thread of ours; stored on our own threads, never the one that serves: a store may
+ * wait for the program's loader or give a gigabyte back.
+ */
+#pragma once
+#include "base/buf.h"
+#include "base/lock.h"
+#include "fs/table.h"
+
+#include <stdint.h>
+
+struct pf_entry;
+struct pf_live;
+
+enum { PF_ERROR_LOG_LINES = 16 };
+
+struct pf_refused_write {
+	int64_t time_ns; /* since the epoch; 0: no entry */
+	int error;       /* -errno */
+	char path[64];
+	char value[48]; /* its beginning, fit to print */
+};
+
+struct pf_control {
+	struct pf_lock lock;
+	struct pf_refused_write refused[PF_ERROR_LOG_LINES]; /* guarded by lock, as all below */
+	uint32_t refused_next;
+	int64_t seconds_ns[PF_SOURCE_COUNT]; /* last asked for */
+	struct pf_buf gc_said;
+	int64_t gc_time_ns;
+	bool enable_running;
+};
+
+void pf_control_init(struct pf_control *control);
+void pf_control_finish(struct pf_control *control);
+
+/* A write to `entry`: 0 or the -errno for the writer, logged. */
+int pf_control_write(
+    struct pf_live *live, const struct pf_entry *entry, const char *text, size_t length);
+/* A write that was refused before it came that far. */
+void pf_control_refuse(
+    struct pf_live *live, const char *path, const char *text, size_t length, int error);
+
+/* As `echo 1 > gc`. 0 or -errno. */
+int pf_control_release_memory(struct pf_live *live);
+
+/* Rows of fs/table.c; arg is a knob's id, or the index of a profile row. */
+pf_show_fn pf_knob_show;
+pf_store_fn pf_knob_store;
+pf_show_fn pf_seconds_show;
+pf_store_fn pf_seconds_store;
+pf_show_fn pf_window_enable_show;
+pf_store_fn pf_window_enable_store;
+pf_show_fn pf_enable_show;
+pf_store_fn pf_enable_store;
+pf_show_fn pf_gc_show;
+pf_store_fn pf_gc_store;
+pf_show_fn pf_error_log_show;

@@ -1,0 +1,389 @@
+#include "fs/file.h"
+#include "base/clock.h"
+#include "base/counter.h"
+#include "fs/live.h"
+#include "fs/make.h"
+#include "fs/node.h"
+#include "fs/snapshot.h"
+
+#include <errno.h>
+#include <stddef.h>
+
+/* ---- calls ---- */
+
+static void link_call_locked(struct pf_files *files, struct pf_call *call)
+{
+	call->next = files->calls;
+	if (call->next)
+		call->next->at = &call->next;
+	call->at = &files->calls;
+	files->calls = call;
+	files->interrupted += call->interrupted;
+}
+
+/* Whoever unlinks a call answers it. */
+static void unlink_call_locked(struct pf_files *files, struct pf_call *call)
+{
+	*call->at = call->next;
+	if (call->next)
+		call->next->at = call->at;
+	call->at = NULL;
+	files->interrupted -= call->interrupted;
+}
+
+void pf_files_interrupt(struct pf_files *files, struct pf_call *call)
+{
+	bool waiting;
+
+	pf_lock_take(&files->lock);
+	waiting = call->at && !call->interrupted;
+	files->interrupted += waiting;
+	call->interrupted = true;
+	pf_lock_give(&files->lock);
+	if (waiting)
+		files->kernel.hurry(files->kernel.to);
+}
+
+static void answer_all(struct pf_call *call, int rc)
+{
+	while (call) {
+		struct pf_call *next = call->next;
+
+		call->answer(call, rc);
+		call = next;
+	}
+}
+
+/* ---- opening ---- */
+
+/* Takes every call for a node out of the waiting ones, each with its part of the result. */
+static struct pf_call *take_calls_locked(struct pf_files *files, struct pf_node *node, int rc)
+{
+	struct pf_call *taken = NULL;
+	struct pf_call *next;
+
+	for (struct pf_call *call = files->calls; call; call = next) {
+		next = call->next;
+		if (call->node != node)
+			continue;
+		unlink_call_locked(files, call);
+		if (rc == 0)
+			call->snapshot = pf_snapshot_hold(node->snapshot);
+		else
+			node->opens--;
+		call->next = taken;
+		taken = call;
+	}
+	return taken;
+}
+
+/* The end of making: everybody who waits gets it, or the reason why not. Takes `snapshot` over. */
+static void finish_node(struct pf_node *node, struct pf_snapshot *snapshot, int rc)
+{
+	struct pf_files *files = node->files;
+	struct pf_capture *capture = node->capture;
+	struct pf_call *calls;
+	bool hurry;
+
+	/* The size must be known before anybody is told that it is open. */
+	if (rc == 0)
+		files->kernel.store(files->kernel.to, node->id, snapshot);
+	pf_lock_take(&files->lock);
+	node->snapshot = snapshot;
+	node->capture = NULL;
+	node->state = rc == 0 ? PF_NODE_READY : PF_NODE_EMPTY;
+	node->used_ns = pf_clock_now_ns();
+	calls = take_calls_locked(files, node, rc);
+	hurry = pf_node_put_locked(files, node);
+	pf_lock_give(&files->lock);
+	if (capture)
+		pf_capture_drop(files->live->captures, capture);
+	answer_all(calls, rc);
+	if (hurry)
+		files->kernel.hurry(files->kernel.to);
+}
+
+static int draw_capture(struct pf_node *node, struct pf_snapshot **out)
+{
+	struct pf_captures *captures = node->files->live->captures;
+	uint64_t which = pf_make_which(&node->object);
+	int rc;
+
+	*out = pf_capture_drawn(captures, node->capture, which);
+	if (*out)
+		return 0;
+	rc = pf_make_drawing(&node->object, pf_capture_profile(node->capture), out);
+	if (rc == 0)
+		pf_capture_add_drawn(captures, node->capture, which, *out);
+	return rc;
+}
+
+static int collect_and_draw(struct pf_node *node, struct pf_snapshot **out)
+{
+	struct pf_profile profile;
+	int rc = pf_make_profile(node->files->live, node->object.entry->profile->source,
+	    &node->object.query, NULL, &profile);
+
+	if (rc == 0)
+		rc = pf_make_drawing(&node->object, &profile, out);
+	pf_profile_finish(&profile);
+	return rc;
+}
+
+static void make_node(struct pf_node *node)
+{
+	struct pf_snapshot *snapshot = NULL;
+	int rc;
+
+	if (node->capture)
+		rc = draw_capture(node, &snapshot);
+	else if (node->object.entry->kind == PF_KIND_PROFILE)
+		rc = collect_and_draw(node, &snapshot);
+	else
+		rc = pf_make_print(node->files->live, &node->object, &snapshot);
+	finish_node(node, snapshot, rc);
+}
+
+static void run_node(struct pf_job *job, int refused)
+{
+	struct pf_node *node = (struct pf_node *)((char *)job - offsetof(struct pf_node, job));
+
+	if (refused)
+		finish_node(node, NULL, refused);
+	else
+		make_node(node);
+}
+
+/* The capture is done: this is its thread, which has nothing else to do, so it draws. */
+static void capture_ready(struct pf_capture_waiter *waiter, struct pf_capture *capture, int rc)
+{
+	struct pf_node *node =
+	    (struct pf_node *)((char *)waiter - offsetof(struct pf_node, waiter));
+
+	node->capture = capture;
+	if (rc == 0)
+		make_node(node);
+	else
+		finish_node(node, NULL, rc);
+}
+
+/* 1: wait for node->waiter; 0: node->capture is there, or none is needed; -errno. */
+static int join_capture(struct pf_node *node)
+{
+	const struct pf_object *object = &node->object;
+	const struct pf_entry *e = object->entry;
+	struct pf_captures *captures = node->files->live->captures;
+	struct pf_capture_key key;
+	int rc;
+
+	if (e->kind != PF_KIND_PROFILE)
+		return 0;
+	key = (struct pf_capture_key){
+	    .source = e->profile->source,
+	    .seconds_ns = object->query.seconds_ns ? object->query.seconds_ns : e->seconds_ns,
+	    .hz = object->query.hz,
+	    .gc = object->query.gc,
+	};
+	if (key.seconds_ns)
+		return pf_capture_join(captures, &key, &node->waiter, &node->capture);
+	if (!e->profile->window)
+		return 0;
+	rc = pf_capture_join_any(captures, key.source, &node->waiter, &node->capture);
+	return rc == -ENODATA ? 0 : rc; /* then the recorder's, which says ENODATA itself */
+}
+
+static bool somebody_waits_locked(struct pf_files *files, const struct pf_node *node)
+{
+	for (struct pf_call *call = files->calls; call; call = call->next)
+		if (call->node == node)
+			return true;
+	return false;
+}
+
+/* What is made for nobody else is not waited for either: the capture lives on by itself for a
+ * while. */
+static void leave_capture_locked(struct pf_files *files, struct pf_node *node)
+{
+	if (!somebody_waits_locked(files, node) &&
+	    pf_capture_leave(files->live->captures, &node->waiter))
+		node->state = PF_NODE_EMPTY;
+}
+
+/* Somebody waits for this node and nothing is under way yet. The caller has it open once more for
+ * us, so that it lives until we have looked again. */
+static void begin_node(struct pf_node *node)
+{
+	struct pf_files *files = node->files;
+	int rc;
+
+	node->waiter.ready = capture_ready;
+	rc = join_capture(node);
+	if (rc < 0) {
+		finish_node(node, NULL, rc);
+	} else if (rc == 0) {
+		node->job.run = run_node;
+		pf_workers_add(files->workers, &node->job);
+	}
+	pf_lock_take(&files->lock);
+	node->opens--;
+	leave_capture_locked(files, node); /* all may have been interrupted meanwhile */
+	pf_node_put_locked(files, node);
+	pf_lock_give(&files->lock);
+}
+
+/* True when the call must wait and nobody has begun to make what it waits for. */
+static bool open_locked(struct pf_files *files, struct pf_node *node, struct pf_call *call)
+{
+	bool begin = node->state == PF_NODE_EMPTY;
+
+	node->opens++;
+	node->used_ns = pf_clock_now_ns();
+	if (!node->object.snapshot)
+		pf_node_consume_locked(files, node);
+	if (node->state == PF_NODE_READY) {
+		call->snapshot = pf_snapshot_hold(node->snapshot);
+		return false;
+	}
+	node->state = PF_NODE_MAKING;
+	call->node = node;
+	link_call_locked(files, call);
+	node->opens += begin; /* begin_node()'s own */
+	return begin;
+}
+
+void pf_files_open(struct pf_files *files, uint64_t id, struct pf_call *call)
+{
+	struct pf_node *node;
+	bool begin = false, hurry = false;
+	int rc = 0;
+
+	pf_lock_take(&files->lock);
+	node = pf_node_find_locked(files, id);
+	if (!node || node->object.directory)
+		rc = node ? -EISDIR : -ENOENT;
+	else if (files->stopping)
+		rc = -EINTR;
+	else
+		begin = open_locked(files, node, call);
+	hurry = rc == 0 && call->at && call->interrupted;
+	rc = rc == 0 && call->at ? 1 : rc;
+	pf_lock_give(&files->lock);
+	if (rc <= 0)
+		call->answer(call, rc);
+	if (begin)
+		begin_node(node);
+	if (hurry)
+		files->kernel.hurry(files->kernel.to);
+}
+
+void pf_files_release(struct pf_files *files, uint64_t id, struct pf_snapshot *snapshot)
+{
+	struct pf_node *node;
+	bool hurry = false;
+
+	pf_snapshot_drop(snapshot);
+	pf_lock_take(&files->lock);
+	node = pf_node_find_locked(files, id);
+	if (node) {
+		node->opens--;
+		node->used_ns = pf_clock_now_ns();
+		hurry = pf_node_put_locked(files, node);
+	}
+	pf_lock_give(&files->lock);
+	if (hurry)
+		files->kernel.hurry(files->kernel.to);
+}
+
+/* ---- errands ---- */
+
+static void run_errand(struct pf_job *job, int refused)
+{
+	struct pf_errand *errand =
+	    (struct pf_errand *)((char *)job - offsetof(struct pf_errand, job));
+	struct pf_files *files = errand->files;
+	int rc = refused ? refused : errand->work(errand);
+	struct pf_call *call;
+
+	pf_lock_take(&files->lock);
+	call = errand->call;
+	if (call)
+		unlink_call_locked(files, call);
+	pf_lock_give(&files->lock);
+	if (call)
+		call->answer(call, rc);
+	errand->destroy(errand);
+}
+
+void pf_files_run(struct pf_files *files, struct pf_errand *errand, struct pf_call *call)
+{
+	bool hurry;
+
+	errand->files = files;
+	errand->call = call;
+	errand->job.run = run_errand;
+	pf_lock_take(&files->lock);
+	call->errand = errand;
+	link_call_locked(files, call);
+	hurry = call->interrupted;
+	pf_lock_give(&files->lock);
+	pf_workers_add(files->workers, &errand->job);
+	if (hurry)
+		files->kernel.hurry(files->kernel.to);
+}
+
+/* ---- the keeper's round ---- */
+
+/* A call ends before what it waits for. */
+static void abandon_locked(struct pf_files *files, struct pf_call *call)
+{
+	struct pf_node *node = call->node;
+
+	unlink_call_locked(files, call);
+	if (call->errand)
+		call->errand->call = NULL;
+	if (!node)
+		return;
+	node->opens--;
+	leave_capture_locked(files, node);
+	pf_node_put_locked(files, node);
+}
+
+static struct pf_call *take_interrupted_locked(struct pf_files *files, bool everybody)
+{
+	struct pf_call *taken = NULL;
+	struct pf_call *next;
+
+	for (struct pf_call *call = files->calls; call; call = next) {
+		next = call->next;
+		if (!call->interrupted && !everybody)
+			continue;
+		abandon_locked(files, call);
+		call->next = taken;
+		taken = call;
+		pf_count(PF_COUNTER_FS_INTERRUPTED);
+	}
+	return taken;
+}
+
+int64_t pf_files_tick(struct pf_files *files, int64_t now_ns)
+{
+	struct pf_call *taken = NULL;
+
+	pf_lock_take(&files->lock);
+	if (files->interrupted)
+		taken = take_interrupted_locked(files, false);
+	pf_lock_give(&files->lock);
+	answer_all(taken, -EINTR);
+	return pf_node_tick(files, now_ns);
+}
+
+void pf_files_stop(struct pf_files *files)
+{
+	struct pf_call *taken;
+
+	pf_lock_take(&files->lock);
+	files->stopping = true;
+	taken = take_interrupted_locked(files, true);
+	pf_lock_give(&files->lock);
+	answer_all(taken, -EINTR);
+}

@@ -1,0 +1,103 @@
+/* File: what the kernel remembers of the tree, and what happens when something is opened.
+ *
+ *     LOOKUP heap --> the virgin node of "heap"      (size 0; every ls and stat shares it)
+ *     OPEN        --> that node, no longer virgin, makes its snapshot; then its size is real
+ *     LOOKUP heap --> a new virgin
+ *
+ * The kernel asks for attributes by inode, never by open file, so only a node per open can tell
+ * each reader the size of what it has opened (reference: FUSE, GETATTR carries no file handle).
+ * Directories, links and controls are the same for everybody: their nodeid is their entry's.
+ *
+ * An open is a call that is answered later, by the worker who made the snapshot or by the capture's
+ * thread; or with EINTR by the keeper, when its reader has had enough. Knows nothing of FUSE.
+ *
+ * Any thread of ours; the lock inside has rank PF_LOCK_FILE. No lock is held in a call out.
+ */
+#pragma once
+#include "fs/tree.h"
+#include "fs/work.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+enum { PF_FILES_NODES_MAX = 1000 };
+
+struct pf_files;
+struct pf_live;
+struct pf_node;
+struct pf_snapshot;
+
+/* A request that waits for its answer. Memory is the asker's until answer() is called: once, with
+ * no lock held, by any thread of ours, perhaps before the asking function returns. */
+struct pf_call {
+	void (*answer)(struct pf_call *call, int rc);
+	struct pf_snapshot *snapshot; /* of an open that went well: held for the asker */
+
+	struct pf_call *next; /* guarded by the files' lock, as all below */
+	struct pf_call **at;  /* where we hang; NULL: not waiting */
+	struct pf_node *node;
+	struct pf_errand *errand;
+	bool interrupted;
+};
+
+/* Something to be done for a call by a worker; goes on to its end though the call be interrupted.
+ * Both functions are called on the worker. */
+struct pf_errand {
+	int (*work)(struct pf_errand *errand);
+	void (*destroy)(struct pf_errand *errand); /* after the answer, in every case */
+
+	struct pf_job job;
+	struct pf_files *files;
+	struct pf_call *call; /* guarded by the files' lock; NULL: interrupted */
+};
+
+/* What files have to tell the kernel of their own accord. */
+struct pf_kernel {
+	/* The last byte of what a node now holds, so that its size is known without asking. */
+	void (*store)(void *to, uint64_t id, const struct pf_snapshot *snapshot);
+	/* Forget a name: nobody has used it for a while. May sleep: called by a worker. */
+	void (*invalidate)(void *to, uint64_t parent, const char *name);
+	/* pf_files_tick() is due now. */
+	void (*hurry)(void *to);
+	void *to;
+};
+
+struct pf_attributes {
+	uint64_t id, ino;
+	uint32_t mode;
+	bool settled; /* will not change while somebody knows it */
+	bool fixed;   /* an entry of the tree: the same for ever */
+	int64_t size;
+	int64_t time_ns;
+};
+
+struct pf_files *pf_files_create(
+    struct pf_live *live, struct pf_workers *workers, const struct pf_kernel *kernel);
+/* After workers and captures have ended. NULL is fine. */
+void pf_files_destroy(struct pf_files *files);
+
+/* 0 and one reference for the kernel (none for fixed ones); -ENOENT, -EINVAL, -ENFILE... */
+int pf_files_lookup(
+    struct pf_files *files, uint64_t parent, const char *name, struct pf_attributes *out);
+void pf_files_forget(struct pf_files *files, uint64_t id, uint64_t count);
+/* 0 or -ENOENT. */
+int pf_files_attributes(struct pf_files *files, uint64_t id, struct pf_attributes *out);
+/* The object behind a nodeid: 0 or -ENOENT. Its snapshot is not held for the caller. */
+int pf_files_object(struct pf_files *files, uint64_t id, struct pf_object *out);
+
+/* Answers with 0 and call->snapshot, or -errno. */
+void pf_files_open(struct pf_files *files, uint64_t id, struct pf_call *call);
+/* The opener is gone, or has closed. Lets call->snapshot go, which is `snapshot` here. */
+void pf_files_release(struct pf_files *files, uint64_t id, struct pf_snapshot *snapshot);
+
+/* Has a worker do it, and answers with what work() returned. */
+void pf_files_run(struct pf_files *files, struct pf_errand *errand, struct pf_call *call);
+
+/* Its reader has had enough. Only marks it; may be called before the call waits anywhere. */
+void pf_files_interrupt(struct pf_files *files, struct pf_call *call);
+
+/* The keeper's round: answers the interrupted, forgets what nobody uses. When to come again
+ * (monotonic), or -1 for never. */
+int64_t pf_files_tick(struct pf_files *files, int64_t now_ns);
+/* Answers everybody with EINTR; whoever calls from now on gets it too. */
+void pf_files_stop(struct pf_files *files);

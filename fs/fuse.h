@@ -1,0 +1,26 @@
+/* Fuse: the kernel's requests, turned into questions to file.c and control.c. The only place, with
+ * fs.c's loop, that knows libfuse.
+ */
+#pragma once
+#include "fs/file.h"
+
+#include <sys/types.h>
+
+struct pf_fuse;
+
+/* Speaks over fuse_fd, and closes it in the end. 0 or -ENOMEM. */
+int pf_fuse_create(struct pf_fuse **out, struct pf_live *live, int fuse_fd);
+void pf_fuse_destroy(struct pf_fuse *fuse); /* NULL is fine */
+
+/* Before serving: whom to ask. */
+void pf_fuse_set_files(struct pf_fuse *fuse, struct pf_files *files);
+
+/* Answers requests until stop_fd can be read or the tree is gone. */
+void pf_fuse_serve(struct pf_fuse *fuse, int stop_fd);
+
+/* Ends the connection though somebody may still answer on it: into the void from now on. */
+void pf_fuse_hang_up(struct pf_fuse *fuse);
+
+/* See struct pf_kernel. */
+void pf_fuse_store(struct pf_fuse *fuse, uint64_t id, const struct pf_snapshot *snapshot);
+void pf_fuse_invalidate(struct pf_fuse *fuse, uint64_t parent, const char *name);

@@ -1,0 +1,40 @@
+#include "fs/live.h"
+#include "fs/capture.h"
+#include "render/render.h"
+
+#include <errno.h>
+
+int pf_live_init(struct pf_live *live, const struct pf_sampler *door)
+{
+	*live = (struct pf_live){
+	    .door = door,
+	    .where = "",
+	    .symbol_lock = PF_LOCK_INIT(PF_LOCK_SYMBOL),
+	};
+	pf_control_init(&live->control);
+	live->tree = pf_tree_create(door);
+	live->symbols = pf_symbols_create();
+	live->captures = pf_captures_create(live);
+	if (live->tree && live->symbols && live->captures)
+		return 0;
+	pf_live_finish(live);
+	return -ENOMEM;
+}
+
+void pf_live_finish(struct pf_live *live)
+{
+	pf_captures_destroy(live->captures);
+	pf_symbols_destroy(live->symbols);
+	pf_tree_destroy((struct pf_tree *)live->tree);
+	pf_control_finish(&live->control);
+	live->captures = NULL;
+	live->symbols = NULL;
+	live->tree = NULL;
+}
+
+void pf_live_resolve(struct pf_live *live, struct pf_profile *p)
+{
+	pf_lock_take(&live->symbol_lock);
+	pf_symbols_resolve(live->symbols, p);
+	pf_lock_give(&live->symbol_lock);
+}

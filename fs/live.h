@@ -1,0 +1,31 @@
+/* Live: what the files of one tree are made from, handed to every printer and every control.
+ *
+ * Knows nothing of FUSE: a test makes one from a door of its own.
+ */
+#pragma once
+#include "base/lock.h"
+#include "fs/control.h"
+#include "fs/tree.h"
+
+#include <sys/types.h>
+
+struct pf_captures;
+struct pf_symbols;
+
+struct pf_live {
+	const struct pf_sampler *door;
+	const struct pf_tree *tree;
+	struct pf_captures *captures;
+	struct pf_control control;
+	struct pf_lock symbol_lock;
+	struct pf_symbols *symbols; /* guarded by symbol_lock */
+	const char *where;          /* the tree's place, for status */
+	uint64_t node_count;        /* atomic: files remembered for the kernel */
+};
+
+/* 0 or -ENOMEM. `door` must outlive it. */
+int pf_live_init(struct pf_live *live, const struct pf_sampler *door);
+void pf_live_finish(struct pf_live *live);
+
+/* Names for every address of p. Our own threads, not the one that serves. */
+void pf_live_resolve(struct pf_live *live, struct pf_profile *p);

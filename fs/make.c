@@ -1,0 +1,124 @@
+#include "fs/make.h"
+#include "base/clock.h"
+#include "fs/control.h"
+#include "fs/live.h"
+#include "fs/snapshot.h"
+
+#include <errno.h>
+#include <string.h>
+
+const struct pf_profile_row *pf_make_row(enum pf_source source)
+{
+	for (size_t i = 0; i < pf_table.profile_count; i++)
+		if (pf_table.profiles[i].source == source)
+			return &pf_table.profiles[i];
+	return &pf_table.profiles[0];
+}
+
+/* Before and after, and the one subtracted from the other. */
+static int make_difference(struct pf_live *live, enum pf_source source,
+    const struct pf_query *query, struct pf_wait *wait, struct pf_profile *out)
+{
+	pf_collect_fn *collect = live->door->collect[source];
+	struct pf_query moment = *query;
+	struct pf_profile before;
+	int rc;
+
+	moment.seconds_ns = 0;
+	pf_profile_init(&before);
+	rc = collect(&before, &moment, wait);
+	if (rc == 0)
+		rc = pf_wait_until(wait, pf_clock_now_ns() + query->seconds_ns);
+	if (rc >= 0) /* 1: ended early, keep what there is */
+		rc = collect(out, &moment, NULL);
+	if (rc == 0)
+		pf_profile_subtract(out, &before);
+	pf_profile_finish(&before);
+	return rc;
+}
+
+int pf_make_profile(struct pf_live *live, enum pf_source source, const struct pf_query *query,
+    struct pf_wait *wait, struct pf_profile *out)
+{
+	pf_collect_fn *collect = live->door->collect[source];
+	int rc = 0;
+
+	pf_profile_init(out);
+	if (!collect)
+		return -EOPNOTSUPP;
+	if (query->gc)
+		rc = pf_control_release_memory(live);
+	if (rc == 0 && query->seconds_ns && !pf_make_row(source)->window)
+		rc = make_difference(live, source, query, wait, out);
+	else if (rc == 0)
+		rc = collect(out, query, wait);
+	if (rc < 0)
+		return rc;
+	if (out->error == 0)
+		pf_live_resolve(live, out);
+	return out->error;
+}
+
+/* ---- drawing ---- */
+
+static pf_render_fn *choose_render(const struct pf_object *object)
+{
+	const struct pf_entry *e = object->entry;
+	bool bare = *e->view->suffix == '\0';
+
+	/* Go's profile knows no debug. */
+	if (bare && !e->profile->window && object->query.debug == 1)
+		return pf_render_legacy;
+	if (bare && !e->profile->window && object->query.debug > 1)
+		return e->profile->debug_2;
+	return e->view->render ? e->view->render : e->profile->text;
+}
+
+uint64_t pf_make_which(const struct pf_object *object)
+{
+	uint64_t render = (uint64_t)(uintptr_t)choose_render(object);
+	uint64_t row = (uint64_t)(object->entry->profile - pf_table.profiles);
+
+	return (render * 31 + row) * 1000003 + (uint64_t)object->query.rows;
+}
+
+static int32_t column_of(const struct pf_profile *p, const char *column)
+{
+	for (uint32_t i = 0; column && i < p->type_count; i++)
+		if (strcmp(p->types[i].type, column) == 0)
+			return (int32_t)i;
+	return p->default_type;
+}
+
+/* What a renderer made, as a snapshot, or why it failed. */
+static int finish_text(struct pf_buf *text, struct pf_snapshot **out)
+{
+	int rc = text->error;
+
+	*out = rc == 0 ? pf_snapshot_create(text) : NULL;
+	pf_buf_finish(text);
+	return rc == 0 && !*out ? -ENOMEM : rc;
+}
+
+int pf_make_drawing(
+    const struct pf_object *object, const struct pf_profile *p, struct pf_snapshot **out)
+{
+	struct pf_buf text = PF_BUF_INIT;
+	struct pf_profile shown = *p; /* the same arrays under another name and column */
+
+	shown.name = object->entry->profile->stem;
+	shown.default_type = column_of(p, object->entry->profile->column);
+	choose_render(object)(&text, &shown, &object->query);
+	return finish_text(&text, out);
+}
+
+int pf_make_print(struct pf_live *live, const struct pf_object *object, struct pf_snapshot **out)
+{
+	struct pf_buf text = PF_BUF_INIT;
+
+	if (object->member)
+		object->member->show(&text, live, object->key);
+	else
+		object->entry->show(&text, live, object->entry->arg);
+	return finish_text(&text, out);
+}

@@ -1,0 +1,363 @@
+#include "fs/mount.h"
+#include "base/buf.h"
+#include "base/feature.h"
+#include "fs/child.h"
+#include "fs/point.h"
+#include "fs/publish.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/mount.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#ifndef MNT_DETACH
+#define MNT_DETACH 2 /* <sys/mount.h> and <linux/mount.h> cannot always be had together */
+#endif
+
+static void close_fd(int *fd)
+{
+	if (*fd >= 0)
+		close(*fd);
+	*fd = -1;
+}
+
+/* ---- with privilege ---- */
+
+static int configure(int fs, int fuse_fd)
+{
+	char fd[16], uid[16], gid[16];
+	const char *const options[][2] = {
+	    {"source", "proffs"},
+	    {"subtype", "proffs"},
+	    {"fd", fd},
+	    {"rootmode", "40000"},
+	    {"user_id", uid},
+	    {"group_id", gid},
+	};
+
+	snprintf(fd, sizeof(fd), "%d", fuse_fd);
+	snprintf(uid, sizeof(uid), "%u", (unsigned)geteuid());
+	snprintf(gid, sizeof(gid), "%u", (unsigned)getegid());
+	for (size_t i = 0; i < sizeof(options) / sizeof(options[0]); i++)
+		if (syscall(SYS_fsconfig, fs, FSCONFIG_SET_STRING, options[i][0], options[i][1], 0))
+			return -errno;
+	if (syscall(SYS_fsconfig, fs, FSCONFIG_CMD_CREATE, NULL, NULL, 0))
+		return -errno;
+	return 0;
+}
+
+/* A new tree attached nowhere: its root, or -errno. */
+static int make_tree(int fuse_fd)
+{
+	int fs = (int)syscall(SYS_fsopen, "fuse", FSOPEN_CLOEXEC);
+	int rc, root = -1;
+
+	if (fs < 0)
+		return -errno;
+	rc = configure(fs, fuse_fd);
+	if (rc == 0) {
+		root = (int)syscall(SYS_fsmount, fs, FSMOUNT_CLOEXEC,
+		    MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC | MOUNT_ATTR_NOATIME);
+		rc = root < 0 ? -errno : root;
+	}
+	close(fs);
+	return rc;
+}
+
+/* 0; -EPERM, -EACCES: try the helper. */
+static int mount_ourselves(struct pf_mount *m, int point)
+{
+	int rc;
+
+	m->fuse_fd = open("/dev/fuse", O_RDWR | O_CLOEXEC | O_NONBLOCK);
+	if (m->fuse_fd < 0)
+		return -errno;
+	rc = make_tree(m->fuse_fd);
+	if (rc >= 0) {
+		m->root_fd = rc;
+		rc = point < 0 ? 0
+			       : (int)syscall(SYS_move_mount, m->root_fd, "", point, "",
+				     MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH);
+		rc = rc < 0 ? -errno : 0;
+	}
+	if (rc < 0) {
+		close_fd(&m->root_fd);
+		close_fd(&m->fuse_fd);
+	}
+	return rc;
+}
+
+/* ---- through fusermount3 ---- */
+
+static int receive_fd(int from)
+{
+	union {
+		struct cmsghdr header;
+		char room[CMSG_SPACE(sizeof(int))];
+	} control;
+	char byte;
+	struct iovec data = {&byte, 1};
+	struct msghdr message = {.msg_iov = &data,
+	    .msg_iovlen = 1,
+	    .msg_control = &control,
+	    .msg_controllen = sizeof(control)};
+	struct cmsghdr *header;
+	int fd;
+
+	if (recvmsg(from, &message, MSG_CMSG_CLOEXEC) <= 0)
+		return -EPERM;
+	header = CMSG_FIRSTHDR(&message);
+	if (!header || header->cmsg_type != SCM_RIGHTS)
+		return -EPERM;
+	memcpy(&fd, CMSG_DATA(header), sizeof(fd));
+	return fd;
+}
+
+static int run_fusermount(const char *const *argv, int socket, int directory)
+{
+	static const char *const paths[] = {
+	    "/usr/bin/fusermount3", "/bin/fusermount3", "/usr/local/bin/fusermount3", NULL};
+	static const char *const environment[] = {
+	    "PATH=/usr/bin:/bin:/usr/sbin:/sbin", "_FUSE_COMMFD=3", NULL};
+	struct pf_command command = {
+	    .paths = paths,
+	    .argv = argv,
+	    .envp = environment,
+	    .fds = {socket},
+	    .fd_count = socket >= 0,
+	    .directory = directory,
+	};
+
+	return pf_child_run(&command);
+}
+
+/* fusermount3 mounts at its own working directory, which we have pinned and checked. */
+static int mount_by_helper(struct pf_mount *m, int point)
+{
+	const char *argv[] = {"fusermount3", "-o",
+	    "rw,nosuid,nodev,noexec,noatime,fsname=proffs,subtype=proffs", "--", ".", NULL};
+	int pair[2];
+	int rc;
+
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0)
+		return -errno;
+	rc = run_fusermount(argv, pair[1], point);
+	close(pair[1]);
+	if (rc == 0)
+		rc = receive_fd(pair[0]);
+	else if (rc > 0)
+		rc = -EPERM; /* it has said why to nobody: its stderr is ours */
+	close(pair[0]);
+	if (rc < 0)
+		return rc;
+	m->fuse_fd = rc;
+	m->helped = true;
+	fcntl(m->fuse_fd, F_SETFL, fcntl(m->fuse_fd, F_GETFL) | O_NONBLOCK);
+	return 0;
+}
+
+static int unmount_by_helper(const char *path)
+{
+	const char *argv[] = {"fusermount3", "-u", "-z", "--", path, NULL};
+	int rc = run_fusermount(argv, -1, -1);
+
+	return rc > 0 ? -EPERM : rc;
+}
+
+int pf_mount_detach(int root_fd, const char *path)
+{
+	char link[64];
+
+	snprintf(link, sizeof(link), "/proc/thread-self/fd/%d", root_fd);
+	if (umount2(link, MNT_DETACH) == 0)
+		return 0;
+	return errno == EPERM ? unmount_by_helper(path) : -errno;
+}
+
+/* ---- the reaper ---- */
+
+static int run_reaper(struct pf_mount *m, const char *reaper, int alive, int pidfd)
+{
+	const char *const paths[] = {reaper, NULL};
+	bool link = m->link_fd >= 0;
+	const char *argv[] = {"proffs-reaper", "3", pidfd < 0 ? "-1" : "5", "4",
+	    link ? m->link_name : NULL, m->link_target, NULL};
+	static const char *const environment[] = {"PATH=/usr/bin:/bin:/usr/sbin:/sbin", NULL};
+	struct pf_command command = {
+	    .paths = paths,
+	    .argv = argv,
+	    .envp = environment,
+	    .fds = {alive, link ? m->link_fd : m->root_fd, pidfd},
+	    .fd_count = pidfd < 0 ? 2 : 3,
+	    .directory = -1,
+	    .detach = true,
+	};
+
+	return pf_child_run(&command);
+}
+
+static int start_reaper(struct pf_mount *m, const char *reaper)
+{
+	int pidfd, ends[2];
+	int rc;
+
+	if (pipe2(ends, O_CLOEXEC) < 0)
+		return -errno;
+	pidfd = (int)syscall(SYS_pidfd_open, getpid(), 0);
+	rc = run_reaper(m, reaper, ends[0], pidfd);
+	close(ends[0]);
+	close_fd(&pidfd);
+	m->alive_fd = ends[1];
+	if (rc < 0)
+		close_fd(&m->alive_fd);
+	return rc;
+}
+
+/* The tree is there without it, too; status says what is missing. */
+static void want_reaper(struct pf_mount *m, const char *reaper)
+{
+	if (!reaper)
+		pf_feature_set(PF_FEATURE_REAPER, PF_FEATURE_NONE,
+		    "not installed: the tree stays as a corpse if the process is killed");
+	else if (start_reaper(m, reaper) < 0)
+		pf_feature_set(PF_FEATURE_REAPER, PF_FEATURE_NONE,
+		    "could not be started: the tree stays as a corpse if the process is killed");
+	else
+		pf_feature_set(PF_FEATURE_REAPER, PF_FEATURE_OK, NULL);
+}
+
+/* ---- both ---- */
+
+static const char *explain(int rc)
+{
+	switch (rc) {
+	case -ENOENT:
+	case -ENODEV:
+	case -ENXIO:
+		return "there is no /dev/fuse, or no fusermount3";
+	case -EPERM:
+	case -EACCES:
+		return "mounting is not permitted here: neither directly nor through fusermount3";
+	default:
+		return "the kernel refused to mount the tree";
+	}
+}
+
+/* At `point`, or nowhere if that is -1 and we may; -EPERM and its like: not without the helper. */
+static int mount_at(struct pf_mount *m, int point, const char **why)
+{
+	int rc = mount_ourselves(m, point);
+
+	if (rc < 0 && point >= 0 && geteuid() != 0)
+		rc = mount_by_helper(m, point);
+	if (rc < 0)
+		*why = explain(rc);
+	return rc;
+}
+
+static int open_root(struct pf_mount *m)
+{
+	if (m->root_fd < 0)
+		m->root_fd = open(m->path, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	return m->root_fd < 0 ? -errno : 0;
+}
+
+static int make_attached(
+    struct pf_mount *m, const char *where, const char *reaper, const char **why)
+{
+	int point = pf_point_open(where, m->path, sizeof(m->path), why);
+	int rc;
+
+	if (point < 0)
+		return point;
+	rc = mount_at(m, point, why);
+	close(point);
+	if (rc == 0)
+		rc = open_root(m);
+	if (rc == 0)
+		want_reaper(m, reaper);
+	return rc;
+}
+
+/* An ordinary user cannot have a mount that is attached nowhere, but can take the name away from
+ * one that was attached for a moment in a directory nobody else can enter. */
+static int make_loose_by_helper(struct pf_mount *m, const char **why)
+{
+	int point = pf_publish_private_dir(m->link_fd, m->path, sizeof(m->path));
+	int rc;
+
+	if (point < 0) {
+		*why = "no private directory for mounting";
+		return point;
+	}
+	rc = mount_by_helper(m, point);
+	close(point);
+	if (rc == 0)
+		rc = open_root(m);
+	if (rc == 0)
+		rc = unmount_by_helper(m->path);
+	rmdir(m->path);
+	if (rc < 0)
+		*why = explain(rc);
+	return rc;
+}
+
+static int make_detached(struct pf_mount *m, const char *reaper, const char **why)
+{
+	int rc = pf_publish_open(&m->link_fd, m->path, sizeof(m->path), why);
+	char directory[PATH_MAX];
+
+	if (rc < 0)
+		return rc;
+	snprintf(directory, sizeof(directory), "%s", m->path);
+	rc = mount_ourselves(m, -1);
+	if (rc < 0)
+		rc = geteuid() != 0 ? make_loose_by_helper(m, why) : rc;
+	if (rc < 0) {
+		*why = explain(rc);
+		return rc;
+	}
+	snprintf(m->link_name, sizeof(m->link_name), "%d", (int)getpid());
+	snprintf(m->link_target, sizeof(m->link_target), "/proc/%d/task/%d/fd/%d", (int)getpid(),
+	    (int)gettid(), m->root_fd);
+	snprintf(m->path, sizeof(m->path), "%.4000s/%s", directory, m->link_name);
+	rc = pf_publish_link(m->link_fd, m->link_name, m->link_target);
+	if (rc < 0)
+		*why = "the tree's link could not be made";
+	else
+		want_reaper(m, reaper);
+	return rc;
+}
+
+int pf_mount_make(struct pf_mount *m, const char *where, const char *reaper, const char **why)
+{
+	int rc;
+
+	*m = (struct pf_mount){.fuse_fd = -1, .root_fd = -1, .link_fd = -1, .alive_fd = -1};
+	rc = where ? make_attached(m, where, reaper, why) : make_detached(m, reaper, why);
+	if (rc < 0) {
+		if (m->root_fd >= 0)
+			pf_mount_remove(m);
+		close_fd(&m->fuse_fd);
+		close_fd(&m->link_fd);
+	}
+	return rc;
+}
+
+void pf_mount_remove(struct pf_mount *m)
+{
+	if (m->link_fd >= 0)
+		pf_publish_unlink(m->link_fd, m->link_name, m->link_target);
+	else if (m->root_fd >= 0)
+		pf_mount_detach(m->root_fd, m->path);
+	close_fd(&m->link_fd);
+	close_fd(&m->root_fd);
+	close_fd(&m->alive_fd);
+}

@@ -1,0 +1,406 @@
+#include "fs/node.h"
+#include "base/clock.h"
+#include "base/counter.h"
+#include "fs/live.h"
+#include "fs/snapshot.h"
+
+#include <errno.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* A name that nobody has used for so long is forgotten. */
+static const int64_t FORGET_NS = 2ll * PF_NS_PER_SECOND;
+
+struct pf_files *pf_files_create(
+    struct pf_live *live, struct pf_workers *workers, const struct pf_kernel *kernel)
+{
+	struct pf_files *files = calloc(1, sizeof(*files));
+
+	if (!files)
+		return NULL;
+	files->live = live;
+	files->workers = workers;
+	files->kernel = *kernel;
+	files->lock = (struct pf_lock)PF_LOCK_INIT(PF_LOCK_FILE);
+	files->next_id = 1ull << 32; /* far from the entries' */
+	files->sweep_due_ns = -1;
+	return files;
+}
+
+static void free_node(struct pf_node *node)
+{
+	pf_snapshot_drop(node->snapshot);
+	pf_snapshot_drop(node->object.snapshot);
+	free(node->name);
+	free(node);
+}
+
+void pf_files_destroy(struct pf_files *files)
+{
+	if (!files)
+		return;
+	for (size_t i = 0; i < PF_NODE_BUCKETS; i++)
+		while (files->buckets[i]) {
+			struct pf_node *next = files->buckets[i]->next;
+
+			free_node(files->buckets[i]);
+			files->buckets[i] = next;
+		}
+	free(files);
+}
+
+/* ---- who is known ---- */
+
+static struct pf_node **bucket_of(struct pf_files *files, uint64_t id)
+{
+	return &files->buckets[id % PF_NODE_BUCKETS];
+}
+
+static struct pf_node **virgins_of(struct pf_files *files, uint64_t ino)
+{
+	return &files->virgins[ino % PF_NODE_BUCKETS];
+}
+
+struct pf_node *pf_node_find_locked(struct pf_files *files, uint64_t id)
+{
+	struct pf_node *node = *bucket_of(files, id);
+
+	while (node && node->id != id)
+		node = node->next;
+	return node;
+}
+
+static struct pf_node *find_virgin_locked(
+    struct pf_files *files, uint64_t parent, const char *name, uint64_t ino)
+{
+	struct pf_node *node = *virgins_of(files, ino);
+
+	while (node && (node->parent != parent || strcmp(node->name, name) != 0))
+		node = node->next_virgin;
+	return node;
+}
+
+void pf_node_consume_locked(struct pf_files *files, struct pf_node *node)
+{
+	struct pf_node **at = virgins_of(files, node->object.ino);
+
+	if (!node->virgin)
+		return;
+	node->virgin = false;
+	while (*at != node)
+		at = &(*at)->next_virgin;
+	*at = node->next_virgin;
+}
+
+static void note_count_locked(struct pf_files *files)
+{
+	__atomic_store_n(&files->live->node_count, files->node_count, __ATOMIC_RELAXED);
+}
+
+bool pf_node_put_locked(struct pf_files *files, struct pf_node *node)
+{
+	struct pf_node **at = bucket_of(files, node->id);
+
+	if (node->opens || node->state == PF_NODE_MAKING)
+		return false;
+	if (node->lookups)
+		return files->sweep_due_ns < 0;
+	pf_node_consume_locked(files, node);
+	while (*at != node)
+		at = &(*at)->next;
+	*at = node->next;
+	files->node_count--;
+	note_count_locked(files);
+	free_node(node);
+	return false;
+}
+
+static void link_node_locked(struct pf_files *files, struct pf_node *node)
+{
+	struct pf_node **bucket, **virgins;
+
+	node->id = files->next_id++;
+	bucket = bucket_of(files, node->id);
+	node->next = *bucket;
+	*bucket = node;
+	virgins = virgins_of(files, node->object.ino);
+	node->virgin = true;
+	node->next_virgin = *virgins;
+	*virgins = node;
+	files->node_count++;
+	note_count_locked(files);
+}
+
+/* Takes object->snapshot over when it succeeds. */
+static struct pf_node *add_node_locked(
+    struct pf_files *files, uint64_t parent, const char *name, struct pf_object *object)
+{
+	struct pf_node *node = calloc(1, sizeof(*node));
+
+	if (!node)
+		return NULL;
+	node->name = strdup(name);
+	if (!node->name) {
+		free(node);
+		return NULL;
+	}
+	node->files = files;
+	node->parent = parent;
+	node->object = *object;
+	if (object->snapshot) {
+		node->snapshot = pf_snapshot_hold(object->snapshot);
+		node->state = PF_NODE_READY;
+	}
+	object->snapshot = NULL;
+	link_node_locked(files, node);
+	return node;
+}
+
+/* ---- attributes ---- */
+
+static struct pf_attributes describe(const struct pf_object *object, uint64_t id)
+{
+	return (struct pf_attributes){
+	    .id = id,
+	    .ino = object->ino,
+	    .mode = pf_tree_mode(object),
+	    .fixed = object->fixed,
+	    .settled = object->fixed,
+	};
+}
+
+static struct pf_attributes describe_node_locked(const struct pf_node *node)
+{
+	struct pf_attributes a = describe(&node->object, node->id);
+
+	a.settled = node->state == PF_NODE_READY;
+	a.time_ns = node->snapshot ? node->snapshot->time_ns : pf_clock_real_ns();
+	a.size = node->snapshot ? (int64_t)node->snapshot->text.length : 0;
+	return a;
+}
+
+static struct pf_attributes describe_entry(struct pf_files *files, const struct pf_object *object)
+{
+	struct pf_attributes a = describe(object, object->entry->id);
+
+	a.time_ns = files->live->door->started_ns;
+	a.size = object->entry->target ? (int64_t)strlen(object->entry->target) : 0;
+	return a;
+}
+
+static bool fixed_object(struct pf_files *files, uint64_t id, struct pf_object *out)
+{
+	const struct pf_entry *entry = pf_tree_entry(files->live->tree, id);
+
+	if (entry)
+		*out = pf_tree_object(entry);
+	return entry != NULL;
+}
+
+int pf_files_object(struct pf_files *files, uint64_t id, struct pf_object *out)
+{
+	struct pf_node *node;
+
+	if (fixed_object(files, id, out))
+		return 0;
+	pf_lock_take(&files->lock);
+	node = pf_node_find_locked(files, id);
+	if (node)
+		*out = node->object;
+	pf_lock_give(&files->lock);
+	return node ? 0 : -ENOENT;
+}
+
+int pf_files_attributes(struct pf_files *files, uint64_t id, struct pf_attributes *out)
+{
+	struct pf_object object;
+	struct pf_node *node;
+
+	if (fixed_object(files, id, &object)) {
+		*out = describe_entry(files, &object);
+		return 0;
+	}
+	pf_lock_take(&files->lock);
+	node = pf_node_find_locked(files, id);
+	if (node)
+		*out = describe_node_locked(node);
+	pf_lock_give(&files->lock);
+	return node ? 0 : -ENOENT;
+}
+
+/* ---- lookup and forget ---- */
+
+/* Names that anybody can invent, and readers of one name, are limited; what a list names exists. */
+static bool too_many_locked(const struct pf_files *files, const struct pf_object *object)
+{
+	return object->entry->kind != PF_KIND_LIST && files->node_count >= PF_FILES_NODES_MAX;
+}
+
+/* The virgin of this name, or a new one. */
+static int get_node_locked(struct pf_files *files, uint64_t parent, const char *name,
+    struct pf_object *object, struct pf_node **out)
+{
+	struct pf_node *node = find_virgin_locked(files, parent, name, object->ino);
+
+	if (node && node->object.snapshot != object->snapshot) {
+		pf_node_consume_locked(files, node); /* another file of the same name */
+		node = NULL;
+	}
+	if (!node && too_many_locked(files, object)) {
+		pf_count(PF_COUNTER_FS_LOST_NODES);
+		return -ENFILE;
+	}
+	*out = node ? node : add_node_locked(files, parent, name, object);
+	return *out ? 0 : -ENOMEM;
+}
+
+static int lookup_node(struct pf_files *files, uint64_t parent, const char *name,
+    struct pf_object *object, struct pf_attributes *out)
+{
+	struct pf_node *node;
+	bool hurry = false;
+	int rc;
+
+	pf_lock_take(&files->lock);
+	rc = get_node_locked(files, parent, name, object, &node);
+	if (rc == 0) {
+		node->lookups++;
+		node->used_ns = pf_clock_now_ns();
+		node->asked_to_forget = false;
+		*out = describe_node_locked(node);
+		hurry = files->sweep_due_ns < 0;
+	}
+	pf_lock_give(&files->lock);
+	pf_snapshot_drop(object->snapshot);
+	if (hurry)
+		files->kernel.hurry(files->kernel.to);
+	return rc;
+}
+
+int pf_files_lookup(
+    struct pf_files *files, uint64_t parent, const char *name, struct pf_attributes *out)
+{
+	struct pf_object directory, object = {.key = 0};
+	int rc = pf_files_object(files, parent, &directory);
+
+	if (rc == 0)
+		rc = pf_tree_find(files->live->tree, files->live, &directory, name, &object);
+	if (rc < 0)
+		return rc;
+	if (!object.fixed)
+		return lookup_node(files, parent, name, &object, out);
+	*out = describe_entry(files, &object);
+	return 0;
+}
+
+void pf_files_forget(struct pf_files *files, uint64_t id, uint64_t count)
+{
+	struct pf_node *node;
+
+	pf_lock_take(&files->lock);
+	node = pf_node_find_locked(files, id);
+	if (node) {
+		node->lookups -= count < node->lookups ? count : node->lookups;
+		pf_node_put_locked(files, node);
+	}
+	pf_lock_give(&files->lock);
+}
+
+/* ---- forgetting ---- */
+
+static bool forgettable(const struct pf_node *node)
+{
+	return node->lookups && !node->opens && node->state != PF_NODE_MAKING &&
+	       !node->asked_to_forget;
+}
+
+enum { SWEEP_NAMES = 32 };
+
+struct sweep {
+	struct pf_job job;
+	struct pf_files *files;
+	size_t count;
+	uint64_t parents[SWEEP_NAMES];
+	char *names[SWEEP_NAMES]; /* copies */
+};
+
+static void add_to_sweep(struct sweep *s, struct pf_node *node)
+{
+	char *copy = strdup(node->name);
+
+	if (!copy)
+		return; /* the next round comes */
+	node->asked_to_forget = true;
+	s->parents[s->count] = node->parent;
+	s->names[s->count++] = copy;
+}
+
+/* Up to SWEEP_NAMES names to be forgotten; false when there is none. */
+static bool fill_sweep(struct sweep *s)
+{
+	struct pf_files *files = s->files;
+	int64_t now = pf_clock_now_ns();
+
+	s->count = 0;
+	pf_lock_take(&files->lock);
+	for (size_t i = 0; i < PF_NODE_BUCKETS; i++)
+		for (struct pf_node *n = files->buckets[i]; n && s->count < SWEEP_NAMES;
+		     n = n->next)
+			if (forgettable(n) && now - n->used_ns >= FORGET_NS)
+				add_to_sweep(s, n);
+	files->sweeping = s->count > 0;
+	pf_lock_give(&files->lock);
+	return s->count > 0;
+}
+
+static void run_sweep(struct pf_job *job, int refused)
+{
+	struct sweep *s = (struct sweep *)((char *)job - offsetof(struct sweep, job));
+	const struct pf_kernel *kernel = &s->files->kernel;
+
+	while (fill_sweep(s))
+		for (size_t i = 0; i < s->count; i++) {
+			if (!refused)
+				kernel->invalidate(kernel->to, s->parents[i], s->names[i]);
+			free(s->names[i]);
+		}
+	free(s);
+}
+
+static int64_t soonest_due_locked(const struct pf_files *files)
+{
+	int64_t soonest = -1;
+
+	for (size_t i = 0; i < PF_NODE_BUCKETS; i++)
+		for (const struct pf_node *node = files->buckets[i]; node; node = node->next) {
+			int64_t due = node->used_ns + FORGET_NS;
+
+			if (forgettable(node) && (soonest < 0 || due < soonest))
+				soonest = due;
+		}
+	return soonest;
+}
+
+int64_t pf_node_tick(struct pf_files *files, int64_t now_ns)
+{
+	struct sweep *s = NULL;
+	int64_t due;
+
+	pf_lock_take(&files->lock);
+	due = soonest_due_locked(files);
+	if (due >= 0 && due <= now_ns) {
+		due = now_ns + FORGET_NS;
+		if (!files->sweeping && !files->stopping)
+			s = calloc(1, sizeof(*s));
+		files->sweeping |= s != NULL;
+	}
+	files->sweep_due_ns = due;
+	pf_lock_give(&files->lock);
+	if (s) {
+		s->files = files;
+		s->job.run = run_sweep;
+		pf_workers_add(files->workers, &s->job);
+	}
+	return due;
+}

@@ -1,0 +1,162 @@
+#include "fs/point.h"
+#include "base/mark.h"
+#include "fs/mount.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static int refuse(int rc, const char *sentence, const char **why)
+{
+	*why = sentence;
+	return rc;
+}
+
+/* The number of the mount an open file is in, or -1. */
+static int mount_id(int fd)
+{
+	char path[64], line[128];
+	int id = -1;
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/proc/thread-self/fdinfo/%d", fd);
+	f = fopen(path, "re");
+	if (!f)
+		return -1;
+	while (fgets(line, sizeof(line), f))
+		if (sscanf(line, "mnt_id: %d", &id) == 1)
+			break;
+	fclose(f);
+	return id;
+}
+
+/* Is a mount one of ours? Nobody else's is ever touched. */
+static bool is_tree(int id)
+{
+	char *line = NULL;
+	size_t size = 0;
+	bool ours = false;
+	FILE *f = fopen("/proc/thread-self/mountinfo", "re");
+
+	while (f && getline(&line, &size, f) > 0 && !ours)
+		ours = atoi(line) == id && strstr(line, " - fuse.proffs ");
+	free(line);
+	if (f)
+		fclose(f);
+	return ours;
+}
+
+static int open_dir(const char *where)
+{
+	int fd = open(where, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+
+	return fd < 0 ? -errno : fd;
+}
+
+/* 0, -ENOTEMPTY, or what the directory says. */
+static int check_empty(int point)
+{
+	int fd = openat(point, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	struct dirent *entry;
+	int count = 0;
+	DIR *dir;
+
+	if (fd < 0)
+		return -errno;
+	dir = fdopendir(fd);
+	if (!dir) {
+		close(fd);
+		return -ENOMEM;
+	}
+	errno = 0;
+	while (count <= 2 && (entry = readdir(dir)))
+		count +=
+		    strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0 ? 3 : 1;
+	count = errno ? -errno : count;
+	closedir(dir);
+	return count > 2 ? -ENOTEMPTY : count < 0 ? count : 0;
+}
+
+static int check(int point, const char **why)
+{
+	struct stat st;
+	int rc;
+
+	if (fstat(point, &st) < 0)
+		return -errno;
+	if (st.st_uid != geteuid())
+		return refuse(-EPERM, "the mount point belongs to somebody else", why);
+	rc = check_empty(point);
+	if (rc == -ENOTEMPTY)
+		return is_tree(mount_id(point))
+			   ? refuse(-EBUSY, "another tree is mounted there", why)
+			   : refuse(rc, "the mount point is not empty", why);
+	return rc;
+}
+
+/* What a tree answers whose process has died. */
+static bool is_dead(int rc)
+{
+	return rc == -ENOTCONN || rc == -ECONNABORTED;
+}
+
+static int open_and_check(const char *where, const char **why)
+{
+	int point = open_dir(where);
+	int rc;
+
+	if (point < 0)
+		return refuse(point,
+		    point == -ENOTDIR ? "the mount point is no directory, or a symbolic link"
+				      : "the mount point cannot be opened",
+		    why);
+	rc = check(point, why);
+	if (is_dead(rc)) {
+		*why = "the remains of a dead tree could not be removed";
+		if (is_tree(mount_id(point)))
+			pf_mount_detach(point, where);
+	}
+	if (rc == 0)
+		return point;
+	close(point);
+	return rc;
+}
+
+static int name_of(int point, char *path, size_t size)
+{
+	char link[64];
+	ssize_t n;
+
+	snprintf(link, sizeof(link), "/proc/thread-self/fd/%d", point);
+	n = readlink(link, path, size - 1);
+	if (n < 0)
+		return -errno;
+	path[n] = '\0';
+	return 0;
+}
+
+int pf_point_open(const char *where, char *path, size_t size, const char **why)
+{
+	int point = -ENOTCONN;
+	int rc;
+
+	if (mkdir(where, 0700) < 0 && errno != EEXIST)
+		return refuse(-errno, "the mount point cannot be created", why);
+	*why = "the mount point cannot be looked at";
+	/* There may be several dead ones on top of each other. */
+	for (int tries = 0; tries < 8 && is_dead(point); tries++)
+		point = open_and_check(where, why);
+	if (point < 0)
+		return point;
+	rc = name_of(point, path, size);
+	if (rc == 0)
+		return point;
+	close(point);
+	return refuse(rc, "the mount point has no name in /proc", why);
+}

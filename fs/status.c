@@ -1,0 +1,198 @@
+#include "fs/status.h"
+#include "base/arena.h"
+#include "base/buf.h"
+#include "base/clock.h"
+#include "base/counter.h"
+#include "fs/capture.h"
+#include "fs/live.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <unistd.h>
+
+/* ---- README ---- */
+
+static const char readme_head[] =
+    "proffs: live profiles of this process, as files.\n"
+    "\n"
+    "Every file is made when it is opened and is one moment of its process.\n"
+    "\n"
+    "  cat heap                                   who holds memory\n"
+    "  cat threads                                what every thread does now\n"
+    "  echo 5 > cpu/seconds && cat cpu.txt        5 s of CPU time, read when they are over\n"
+    "  go tool pprof -top cpu-5s.pprof            the same in one step\n"
+    "  cat allocs,seconds=10,n=20                 what was allocated in 10 s, 20 rows\n"
+    "  go tool pprof 'debug/pprof/heap?gc=1'      the names of Go's net/http/pprof\n"
+    "\n"
+    "Behind a name: seconds= (wait so long; of heap, allocs and threads the difference), hz=,\n"
+    "gc=1 (give free memory back first), debug=1 and 2 (Go's text forms), n= (rows of text).\n"
+    "Commas or ?a=b&c=d. Names that take time are links: searching the tree starts nothing.\n"
+    "Captures of one kind take turns: a second one is refused as busy, the same name joins.\n"
+    "\n"
+    "Errors: No such file: no such profile. Invalid argument: not a value. Numerical result out\n"
+    "of range. Device or resource busy: a capture runs. No data available: nothing captured yet.\n"
+    "Operation not supported: not possible here, see status. Refused writes: see error_log.\n"
+    "\n";
+
+static const char readme_tail[] =
+    "\n"
+    "Sizes are 0 until a file is opened. For tar and backups use captures/, where they are real.\n"
+    "Times in names are UTC. The tree belongs to the user who runs the process, and to nobody else.\n"
+    "tail -f and inotify see no changes here. The agent's threads make unshare(CLONE_NEWUSER)\n"
+    "fail in this process.\n";
+
+void pf_readme_show(struct pf_buf *out, struct pf_live *live, int arg)
+{
+	pf_buf_str(out, readme_head);
+	pf_tree_describe(live->tree, out);
+	pf_buf_str(out, readme_tail);
+}
+
+/* ---- the program's own ---- */
+
+static int add_file(struct pf_buf *out, const char *path)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	ssize_t n;
+
+	if (fd < 0)
+		return -errno;
+	do {
+		char *room = pf_buf_room(out, 4096);
+
+		n = room ? read(fd, room, 4096) : 0;
+		if (n < 0)
+			pf_buf_fail(out, -errno);
+		out->length += n > 0 ? (size_t)n : 0;
+	} while (n > 0);
+	close(fd);
+	return 0;
+}
+
+void pf_cmdline_show(struct pf_buf *out, struct pf_live *live, int arg)
+{
+	int rc = add_file(out, "/proc/self/cmdline");
+
+	if (rc < 0)
+		pf_buf_fail(out, rc);
+}
+
+/* Go joins the arguments with NULs and puts none behind the last. */
+void pf_go_cmdline_show(struct pf_buf *out, struct pf_live *live, int arg)
+{
+	pf_cmdline_show(out, live, arg);
+	if (out->length && out->at[out->length - 1] == '\0')
+		out->length--;
+}
+
+/* ---- status ---- */
+
+static void show_program(struct pf_buf *out)
+{
+	struct pf_buf name = PF_BUF_INIT;
+
+	pf_buf_printf(out, "pid %d\n", (int)getpid());
+	if (add_file(&name, "/proc/self/comm") == 0) {
+		if (name.length && name.at[name.length - 1] == '\n')
+			name.length--;
+		pf_buf_str(out, "program ");
+		pf_buf_plain(out, pf_buf_text(&name));
+		pf_buf_char(out, '\n');
+	}
+	pf_buf_finish(&name);
+}
+
+static void show_own_cost(struct pf_buf *out, struct pf_live *live)
+{
+	const struct pf_sampler *door = live->door;
+	int64_t bytes = pf_buf_held_bytes() + pf_arena_mapped_bytes();
+	size_t stack_bytes = 0, stacks = 0;
+
+	if (door->memory_bytes)
+		bytes += door->memory_bytes();
+	if (door->cpu_ns)
+		pf_buf_printf(out, "own_cpu_ms %.3f\n", (double)door->cpu_ns() / PF_NS_PER_MS);
+	pf_buf_printf(out, "own_memory_bytes %lld\n", (long long)bytes);
+	if (door->stack_usage) {
+		door->stack_usage(&stack_bytes, &stacks);
+		pf_buf_printf(out, "stacks %zu\nstack_bytes %zu\n", stacks, stack_bytes);
+	}
+	pf_buf_printf(out, "open_or_remembered_files %llu\n",
+	    (unsigned long long)__atomic_load_n(&live->node_count, __ATOMIC_RELAXED));
+	pf_buf_printf(out, "captures_started %llu\n",
+	    (unsigned long long)pf_captures_started(live->captures));
+}
+
+static void show_collectors(struct pf_buf *out, struct pf_live *live)
+{
+	for (int id = 0; id < PF_COLLECTOR_COUNT; id++) {
+		const struct pf_collector_ops *ops = &live->door->collectors[id];
+
+		if (ops->name)
+			pf_buf_printf(out, "%s %s\n", ops->name,
+			    ops->enabled && ops->enabled() ? "on" : "off");
+	}
+}
+
+static void show_counters(struct pf_buf *out)
+{
+	for (int i = 0; i < PF_COUNTER_COUNT; i++) {
+		enum pf_counter counter = (enum pf_counter)i;
+		uint64_t value = pf_counter_get(counter);
+
+		if (value)
+			pf_buf_printf(out, "%-28s %-12llu %s\n", pf_counter_name(counter),
+			    (unsigned long long)value, pf_counter_what(counter));
+	}
+}
+
+static void show_features(struct pf_buf *out)
+{
+	for (int i = 0; i < PF_FEATURE_COUNT; i++) {
+		const struct pf_feature_entry *entry = &pf_features[i];
+		uint32_t state = __atomic_load_n(&entry->state, __ATOMIC_ACQUIRE);
+		const char *why = __atomic_load_n(&entry->reason, __ATOMIC_ACQUIRE);
+
+		pf_buf_printf(out, "%-28s %s%s", pf_feature_name((enum pf_feature)i),
+		    pf_feature_state_name(state), why ? ": " : "\n");
+		if (why) {
+			pf_buf_plain(out, why);
+			pf_buf_char(out, '\n');
+		}
+	}
+}
+
+void pf_status_show(struct pf_buf *out, struct pf_live *live, int arg)
+{
+	double up = (double)(pf_clock_real_ns() - live->door->started_ns) / PF_NS_PER_SECOND;
+
+	pf_buf_printf(out, "# proffs %s\n", PF_VERSION);
+	show_program(out);
+	pf_buf_printf(out, "uptime_seconds %.3f\ntree ", up);
+	pf_buf_plain(out, live->where);
+	pf_buf_char(out, '\n');
+	show_own_cost(out, live);
+	pf_buf_str(out, "\n# collectors\n");
+	show_collectors(out, live);
+	pf_buf_str(out, "\n# captures\n");
+	pf_captures_describe(live->captures, out, -1);
+	pf_buf_str(out, "\n# last gc\n");
+	pf_gc_show(out, live, 0);
+	pf_buf_str(out, "\n# what works here\n");
+	show_features(out);
+	pf_buf_str(out, "\n# counters (those at 0 left out)\n");
+	show_counters(out);
+}
+
+void pf_window_status_show(struct pf_buf *out, struct pf_live *live, int row)
+{
+	const struct pf_profile_row *profile = &pf_table.profiles[row];
+	const struct pf_collector_ops *ops = &live->door->collectors[profile->collector];
+	size_t before = out->length;
+
+	pf_captures_describe(live->captures, out, (int)profile->source);
+	if (out->length == before)
+		pf_buf_str(out, "idle\n");
+	pf_buf_printf(out, "recorder %s\n", ops->enabled && ops->enabled() ? "on" : "off");
+}

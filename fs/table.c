@@ -1,0 +1,76 @@
+#include "fs/table.h"
+#include "base/clock.h"
+#include "base/mark.h"
+#include "fs/control.h"
+#include "fs/kept.h"
+#include "fs/status.h"
+#include "fs/thread.h"
+
+/* clang-format off */
+
+static const struct pf_profile_row profiles[] = {
+	{"cpu", PF_SOURCE_CPU, NULL, pf_render_text, pf_render_legacy, "profile", NULL,
+	 true, PF_COLLECTOR_CPU, PF_FEATURE_CPU, "where CPU time goes"},
+	{"wall", PF_SOURCE_WALL, NULL, pf_render_text, pf_render_legacy, "wall", NULL,
+	 true, PF_COLLECTOR_WALL, PF_FEATURE_WALL, "where time goes, sleeping included"},
+	{"heap", PF_SOURCE_HEAP, "inuse_space", pf_render_text, pf_render_legacy, "heap", NULL,
+	 false, PF_COLLECTOR_HEAP, PF_FEATURE_HEAP, "memory in use, by who allocated it"},
+	{"allocs", PF_SOURCE_HEAP, "alloc_space", pf_render_text, pf_render_legacy, "allocs", NULL,
+	 false, PF_COLLECTOR_HEAP, PF_FEATURE_HEAP, "all memory ever allocated, by who did it"},
+	{"threads", PF_SOURCE_THREADS, NULL, pf_render_threads, pf_render_stacks, "goroutine",
+	 "goroutine", false, PF_COLLECTOR_COUNT, PF_FEATURE_THREADS,
+	 "every thread and where it is now"},
+};
+
+static const struct pf_view_row views[] = {
+	{"",        NULL,             "text for people and awk"},
+	{".txt",    NULL,             "the same text"},
+	{".pprof",  pf_render_pprof,  "gzipped profile.proto: go tool pprof FILE"},
+	{".folded", pf_render_folded, "one line a stack: flamegraph.pl FILE"},
+};
+
+static const struct pf_plain_row plains[] = {
+	{"README",    pf_readme_show,     NULL, 0, "this text"},
+	{"status",    pf_status_show,     NULL, 0,
+	 "what the agent did and lost, its own cost, what is not possible here and why"},
+	{"error_log", pf_error_log_show,  NULL, 0, "the last refused writes, in words"},
+	{"cmdline",   pf_cmdline_show,    NULL, 0,
+	 "the program's arguments, each ended by a NUL, as in /proc/PID/cmdline"},
+	{"enable",    pf_enable_show,     pf_enable_store, 0,
+	 "collectors, on or off: write 1, 0, +NAME, -NAME, several at once; all of them or none"},
+	{"gc",        pf_gc_show,         pf_gc_store, 0,
+	 "write 1: give free memory back to the kernel; read: what came of the last time"},
+	{"debug/pprof/cmdline", pf_go_cmdline_show, NULL, 0, "the arguments as Go sends them"},
+};
+
+static const struct pf_plain_row windows[] = {
+	{"seconds", pf_seconds_show, pf_seconds_store, 0,
+	 "write N: start a capture of N seconds; 0: end it now and keep what it has"},
+	{"enable",  pf_window_enable_show, pf_window_enable_store, 0,
+	 "1: the recorder keeps the last seconds always (config/recorder_seconds)"},
+	{"status",  pf_window_status_show, NULL, 0, "what is running and how far it is"},
+};
+
+static const struct pf_list_row lists[] = {
+	{"captures", pf_kept_list, pf_kept_find, pf_kept_remove, NULL, 0,
+	 "finished captures, the oldest go first (config/captures_keep, captures_keep_bytes); rm frees one"},
+	{"thread", pf_thread_list, pf_thread_find, NULL, pf_thread_members, PF_THREAD_MEMBER_COUNT,
+	 "a directory per thread: name, state, cpu_ns, age_ns"},
+};
+
+/* clang-format on */
+
+const struct pf_table pf_table = {
+    .profiles = profiles,
+    .profile_count = PF_COUNT(profiles),
+    .views = views,
+    .view_count = PF_COUNT(views),
+    .plains = plains,
+    .plain_count = PF_COUNT(plains),
+    .windows = windows,
+    .window_count = PF_COUNT(windows),
+    .lists = lists,
+    .list_count = PF_COUNT(lists),
+    .go_view = {"", pf_render_pprof, "as Go sends it"},
+    .go_seconds_ns = 30ll * PF_NS_PER_SECOND,
+};

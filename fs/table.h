@@ -1,0 +1,81 @@
+/* THE table: everything that stands in the tree, one row each. Start reading here.
+ *
+ *     profile rows x view rows     heap x {"", .txt, .pprof, .folded}; under debug/pprof/ as Go sends it
+ *     knob rows                    PF_KNOBS (base/knob.h): a path and a setting
+ *     plain rows                   a path, how to print it, perhaps how to write it
+ *     window rows                  the same, once in the directory of each profile that takes time
+ *     list rows                    names known at run time
+ *
+ * Listing, attributes, README and the test that walks the tree come from here. A new profile is
+ * one row (and its collector), a new view is one row (and its renderer).
+ */
+#pragma once
+#include "render/render.h"
+#include "sampler/sampler.h"
+
+struct pf_live;
+struct pf_snapshot;
+
+/* Prints a file. Errors stick in `out` (pf_buf_fail). No lock is held. */
+typedef void pf_show_fn(struct pf_buf *out, struct pf_live *live, int arg);
+/* One written value: 0, or the -errno that the writer gets. Our own threads, no lock held. */
+typedef int pf_store_fn(struct pf_live *live, int arg, const char *text, size_t length);
+
+struct pf_profile_row {
+	const char *stem;
+	enum pf_source source;
+	const char *column;    /* what its text shows; NULL: as the collector says */
+	pf_render_fn *text;    /* how people read it */
+	pf_render_fn *debug_2; /* ?debug=2 */
+	const char *go_name;   /* under debug/pprof/ */
+	const char *alias;     /* another listed name, or NULL */
+	bool window;           /* takes time: links into .now/, and a directory of controls */
+	enum pf_collector collector;
+	enum pf_feature feature;
+	const char *help;
+};
+
+struct pf_view_row {
+	const char *suffix;   /* "": the bare name, which obeys ?debug= */
+	pf_render_fn *render; /* NULL: the profile's own text */
+	const char *help;
+};
+
+struct pf_plain_row {
+	const char *path;
+	pf_show_fn *show;
+	pf_store_fn *store; /* NULL: read only, a snapshot; else a control */
+	int arg;            /* given to both; window rows get their profile row's index */
+	const char *help;
+};
+
+/* A directory whose names come and go. */
+struct pf_list_row {
+	const char *path;
+	void (*list)(struct pf_live *live, void (*add)(void *to, const char *name), void *to);
+	/* 0 and either *snapshot (held for the caller: a file) or *key (a directory of `members`);
+	 * -ENOENT. */
+	int (*find)(
+	    struct pf_live *live, const char *name, struct pf_snapshot **snapshot, int *key);
+	int (*remove)(struct pf_live *live, const char *name); /* NULL: nobody may */
+	const struct pf_plain_row *members;                    /* path is a name, arg the key */
+	size_t member_count;
+	const char *help;
+};
+
+struct pf_table {
+	const struct pf_profile_row *profiles;
+	size_t profile_count;
+	const struct pf_view_row *views;
+	size_t view_count;
+	const struct pf_plain_row *plains;
+	size_t plain_count;
+	const struct pf_plain_row *windows;
+	size_t window_count;
+	const struct pf_list_row *lists;
+	size_t list_count;
+	struct pf_view_row go_view; /* of every profile under debug/pprof/ */
+	int64_t go_seconds_ns;      /* of debug/pprof/profile */
+};
+
+extern const struct pf_table pf_table;

@@ -1,0 +1,128 @@
+#include "fs/thread.h"
+#include "base/buf.h"
+#include "base/knob.h"
+#include "fs/live.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/* All threads now: NULL without any, or without memory. The caller frees. */
+static struct pf_thread_view *all_threads(struct pf_live *live, size_t *count)
+{
+	struct pf_thread_view *views = NULL;
+	size_t room;
+
+	*count = live->door->threads ? live->door->threads(NULL, 0) : 0;
+	do {
+		free(views);
+		room = *count + 16; /* some may be born meanwhile */
+		views = *count ? calloc(room, sizeof(*views)) : NULL;
+		if (!views)
+			return NULL;
+		*count = live->door->threads(views, room);
+	} while (*count > room);
+	return views;
+}
+
+void pf_thread_list(struct pf_live *live, void (*add)(void *to, const char *name), void *to)
+{
+	size_t count;
+	struct pf_thread_view *views = all_threads(live, &count);
+	char name[16];
+
+	for (size_t i = 0; views && i < count; i++) {
+		snprintf(name, sizeof(name), "%d", (int)views[i].tid);
+		add(to, name);
+	}
+	free(views);
+}
+
+/* Asks the kernel, not the sampler: this runs on the thread that serves. */
+int pf_thread_find(struct pf_live *live, const char *name, struct pf_snapshot **snapshot, int *key)
+{
+	char path[48], plain[16];
+	int64_t tid;
+
+	if (!live->door->threads || pf_parse_int(name, strlen(name), &tid) < 0 || tid <= 0 ||
+	    tid > INT32_MAX)
+		return -ENOENT;
+	snprintf(plain, sizeof(plain), "%d", (int)tid);
+	if (strcmp(plain, name) != 0)
+		return -ENOENT; /* one spelling only: "007" is no thread */
+	snprintf(path, sizeof(path), "/proc/self/task/%d", (int)tid);
+	if (access(path, F_OK) != 0)
+		return -ENOENT;
+	*key = (int)tid;
+	return 0;
+}
+
+/* Prints a part of one thread, or fails with ESRCH when it has ended, as /proc does. */
+static void show_one(struct pf_buf *out, struct pf_live *live, int tid,
+    void (*show)(struct pf_buf *out, const struct pf_thread_view *view))
+{
+	size_t count, i;
+	struct pf_thread_view *views = all_threads(live, &count);
+
+	for (i = 0; views && i < count && views[i].tid != tid; i++)
+		;
+	if (views && i < count)
+		show(out, &views[i]);
+	else
+		pf_buf_fail(out, -ESRCH);
+	free(views);
+}
+
+static void put_name(struct pf_buf *out, const struct pf_thread_view *view)
+{
+	char name[sizeof(view->name) + 1] = "";
+
+	memcpy(name, view->name, sizeof(view->name));
+	pf_buf_plain(out, name);
+	pf_buf_char(out, '\n');
+}
+
+static void put_state(struct pf_buf *out, const struct pf_thread_view *view)
+{
+	pf_buf_plain(out, view->state ? view->state : "unknown");
+	pf_buf_char(out, '\n');
+}
+
+static void put_cpu(struct pf_buf *out, const struct pf_thread_view *view)
+{
+	pf_buf_printf(out, "%lld\n", (long long)view->cpu_ns);
+}
+
+static void put_age(struct pf_buf *out, const struct pf_thread_view *view)
+{
+	pf_buf_printf(out, "%lld\n", (long long)view->age_ns);
+}
+
+static void show_name(struct pf_buf *out, struct pf_live *live, int tid)
+{
+	show_one(out, live, tid, put_name);
+}
+
+static void show_state(struct pf_buf *out, struct pf_live *live, int tid)
+{
+	show_one(out, live, tid, put_state);
+}
+
+static void show_cpu(struct pf_buf *out, struct pf_live *live, int tid)
+{
+	show_one(out, live, tid, put_cpu);
+}
+
+static void show_age(struct pf_buf *out, struct pf_live *live, int tid)
+{
+	show_one(out, live, tid, put_age);
+}
+
+const struct pf_plain_row pf_thread_members[PF_THREAD_MEMBER_COUNT] = {
+    {"name", show_name, NULL, 0, "the thread's name"},
+    {"state", show_state, NULL, 0, "running, or what it sleeps in"},
+    {"cpu_ns", show_cpu, NULL, 0, "CPU time used"},
+    {"age_ns", show_age, NULL, 0, "time since it was first seen"},
+};

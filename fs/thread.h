@@ -1,0 +1,10 @@
+/* Thread: the directories thread/TID/ of the program's threads. */
+#pragma once
+#include "fs/table.h"
+
+enum { PF_THREAD_MEMBER_COUNT = 4 };
+
+/* Rows of fs/table.c. */
+extern const struct pf_plain_row pf_thread_members[PF_THREAD_MEMBER_COUNT];
+void pf_thread_list(struct pf_live *live, void (*add)(void *to, const char *name), void *to);
+int pf_thread_find(struct pf_live *live, const char *name, struct pf_snapshot **snapshot, int *key);

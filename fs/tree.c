@@ -1,0 +1,501 @@
+#include "fs/tree.h"
+#include "base/buf.h"
+#include "fs/control.h"
+#include "fs/query.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+/* ---- growing ---- */
+
+/* A tree under construction: the first failure sticks. */
+struct builder {
+	struct pf_tree *tree;
+	int error;
+};
+
+static struct pf_entry *entry_at(const struct pf_tree *tree, uint64_t id)
+{
+	if (id < PF_TREE_ROOT || id >= PF_TREE_ROOT + tree->count)
+		return NULL;
+	return &tree->entries[id - PF_TREE_ROOT];
+}
+
+const struct pf_entry *pf_tree_entry(const struct pf_tree *tree, uint64_t id)
+{
+	return entry_at(tree, id);
+}
+
+/* The child of a directory, listed or not; NULL: none. */
+static struct pf_entry *child_of(
+    const struct pf_tree *tree, uint64_t parent, const char *name, size_t length)
+{
+	for (size_t i = 0; i < tree->count; i++) {
+		struct pf_entry *e = &tree->entries[i];
+
+		if (e->parent == parent && e->id != PF_TREE_ROOT && strlen(e->name) == length &&
+		    memcmp(e->name, name, length) == 0)
+			return e;
+	}
+	return NULL;
+}
+
+/* A new child; the pointer holds until the next one is added. */
+static struct pf_entry *add_child(
+    struct builder *b, uint64_t parent, const char *name, size_t length, enum pf_kind kind)
+{
+	struct pf_tree *tree = b->tree;
+	static struct pf_entry nowhere; /* written after a failure, never read */
+	struct pf_entry *e;
+	int rc = pf_vec_reserve(
+	    (void **)&tree->entries, &tree->capacity, sizeof(*tree->entries), tree->count + 1);
+
+	if (b->error || rc < 0) {
+		b->error = -ENOMEM;
+		nowhere = (struct pf_entry){.id = PF_TREE_ROOT};
+		return &nowhere;
+	}
+	e = &tree->entries[tree->count];
+	*e = (struct pf_entry){
+	    .name = strndup(name, length),
+	    .id = PF_TREE_ROOT + tree->count++,
+	    .parent = parent,
+	    .kind = kind,
+	    .listed = true,
+	};
+	if (!e->name)
+		b->error = -ENOMEM;
+	return e;
+}
+
+/* A path whose directories are made as needed; the same path again is the same entry. */
+static struct pf_entry *add_path(struct builder *b, const char *path, enum pf_kind kind)
+{
+	uint64_t at = PF_TREE_ROOT;
+
+	while (!b->error) {
+		size_t length = strcspn(path, "/");
+		struct pf_entry *child = child_of(b->tree, at, path, length);
+		bool last = path[length] == '\0';
+
+		if (!child)
+			child = add_child(b, at, path, length, last ? kind : PF_KIND_DIRECTORY);
+		if (last)
+			return child;
+		at = child->id;
+		path += length + 1;
+	}
+	return add_child(b, at, "", 0, kind);
+}
+
+static struct pf_entry *add_link(
+    struct builder *b, const char *path, const char *target, uint64_t to)
+{
+	struct pf_entry *e = add_path(b, path, PF_KIND_LINK);
+
+	e->target = strdup(target);
+	e->to = to;
+	if (!e->target)
+		b->error = -ENOMEM;
+	return e;
+}
+
+static uint64_t add_profile(struct builder *b, const char *path, const struct pf_profile_row *row,
+    const struct pf_view_row *view, int64_t seconds_ns)
+{
+	struct pf_entry *e = add_path(b, path, PF_KIND_PROFILE);
+
+	e->profile = row;
+	e->view = view;
+	e->seconds_ns = seconds_ns;
+	e->listed = !row->window;
+	return e->id;
+}
+
+static struct pf_entry *add_plain(
+    struct builder *b, const char *path, const struct pf_plain_row *row, int arg)
+{
+	struct pf_entry *e = add_path(b, path, row->store ? PF_KIND_CONTROL : PF_KIND_PRINT);
+
+	e->plain = row;
+	e->show = row->show;
+	e->store = row->store;
+	e->arg = arg;
+	e->help = row->help;
+	return e;
+}
+
+/* A profile that takes time: made under .now/, which is not listed; what is listed are links. */
+static void add_window_views(struct builder *b, const struct pf_profile_row *row)
+{
+	char path[64], target[80];
+	uint64_t to;
+
+	for (size_t i = 0; i < pf_table.view_count; i++) {
+		const struct pf_view_row *view = &pf_table.views[i];
+
+		if (!*view->suffix)
+			continue; /* the bare name is the directory of controls */
+		snprintf(path, sizeof(path), ".now/%s%s", row->stem, view->suffix);
+		to = add_profile(b, path, row, view, 0);
+		add_link(b, strchr(path, '/') + 1, path, to);
+	}
+	snprintf(path, sizeof(path), ".now/%s", row->go_name);
+	to = add_profile(b, path, row, &pf_table.go_view, pf_table.go_seconds_ns);
+	snprintf(target, sizeof(target), "../../%s", path);
+	snprintf(path, sizeof(path), "debug/pprof/%s", row->go_name);
+	add_link(b, path, target, to);
+	/* profile?seconds=5 is understood at the root too, but not listed there. */
+	if (child_of(b->tree, PF_TREE_ROOT, row->go_name, strlen(row->go_name)))
+		return;
+	snprintf(path, sizeof(path), ".now/%s", row->go_name);
+	add_link(b, row->go_name, path, to)->listed = false;
+}
+
+static void add_instant_views(struct builder *b, const struct pf_profile_row *row)
+{
+	uint64_t first = 0;
+	char path[64];
+
+	for (size_t i = 0; i < pf_table.view_count; i++) {
+		uint64_t id;
+
+		snprintf(path, sizeof(path), "%s%s", row->stem, pf_table.views[i].suffix);
+		id = add_profile(b, path, row, &pf_table.views[i], 0);
+		first = first ? first : id;
+	}
+	snprintf(path, sizeof(path), "debug/pprof/%s", row->go_name);
+	add_profile(b, path, row, &pf_table.go_view, 0);
+	if (row->alias)
+		add_link(b, row->alias, row->stem, first);
+}
+
+static void add_window_controls(struct builder *b, const struct pf_profile_row *row)
+{
+	char path[64];
+
+	for (size_t i = 0; i < pf_table.window_count; i++) {
+		snprintf(path, sizeof(path), "%s/%s", row->stem, pf_table.windows[i].path);
+		add_plain(b, path, &pf_table.windows[i], (int)(row - pf_table.profiles));
+	}
+}
+
+/* The row behind every knob; path and help are the knob's own. */
+static const struct pf_plain_row knob_row = {
+    .show = pf_knob_show,
+    .store = pf_knob_store,
+};
+
+/* A knob's directory is config/, or one that a profile has made: no wall/hz without wall. */
+static void add_knob(struct builder *b, int id)
+{
+	const char *path = pf_knobs[id].path;
+	size_t length = strcspn(path, "/");
+
+	if (strncmp(path, "config/", 7) != 0 && !child_of(b->tree, PF_TREE_ROOT, path, length))
+		return;
+	add_plain(b, path, &knob_row, id)->help = pf_knobs[id].help;
+}
+
+static void add_list(struct builder *b, const struct pf_list_row *row)
+{
+	struct pf_entry *e = add_path(b, row->path, PF_KIND_LIST);
+
+	e->list = row;
+	e->help = row->help;
+}
+
+static void grow(struct builder *b, const struct pf_sampler *door)
+{
+	add_child(b, PF_TREE_ROOT, "", 0, PF_KIND_DIRECTORY);
+	for (size_t i = 0; i < pf_table.plain_count; i++)
+		add_plain(b, pf_table.plains[i].path, &pf_table.plains[i], pf_table.plains[i].arg);
+	add_path(b, ".now", PF_KIND_DIRECTORY)->listed = false;
+	for (size_t i = 0; i < pf_table.profile_count; i++) {
+		const struct pf_profile_row *row = &pf_table.profiles[i];
+
+		if (!door->collect[row->source])
+			continue;
+		if (row->window)
+			add_window_controls(b, row);
+		(row->window ? add_window_views : add_instant_views)(b, row);
+	}
+	for (int id = 0; id < PF_KNOB_COUNT && !b->error; id++)
+		add_knob(b, id);
+	for (size_t i = 0; i < pf_table.list_count; i++)
+		add_list(b, &pf_table.lists[i]);
+}
+
+struct pf_tree *pf_tree_create(const struct pf_sampler *door)
+{
+	struct builder b = {.tree = calloc(1, sizeof(*b.tree))};
+
+	if (!b.tree)
+		return NULL;
+	grow(&b, door);
+	if (b.error) {
+		pf_tree_destroy(b.tree);
+		return NULL;
+	}
+	return b.tree;
+}
+
+void pf_tree_destroy(struct pf_tree *tree)
+{
+	if (!tree)
+		return;
+	for (size_t i = 0; i < tree->count; i++) {
+		free(tree->entries[i].name);
+		free(tree->entries[i].target);
+	}
+	pf_vec_free(tree->entries, tree->capacity, sizeof(*tree->entries));
+	free(tree);
+}
+
+/* ---- finding ---- */
+
+const struct pf_entry *pf_tree_path(const struct pf_tree *tree, const char *path)
+{
+	const struct pf_entry *e;
+	uint64_t at = PF_TREE_ROOT;
+
+	for (;;) {
+		size_t length = strcspn(path, "/");
+
+		e = child_of(tree, at, path, length);
+		if (!e || path[length] == '\0')
+			return e;
+		at = e->id;
+		path += length + 1;
+	}
+}
+
+void pf_tree_name(const struct pf_tree *tree, const struct pf_entry *entry, char *out, size_t size)
+{
+	const struct pf_entry *parent = pf_tree_entry(tree, entry->parent);
+
+	if (entry->id == PF_TREE_ROOT || entry->parent == PF_TREE_ROOT) {
+		snprintf(out, size, "%s", entry->name);
+		return;
+	}
+	pf_tree_name(tree, parent, out, size);
+	snprintf(out + strlen(out), size - strlen(out), "/%s", entry->name);
+}
+
+/* The same number for the same path, far from the entries' own (FNV-1a). */
+static uint64_t ino_of(uint64_t parent, const char *name)
+{
+	uint64_t hash = 0xcbf29ce484222325ull ^ parent;
+
+	for (; *name; name++)
+		hash = (hash ^ (unsigned char)*name) * 0x100000001b3ull;
+	return (hash >> 2) | 1ull << 48;
+}
+
+struct pf_object pf_tree_object(const struct pf_entry *entry)
+{
+	return (struct pf_object){
+	    .entry = entry,
+	    .fixed = entry->kind != PF_KIND_PRINT && entry->kind != PF_KIND_PROFILE,
+	    .directory = entry->kind == PF_KIND_DIRECTORY || entry->kind == PF_KIND_LIST,
+	    .ino = entry->id,
+	};
+}
+
+static int find_in_list(
+    struct pf_live *live, const struct pf_object *parent, const char *name, struct pf_object *out)
+{
+	const struct pf_list_row *list = parent->entry->list;
+	int rc;
+
+	*out = (struct pf_object){.entry = parent->entry, .ino = ino_of(parent->ino, name)};
+	if (parent->fixed) {
+		rc = list->find(live, name, &out->snapshot, &out->key);
+		out->directory = rc == 0 && !out->snapshot;
+		return rc;
+	}
+	out->key = parent->key;
+	for (size_t i = 0; i < list->member_count; i++)
+		if (strcmp(list->members[i].path, name) == 0) {
+			out->member = &list->members[i];
+			return 0;
+		}
+	return -ENOENT;
+}
+
+/* What a name with a query stands for: links are followed, and "cpu", a directory, means its
+ * text. Only files that are made at open can be asked something. */
+static const struct pf_entry *asked_entry(
+    const struct pf_tree *tree, uint64_t parent, const char *base)
+{
+	const struct pf_entry *e = child_of(tree, parent, base, strlen(base));
+	char text[NAME_MAX + 1];
+
+	if (e && e->kind == PF_KIND_DIRECTORY && strlen(base) + 4 < sizeof(text)) {
+		snprintf(text, sizeof(text), "%.250s.txt", base);
+		e = child_of(tree, parent, text, strlen(text));
+	}
+	if (e && e->kind == PF_KIND_LINK)
+		e = entry_at(tree, e->to);
+	if (e && (e->kind == PF_KIND_PRINT || e->kind == PF_KIND_PROFILE))
+		return e;
+	return NULL;
+}
+
+/* Two wishes that exclude each other, as Go says: a difference has no text form. */
+static bool contradicts(const struct pf_entry *entry, const struct pf_query *query)
+{
+	return entry->kind == PF_KIND_PROFILE && !entry->profile->window && query->seconds_ns &&
+	       query->debug;
+}
+
+static int find_asked(
+    const struct pf_tree *tree, uint64_t parent, const char *name, struct pf_object *out)
+{
+	struct pf_name parsed;
+	const struct pf_entry *entry;
+	int rc = pf_query_parse(name, &parsed);
+
+	if (rc < 0)
+		return rc;
+	entry = strcmp(parsed.base, name) == 0 ? NULL : asked_entry(tree, parent, parsed.base);
+	if (!entry)
+		return -ENOENT;
+	if (parsed.error)
+		return parsed.error;
+	if (contradicts(entry, &parsed.query))
+		return -EINVAL;
+	*out = pf_tree_object(entry);
+	out->query = parsed.query;
+	out->ino = ino_of(parent, name);
+	return 0;
+}
+
+int pf_tree_find(const struct pf_tree *tree, struct pf_live *live, const struct pf_object *parent,
+    const char *name, struct pf_object *out)
+{
+	const struct pf_entry *e;
+
+	if (!parent->directory)
+		return -ENOTDIR;
+	if (parent->entry->kind == PF_KIND_LIST)
+		return find_in_list(live, parent, name, out);
+	e = child_of(tree, parent->entry->id, name, strlen(name));
+	if (!e)
+		return find_asked(tree, parent->entry->id, name, out);
+	*out = pf_tree_object(e);
+	return 0;
+}
+
+/* ---- listing and attributes ---- */
+
+static uint32_t type_of(const struct pf_object *object)
+{
+	if (object->directory)
+		return S_IFDIR;
+	return object->fixed && object->entry->kind == PF_KIND_LINK ? S_IFLNK : S_IFREG;
+}
+
+uint32_t pf_tree_mode(const struct pf_object *object)
+{
+	const struct pf_entry *e = object->entry;
+	uint32_t type = type_of(object);
+
+	if (type == S_IFLNK)
+		return type | 0777;
+	if (type == S_IFDIR)
+		return type | (e->kind == PF_KIND_LIST && e->list->remove ? 0700 : 0500);
+	return type | (object->fixed && e->kind == PF_KIND_CONTROL ? 0600 : 0400);
+}
+
+struct list_names {
+	struct pf_listing *to;
+	uint64_t parent;
+	uint32_t mode;
+};
+
+static void add_name(void *to, const char *name)
+{
+	struct list_names *names = to;
+
+	names->to->add(names->to, name, ino_of(names->parent, name), names->mode);
+}
+
+static void list_run_time(
+    struct pf_live *live, const struct pf_object *parent, struct pf_listing *to)
+{
+	const struct pf_list_row *list = parent->entry->list;
+	struct list_names names = {to, parent->ino, S_IFREG};
+
+	if (parent->fixed) {
+		names.mode = list->member_count ? S_IFDIR : S_IFREG;
+		list->list(live, add_name, &names);
+		return;
+	}
+	for (size_t i = 0; i < list->member_count; i++)
+		add_name(&names, list->members[i].path);
+}
+
+void pf_tree_list(const struct pf_tree *tree, struct pf_live *live, const struct pf_object *parent,
+    struct pf_listing *to)
+{
+	to->add(to, ".", parent->ino, S_IFDIR);
+	to->add(to, "..", parent->fixed ? parent->entry->parent : parent->entry->id, S_IFDIR);
+	if (parent->entry->kind == PF_KIND_LIST) {
+		list_run_time(live, parent, to);
+		return;
+	}
+	for (size_t i = 1; i < tree->count; i++) {
+		const struct pf_entry *e = &tree->entries[i];
+		struct pf_object object = pf_tree_object(e);
+
+		if (e->parent == parent->entry->id && e->listed)
+			to->add(to, e->name, e->id, type_of(&object));
+	}
+}
+
+/* ---- README ---- */
+
+static void describe_profiles(const struct pf_tree *tree, struct pf_buf *out)
+{
+	pf_buf_str(out, "Profiles:\n");
+	for (size_t i = 0; i < pf_table.profile_count; i++) {
+		const struct pf_profile_row *row = &pf_table.profiles[i];
+		char path[64];
+
+		snprintf(path, sizeof(path), "%s%s", row->stem, row->window ? ".txt" : "");
+		if (pf_tree_path(tree, path))
+			pf_buf_printf(out, "  %-28s %s\n", row->stem, row->help);
+	}
+	pf_buf_str(out, "\nEach in these forms:\n");
+	for (size_t i = 0; i < pf_table.view_count; i++)
+		pf_buf_printf(
+		    out, "  NAME%-24s %s\n", pf_table.views[i].suffix, pf_table.views[i].help);
+}
+
+void pf_tree_describe(const struct pf_tree *tree, struct pf_buf *out)
+{
+	char path[128];
+
+	describe_profiles(tree, out);
+	pf_buf_str(out, "\nFiles:\n");
+	for (size_t i = 0; i < tree->count; i++) {
+		const struct pf_entry *e = &tree->entries[i];
+
+		if (!e->help || !e->listed)
+			continue;
+		pf_tree_name(tree, e, path, sizeof(path));
+		pf_buf_printf(out, "  %-28s %s\n", path, e->help);
+	}
+	for (size_t i = 0; i < tree->count; i++) {
+		const struct pf_entry *e = &tree->entries[i];
+
+		if (e->kind != PF_KIND_LINK || !e->listed)
+			continue;
+		pf_tree_name(tree, e, path, sizeof(path));
+		pf_buf_printf(out, "  %-28s -> %s\n", path, e->target);
+	}
+}

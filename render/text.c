@@ -1,0 +1,302 @@
+/* Text: what one looks at first. Functions, the most expensive on top, then whole stacks.
+ *
+ *     # heap: inuse_space
+ *     # at 2026-11-21T06:00:00Z
+ *     # total 1500 bytes (1.5 KiB)
+ *     #  flat   flat%    sum%   cum    cum%  function  [module]
+ *        1500 100.00% 100.00%  1500 100.00%  alloc  [server]
+ *           0   0.00% 100.00%  1500 100.00%  main  [server]
+ *     # stack 1 of 2: 1000 66.67%  (alloc_objects 30, alloc_space 3000, ...)
+ *     #     alloc  [server]
+ *
+ * Only the table's rows do not begin with '#', so `awk '{s += $1}'` is right. The function comes
+ * behind the numbers because it may hold blanks.
+ */
+#include "render/text.h"
+#include "base/buf.h"
+#include "base/clock.h"
+#include "render/render.h"
+#include "render/utf8.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+enum { ROWS_DEFAULT = 100, STACKS_SHOWN = 10 };
+
+struct row {
+	uint32_t frame;
+	uint32_t seen_in; /* sample number + 1: recursion counts once */
+	int64_t flat, cum;
+};
+
+struct table {
+	const struct pf_profile *in;
+	const struct pf_frames *frames;
+	uint32_t type;
+	const char *unit;
+	int64_t total;
+	struct row *rows;
+	size_t count, capacity;
+};
+
+/* ---- what the texts share ---- */
+
+void pf_text_value(struct pf_buf *out, const char *unit, int64_t value, int width)
+{
+	char text[32];
+
+	if (strcmp(unit, "nanoseconds") == 0) {
+		uint64_t size = value < 0 ? 0 - (uint64_t)value : (uint64_t)value;
+		uint64_t us = (size + PF_NS_PER_US / 2) / PF_NS_PER_US;
+
+		snprintf(text, sizeof(text), "%s%" PRIu64 ".%03" PRIu64, value < 0 ? "-" : "",
+		    us / 1000, us % 1000);
+	} else {
+		snprintf(text, sizeof(text), "%" PRId64, value);
+	}
+	pf_buf_printf(out, "%*s", width, text);
+}
+
+void pf_text_frame(struct pf_buf *out, const struct pf_frame *frame)
+{
+	pf_utf8_add_plain(out, frame->function);
+	if (!frame->module[0] || frame->function[0] == '[')
+		return;
+	pf_buf_str(out, frame->module[0] == '[' ? "  " : "  [");
+	pf_utf8_add_plain(out, frame->module);
+	pf_buf_str(out, frame->module[0] == '[' ? "" : "]");
+}
+
+static void add_time(struct pf_buf *out, const struct pf_profile *in)
+{
+	time_t seconds = in->time_ns / PF_NS_PER_SECOND;
+	struct tm utc;
+	char text[32];
+
+	if (in->time_ns == 0 || !gmtime_r(&seconds, &utc))
+		return;
+	strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%SZ", &utc);
+	pf_buf_printf(out, "# %s %s", in->duration_ns ? "from" : "at", text);
+	if (in->duration_ns)
+		pf_buf_printf(out, ", %.3f s", (double)in->duration_ns / PF_NS_PER_SECOND);
+	pf_buf_char(out, '\n');
+}
+
+/* " (6.5 MiB)", where that says more than the number of bytes. */
+static void add_size(struct pf_buf *out, const char *unit, int64_t value)
+{
+	static const char *const names[] = {"KiB", "MiB", "GiB", "TiB"};
+	double size = (double)value / 1024;
+	size_t i = 0;
+
+	if (strcmp(unit, "bytes") != 0 || llabs(value) < 1024)
+		return;
+	for (; (size >= 1024 || size <= -1024) && i + 1 < PF_COUNT(names); i++)
+		size /= 1024;
+	pf_buf_printf(out, " (%.1f %s)", size, names[i]);
+}
+
+void pf_text_head(struct pf_buf *out, const struct pf_profile *in, uint32_t type)
+{
+	const char *unit = in->type_count ? in->types[type].unit : "";
+	int64_t total = in->type_count ? pf_profile_total(in, type) : 0;
+
+	pf_buf_str(out, "# ");
+	pf_utf8_add_plain(out, in->name);
+	if (in->type_count) {
+		pf_buf_str(out, ": ");
+		pf_utf8_add_plain(out, in->types[type].type);
+	}
+	pf_buf_char(out, '\n');
+	add_time(out, in);
+	pf_buf_str(out, "# total ");
+	pf_text_value(out, unit, total, 0);
+	if (strcmp(unit, "count") != 0 && unit[0]) {
+		pf_buf_char(out, ' ');
+		pf_utf8_add_plain(out, strcmp(unit, "nanoseconds") == 0 ? "ms" : unit);
+	}
+	add_size(out, unit, total);
+	pf_buf_char(out, '\n');
+	for (size_t i = 0; i < in->comment_count; i++) {
+		pf_buf_str(out, "# ");
+		pf_utf8_add_plain(out, in->comments[i]);
+		pf_buf_char(out, '\n');
+	}
+}
+
+/* ---- the table of functions ---- */
+
+static void add_sample(struct table *t, uint32_t number)
+{
+	const struct pf_sample *s = &t->in->samples[number];
+	int64_t value = s->value[t->type];
+
+	for (uint32_t i = 0; i < s->pc_count; i++) {
+		uint32_t count;
+		const uint32_t *ids = pf_frames_at(t->frames, t->in->pcs[s->pc_first + i], &count);
+
+		for (uint32_t k = 0; k < count; k++) {
+			struct row *row = &t->rows[ids[k]];
+
+			if (i == 0 && k == 0)
+				row->flat += value;
+			if (row->seen_in != number + 1)
+				row->cum += value;
+			row->seen_in = number + 1;
+		}
+	}
+}
+
+static int by_cost(const void *a, const void *b, void *table)
+{
+	const struct row *x = a, *y = b;
+	const struct pf_frame *frames = ((const struct table *)table)->frames->items;
+	int order;
+
+	if (llabs(x->flat) != llabs(y->flat))
+		return llabs(x->flat) > llabs(y->flat) ? -1 : 1;
+	if (llabs(x->cum) != llabs(y->cum))
+		return llabs(x->cum) > llabs(y->cum) ? -1 : 1;
+	order = strcmp(frames[x->frame].function, frames[y->frame].function);
+	return order ? order : strcmp(frames[x->frame].module, frames[y->frame].module);
+}
+
+/* One row per frame, sorted; those with nothing go. 0 or -ENOMEM. */
+static int fill_table(struct table *t)
+{
+	size_t count = t->frames->index.count, kept = 0;
+	int rc = pf_vec_reserve((void **)&t->rows, &t->capacity, sizeof(*t->rows), count);
+
+	if (rc < 0 || count == 0)
+		return rc;
+	for (size_t i = 0; i < count; i++)
+		t->rows[i] = (struct row){.frame = (uint32_t)i};
+	for (size_t i = 0; i < t->in->sample_count; i++)
+		add_sample(t, (uint32_t)i);
+	for (size_t i = 0; i < count; i++)
+		if (t->rows[i].flat != 0 || t->rows[i].cum != 0)
+			t->rows[kept++] = t->rows[i];
+	t->count = kept;
+	qsort_r(t->rows, t->count, sizeof(*t->rows), by_cost, t);
+	return 0;
+}
+
+static double percent(const struct table *t, int64_t value)
+{
+	return t->total ? 100.0 * (double)value / (double)t->total : 0;
+}
+
+static int value_width(const char *unit, int64_t value)
+{
+	PF_SCOPED(pf_buf) text = PF_BUF_INIT;
+
+	pf_text_value(&text, unit, value, 0);
+	return (int)text.length;
+}
+
+static void draw_table(struct pf_buf *out, const struct table *t, size_t shown)
+{
+	int64_t sum = 0, rest = 0;
+	int width = 6;
+
+	for (size_t i = 0; i < t->count; i++) {
+		int flat = value_width(t->unit, t->rows[i].flat);
+		int cum = value_width(t->unit, t->rows[i].cum);
+
+		width = flat > width ? flat : width;
+		width = cum > width ? cum : width;
+	}
+	pf_buf_printf(out, "#%*s   flat%%    sum%% %*s    cum%%  function  [module]\n", width,
+	    "flat", width, "cum");
+	for (size_t i = 0; i < t->count && i < shown; i++) {
+		const struct row *row = &t->rows[i];
+
+		sum += row->flat;
+		pf_buf_char(out, ' ');
+		pf_text_value(out, t->unit, row->flat, width);
+		pf_buf_printf(out, " %6.2f%% %6.2f%% ", percent(t, row->flat), percent(t, sum));
+		pf_text_value(out, t->unit, row->cum, width);
+		pf_buf_printf(out, " %6.2f%%  ", percent(t, row->cum));
+		pf_text_frame(out, &t->frames->items[row->frame]);
+		pf_buf_char(out, '\n');
+	}
+	if (t->count <= shown)
+		return;
+	for (size_t i = shown; i < t->count; i++)
+		rest += t->rows[i].flat;
+	pf_buf_printf(out, "# %zu more functions, flat ", t->count - shown);
+	pf_text_value(out, t->unit, rest, 0);
+	pf_buf_str(out, "; ?n= shows more\n");
+}
+
+/* ---- the largest stacks ---- */
+
+/* Every column of a group: "(alloc_objects 30, alloc_space 3000)". */
+static void add_columns(struct pf_buf *out, const struct pf_profile *in,
+    const struct pf_groups *groups, const struct pf_group *g)
+{
+	for (uint32_t type = 0; type < in->type_count; type++) {
+		int64_t value = 0;
+
+		for (uint32_t i = 0; i < g->sample_count; i++)
+			value += in->samples[groups->samples[g->sample_first + i]].value[type];
+		pf_buf_str(out, type ? ", " : "  (");
+		pf_utf8_add_plain(out, in->types[type].type);
+		pf_buf_char(out, ' ');
+		pf_text_value(out, in->types[type].unit, value, 0);
+	}
+	pf_buf_str(out, in->type_count ? ")" : "");
+}
+
+static void draw_stacks(struct pf_buf *out, const struct table *t, const struct pf_groups *groups)
+{
+	for (size_t i = 0; i < groups->count && i < STACKS_SHOWN; i++) {
+		const struct pf_group *g = &groups->items[i];
+
+		if (g->value == 0)
+			break;
+		pf_buf_printf(out, "#\n# stack %zu of %zu: ", i + 1, groups->count);
+		pf_text_value(out, t->unit, g->value, 0);
+		pf_buf_printf(out, " %.2f%%", percent(t, g->value));
+		add_columns(out, t->in, groups, g);
+		pf_buf_char(out, '\n');
+		for (uint32_t k = 0; k < g->depth; k++) {
+			pf_buf_str(out, "#     ");
+			pf_text_frame(out, &t->frames->items[groups->ids[g->id_first + k]]);
+			pf_buf_char(out, '\n');
+		}
+	}
+}
+
+void pf_render_text(struct pf_buf *out, const struct pf_profile *in, const struct pf_query *query)
+{
+	uint32_t type = pf_profile_default_type(in);
+	size_t shown = query->rows > 0 ? (size_t)query->rows : ROWS_DEFAULT;
+	struct pf_groups groups = {0};
+	struct pf_frames frames;
+	struct table t = {.in = in, .frames = &frames, .type = type, .unit = ""};
+	int rc = pf_frames_init(&frames, in);
+
+	if (in->type_count) {
+		t.unit = in->types[type].unit;
+		t.total = pf_profile_total(in, type);
+	}
+	if (rc == 0)
+		rc = fill_table(&t);
+	if (rc == 0)
+		rc = pf_groups_init(&groups, &frames, type);
+	if (rc == 0) {
+		pf_text_head(out, in, type);
+		draw_table(out, &t, shown);
+		draw_stacks(out, &t, &groups);
+	} else {
+		pf_buf_fail(out, rc);
+	}
+	pf_vec_free(t.rows, t.capacity, sizeof(*t.rows));
+	pf_groups_finish(&groups);
+	pf_frames_finish(&frames);
+}

@@ -1,0 +1,172 @@
+#include "sampler/heap.h"
+#include "base/clock.h"
+#include "base/counter.h"
+#include "base/feature.h"
+#include "base/knob.h"
+#include "base/lock.h"
+#include "sampler/heap_book.h"
+#include "sampler/heap_draw.h"
+#include "sampler/heap_hook.h"
+#include "sampler/heap_site.h"
+#include "sampler/map.h"
+#include "sampler/patch.h"
+#include "sampler/real.h"
+#include "sampler/release.h"
+#include "sampler/stack.h"
+
+#include <errno.h>
+
+static struct pf_lock lock = PF_LOCK_INIT(PF_LOCK_WINDOW);
+static bool enabled; /* atomic; guarded by `lock` for writing */
+
+bool pf_heap_enabled(void)
+{
+	return __atomic_load_n(&enabled, __ATOMIC_ACQUIRE);
+}
+
+static bool wants_every_block(void)
+{
+	return pf_knob_get(PF_KNOB_HEAP_SAMPLE_BYTES) == 1;
+}
+
+/* The hooks of rate 1 are others: threads may be counting down from a larger one. */
+static int apply_rate(enum pf_knob_id id, int64_t value)
+{
+	int rc = 0;
+
+	pf_lock_take(&lock);
+	if (enabled)
+		rc = pf_heap_hook_on(value == 1);
+	pf_lock_give(&lock);
+	return rc;
+}
+
+static int refuse(const char *reason)
+{
+	pf_feature_set(PF_FEATURE_HEAP, PF_FEATURE_NONE, reason);
+	return -EOPNOTSUPP;
+}
+
+/* 0, or why this program's allocator is not for us. */
+static int look_at_allocator(void)
+{
+	if (pf_real_resolve() < 0)
+		return refuse("the program has no malloc and free that could be found");
+	if (pf_real_home() == PF_REAL_HOME_SANITIZER)
+		return refuse("malloc is a sanitizer's (Address-, Leak-, Memory- or "
+			      "ThreadSanitizer), which has its own books");
+	return 0;
+}
+
+static void say_enabled(void)
+{
+	if (pf_real_home() == PF_REAL_HOME_PROGRAM)
+		pf_feature_set(PF_FEATURE_HEAP, PF_FEATURE_DEGRADED,
+		    "the executable has its own malloc: only calls from shared libraries are seen");
+	else
+		pf_feature_set(PF_FEATURE_HEAP, PF_FEATURE_OK, NULL);
+}
+
+static int enable_locked(void)
+{
+	int rc = look_at_allocator();
+
+	if (rc < 0)
+		return rc;
+	pf_knobs[PF_KNOB_HEAP_SAMPLE_BYTES].apply = apply_rate;
+	/* The hooks first, all of them, and only then the book: a block that is sampled in one
+	 * module shall not be freed unseen in another. */
+	rc = pf_heap_hook_on(wants_every_block());
+	if (rc == 0)
+		rc = pf_book_open();
+	if (rc < 0) {
+		pf_heap_hook_off();
+		pf_feature_set(PF_FEATURE_HEAP, PF_FEATURE_NONE, "no memory for its tables");
+		return rc;
+	}
+	pf_draw_start(0);
+	say_enabled();
+	return 0;
+}
+
+static void disable_locked(void)
+{
+	pf_draw_stop();
+	pf_book_close();
+	pf_heap_hook_off();
+	pf_feature_set(PF_FEATURE_HEAP, PF_FEATURE_OFF, NULL);
+}
+
+int pf_heap_enable(bool on)
+{
+	int rc = 0;
+
+	pf_lock_take(&lock);
+	if (on && !enabled)
+		rc = enable_locked();
+	else if (!on && enabled)
+		disable_locked();
+	if (rc == 0)
+		__atomic_store_n(&enabled, on, __ATOMIC_RELEASE);
+	pf_lock_give(&lock);
+	return rc;
+}
+
+void pf_heap_fork_child(void)
+{
+	__atomic_store_n(&enabled, false, __ATOMIC_RELEASE);
+	pf_draw_stop();
+	pf_book_fork_child();
+	pf_lock_reset(&lock);
+	pf_patch_fork_child();
+}
+
+/* ---- the profile ---- */
+
+static void add_site(void *arg, uint32_t stack, uint32_t class, const int64_t values[4])
+{
+	struct pf_profile *out = arg;
+	const uint64_t *pcs;
+	uint32_t count = pf_stack_read(stack, &pcs);
+
+	pf_profile_add_sample(out, pcs, count, values);
+	if (class != 0)
+		pf_profile_label_num(out, "bytes", (int64_t)pf_site_class_bytes(class), NULL);
+}
+
+static void add_comments(struct pf_profile *out)
+{
+	static const enum pf_counter losses[] = {PF_COUNTER_HEAP_LOST_TABLE,
+	    PF_COUNTER_HEAP_SITES_FULL, PF_COUNTER_HEAP_LOST_NESTED, PF_COUNTER_HEAP_MISSED_FREES,
+	    PF_COUNTER_PATCH_FOREIGN, PF_COUNTER_PATCH_REFUSED, PF_COUNTER_STACK_OVERFLOW};
+
+	pf_profile_comment(out, "heap_sample_bytes %lld", (long long)out->period);
+	for (size_t i = 0; i < PF_COUNT(losses); i++) {
+		uint64_t lost = pf_counter_get(losses[i]);
+
+		if (lost)
+			pf_profile_comment(out, "%s %llu (%s)", pf_counter_name(losses[i]),
+			    (unsigned long long)lost, pf_counter_what(losses[i]));
+	}
+}
+
+int pf_heap_collect(struct pf_profile *out, const struct pf_query *query, struct pf_wait *wait)
+{
+	int rc;
+
+	if (!pf_heap_enabled())
+		return -ENODATA;
+	if (query->gc)
+		pf_release_memory(NULL);
+	out->time_ns = pf_clock_real_ns();
+	pf_profile_add_type(out, "alloc_objects", "count");
+	pf_profile_add_type(out, "alloc_space", "bytes");
+	pf_profile_add_type(out, "inuse_objects", "count");
+	pf_profile_add_type(out, "inuse_space", "bytes");
+	pf_profile_set_period(out, "space", "bytes", pf_knob_get(PF_KNOB_HEAP_SAMPLE_BYTES));
+	out->leaf_is_return = true;
+	pf_site_for_each(add_site, out);
+	add_comments(out);
+	rc = pf_map_fill(out);
+	return rc < 0 ? rc : out->error;
+}

@@ -1,0 +1,58 @@
+/* Heap live: the sampled blocks that are not freed yet, by their exact address.
+ *
+ * In front stands a filter, one byte for a page: how many sampled blocks start there. Nearly every
+ * free finds a zero and is done. Behind it are buckets of eight addresses, a cache line each, with
+ * their entries in an array beside. A bucket that is full spills into the next one, then into a
+ * table of twice the size.
+ *
+ *     free(p) --> filter[page of p] == 0 ? done
+ *                        |
+ *                 words   [p0 p1 .. p7][ ... ]   0: empty, 1: being written
+ *                 entries [e0 e1 .. e7][ ... ]
+ *
+ * No lock: a place is claimed and given back by compare-and-swap, so a thread may vanish, a signal
+ * may come, a child may fork at any point. Memory is never given back.
+ */
+#pragma once
+#include "base/mark.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct pf_live_entry {
+	uint64_t size;   /* asked for */
+	uint64_t weight; /* pf_draw_weight() */
+	uint32_t site;   /* heap_site.h */
+};
+
+enum { PF_LIVE_PAGE_SHIFT = 12, PF_LIVE_FILTER_PAGES = 1 << (32 - PF_LIVE_PAGE_SHIFT) };
+
+extern PF_HIDDEN uint8_t pf_live_filter[PF_LIVE_FILTER_PAGES];
+
+/* The filter covers 4 GiB; what lies further apart shares its bytes. */
+PF_INLINE uint32_t pf_live_page(const void *at)
+{
+	return (uint32_t)(uintptr_t)at >> PF_LIVE_PAGE_SHIFT;
+}
+
+/* May this block be in the table? Mostly not. */
+PF_INLINE bool pf_live_maybe(const void *at)
+{
+	return __atomic_load_n(&pf_live_filter[pf_live_page(at)], __ATOMIC_RELAXED) != 0;
+}
+
+/* Takes a block in: 0. 1: its address was there already, so a free was missed; the old entry is in
+ * *replaced. -ENOSPC: full. PF_HOOK. */
+int pf_live_insert(
+    const void *at, const struct pf_live_entry *entry, struct pf_live_entry *replaced);
+
+/* Takes a block out. PF_HOOK. */
+bool pf_live_remove(const void *at, struct pf_live_entry *out);
+
+/* First table: 0 or -ENOMEM. Normal code. */
+int pf_live_init(void);
+/* Empties everything. Nobody may be inside insert or remove. */
+void pf_live_clear(void);
+
+/* Blocks in the table now, by counting them. */
+uint64_t pf_live_count(void);

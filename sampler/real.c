@@ -1,0 +1,142 @@
+#include "sampler/real.h"
+#include "base/mark.h"
+#include "sampler/gate.h"
+
+#include <dlfcn.h>
+#include <errno.h>
+#include <link.h>
+#include <stdint.h>
+#include <string.h>
+
+void *pf_real_pointers[PF_REAL_COUNT];
+static enum pf_real_home home;
+static int resolved; /* atomic */
+
+#define X(name, type, params, args)                                                                \
+	PF_HOOK type pf_real_##name params                                                         \
+	{                                                                                          \
+		return PF_REAL_CALL(name, args);                                                   \
+	}
+PF_REALS(X)
+#undef X
+
+/* ---- looking up ---- */
+
+static const struct link_map *module_of(void *address)
+{
+	struct link_map *module = NULL;
+	Dl_info info;
+
+	if (!address || !dladdr1(address, &info, (void **)&module, RTLD_DL_LINKMAP))
+		return NULL;
+	return module;
+}
+
+/* An executable at a fixed address that takes malloc's address has an undefined symbol with a
+ * value: its own PLT entry, which the whole process then uses as "the address of malloc". Calling
+ * that would come back to us through the slot we patched. */
+static bool is_plt_entry(void *address)
+{
+	const ElfW(Sym) *symbol = NULL;
+	Dl_info info;
+
+	return dladdr1(address, &info, (void **)&symbol, RTLD_DL_SYMENT) && symbol &&
+	       symbol->st_shndx == SHN_UNDEF;
+}
+
+/* The first definition behind the executable, in load order. */
+static void *find_behind(const struct link_map *executable, const char *symbol)
+{
+	for (const struct link_map *m = executable->l_next; m; m = m->l_next) {
+		void *handle = dlopen(m->l_name, RTLD_LAZY | RTLD_NOLOAD);
+		void *found;
+
+		if (!handle)
+			continue;
+		/* This also searches what m depends on, which is not its turn yet. */
+		found = dlsym(handle, symbol);
+		dlclose(handle);
+		if (found && module_of(found) == m)
+			return found;
+	}
+	return NULL;
+}
+
+void *pf_real_find(const char *symbol)
+{
+	void *found = dlsym(RTLD_DEFAULT, symbol);
+	const struct link_map *executable;
+
+	if (!found || !is_plt_entry(found))
+		return found;
+	executable = module_of(found);
+	return executable ? find_behind(executable, symbol) : NULL;
+}
+
+static bool sanitized(void)
+{
+	static const char *const marks[] = {
+	    "__asan_init", "__hwasan_init", "__lsan_do_leak_check", "__msan_init", "__tsan_init"};
+
+	for (size_t i = 0; i < PF_COUNT(marks); i++)
+		if (dlsym(RTLD_DEFAULT, marks[i]))
+			return true;
+	return false;
+}
+
+static enum pf_real_home find_home(const struct link_map *module)
+{
+	if (sanitized())
+		return PF_REAL_HOME_SANITIZER;
+	if (module && module == module_of(dlsym(RTLD_DEFAULT, "gnu_get_libc_version")))
+		return PF_REAL_HOME_LIBC;
+	/* The executable is the first in every list and has no name. */
+	if (module && !module->l_prev && module->l_name[0] == '\0')
+		return PF_REAL_HOME_PROGRAM;
+	return PF_REAL_HOME_LIBRARY;
+}
+
+/* libstdc++'s operator new calls malloc, and would be counted twice. An allocator's own does not. */
+static bool only_of_an_allocator(enum pf_real which)
+{
+	return which >= PF_REAL_mallocx;
+}
+
+static void look_up_all(void)
+{
+	static const char *const names[] = {
+#define X(name, type, params, args) #name,
+	    PF_REALS(X)
+#undef X
+	};
+	const struct link_map *allocator = module_of(pf_real_find("malloc"));
+
+	home = find_home(allocator);
+	for (int i = 0; i < PF_REAL_COUNT; i++) {
+		void *found = pf_real_find(names[i]);
+
+		if (only_of_an_allocator((enum pf_real)i) &&
+		    (home == PF_REAL_HOME_LIBC || module_of(found) != allocator))
+			found = NULL;
+		__atomic_store_n(&pf_real_pointers[i], found, __ATOMIC_RELEASE);
+	}
+	dlerror(); /* nobody shall find our misses */
+}
+
+int pf_real_resolve(void)
+{
+	if (!__atomic_load_n(&resolved, __ATOMIC_ACQUIRE)) {
+		pf_gate_enter();
+		look_up_all();
+		pf_gate_leave();
+		__atomic_store_n(&resolved, 1, __ATOMIC_RELEASE);
+	}
+	if (!pf_real_pointers[PF_REAL_malloc] || !pf_real_pointers[PF_REAL_free])
+		return -ENOENT;
+	return 0;
+}
+
+enum pf_real_home pf_real_home(void)
+{
+	return home;
+}

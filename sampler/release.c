@@ -1,0 +1,105 @@
+#include "sampler/release.h"
+#include "base/buf.h"
+#include "base/mark.h"
+#include "sampler/gate.h"
+#include "sampler/real.h"
+
+#include <fcntl.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <unistd.h>
+
+/* ---- the allocators: each knows one function ---- */
+
+static void ask_glibc(void *function)
+{
+	((int (*)(size_t))function)(0); /* malloc_trim: keep nothing in reserve */
+}
+
+static void ask_jemalloc(void *function)
+{
+	/* MALLCTL_ARENAS_ALL of jemalloc/jemalloc.h: every arena, decayed or not. */
+	((int (*)(const char *, void *, size_t *, void *, size_t))function)(
+	    "arena.4096.purge", NULL, NULL, NULL, 0);
+}
+
+static void ask_tcmalloc(void *function)
+{
+	((void (*)(void))function)(); /* MallocExtension_ReleaseFreeMemory */
+}
+
+static void ask_mimalloc(void *function)
+{
+	((void (*)(bool))function)(true); /* mi_collect: also what it would keep for later */
+}
+
+static const struct allocator {
+	const char *name;
+	const char *symbol;
+	void (*ask)(void *function);
+} allocators[] = {
+    {"glibc", "malloc_trim", ask_glibc},
+    {"jemalloc", "mallctl", ask_jemalloc},
+    {"tcmalloc", "MallocExtension_ReleaseFreeMemory", ask_tcmalloc},
+    {"mimalloc", "mi_collect", ask_mimalloc},
+};
+
+/* ---- resident memory ---- */
+
+/* In bytes, or -1. */
+static int64_t resident_bytes(void)
+{
+	char text[128];
+	long long size, resident;
+	int fd = open("/proc/self/statm", O_RDONLY | O_CLOEXEC);
+	ssize_t length;
+
+	if (fd < 0)
+		return -1;
+	length = read(fd, text, sizeof(text) - 1);
+	close(fd);
+	if (length <= 0)
+		return -1;
+	text[length] = '\0';
+	if (sscanf(text, "%lld %lld", &size, &resident) != 2)
+		return -1;
+	return resident * sysconf(_SC_PAGESIZE);
+}
+
+static void say(struct pf_buf *said, const char *asked, int64_t before, int64_t after)
+{
+	if (!said)
+		return;
+	if (asked[0] == '\0')
+		pf_buf_str(said, "no allocator that can be asked; ");
+	else
+		pf_buf_printf(said, "asked %s; ", asked);
+	if (before < 0 || after < 0)
+		pf_buf_str(said, "resident memory not known\n");
+	else
+		pf_buf_printf(said, "resident memory %lld KiB before, %lld KiB after\n",
+		    (long long)before / 1024, (long long)after / 1024);
+}
+
+int pf_release_memory(struct pf_buf *said)
+{
+	int64_t before = resident_bytes();
+	char asked[64] = "";
+	size_t length = 0;
+
+	for (size_t i = 0; i < PF_COUNT(allocators); i++) {
+		void *function;
+
+		pf_gate_enter();
+		function = pf_real_find(allocators[i].symbol);
+		pf_gate_leave();
+		if (!function)
+			continue;
+		allocators[i].ask(function);
+		length += (size_t)snprintf(asked + length, sizeof(asked) - length, "%s%s",
+		    length ? ", " : "", allocators[i].name);
+	}
+	say(said, asked, before, resident_bytes());
+	return said ? said->error : 0;
+}

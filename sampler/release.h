@@ -1,0 +1,11 @@
+/* Release: asks the program's allocator to give free memory back to the kernel. Whichever of
+ * glibc, jemalloc, tcmalloc and mimalloc are loaded are asked; others have nothing to ask.
+ */
+#pragma once
+#include <stddef.h>
+
+struct pf_buf;
+
+/* 0, also where nothing could be done. `said` (may be NULL) gets a sentence for people: who was
+ * asked, and resident memory before and after. Our own threads; may take a second. */
+int pf_release_memory(struct pf_buf *said);

@@ -1,0 +1,39 @@
+/* What the heap needs of its neighbours, made simple and exact: a "stack" is one number that the
+ * test sets before it allocates. */
+#include "tests/unit/sampler_heap/fake.h"
+#include "base/mark.h"
+#include "base/profile.h"
+#include "sampler/guard.h"
+#include "sampler/map.h"
+#include "sampler/stack.h"
+
+#include <stddef.h>
+
+enum { STACKS = 256, PC_BASE = 0x10000 };
+
+PF_TLS uint32_t pf_guard_depth;
+static PF_TLS uint32_t here;
+static uint64_t pcs[STACKS];
+
+void fake_stack(uint32_t id)
+{
+	here = id;
+}
+
+PF_SIGSAFE uint32_t pf_stack_capture_here(void)
+{
+	return here;
+}
+
+uint32_t pf_stack_read(uint32_t id, const uint64_t **out)
+{
+	pcs[id % STACKS] = PC_BASE + id;
+	*out = &pcs[id % STACKS];
+	return 1;
+}
+
+int pf_map_fill(struct pf_profile *p)
+{
+	pf_profile_add_mapping(p, PC_BASE, PC_BASE + STACKS, 0, "/fake", "");
+	return p->error;
+}

@@ -1,0 +1,28 @@
+/* All size classes of one stack, summed. */
+#pragma once
+#include "sampler/heap_site.h"
+
+struct sums {
+	int64_t alloc_objects, alloc_bytes, live_objects, live_bytes;
+	uint32_t stack;
+};
+
+static void add_if_of_stack(void *arg, uint32_t stack, uint32_t class, const int64_t values[4])
+{
+	struct sums *sums = arg;
+
+	if (stack != sums->stack)
+		return;
+	sums->alloc_objects += values[0];
+	sums->alloc_bytes += values[1];
+	sums->live_objects += values[2];
+	sums->live_bytes += values[3];
+}
+
+static inline struct sums sums_of(uint32_t stack)
+{
+	struct sums sums = {.stack = stack};
+
+	pf_site_for_each(add_if_of_stack, &sums);
+	return sums;
+}
