@@ -1,6 +1,7 @@
 #include "sampler/window.h"
 #include "base/buf.h"
 #include "base/profile.h"
+#include "sampler/label.h"
 #include "sampler/stack.h"
 #include "sampler/syscall_name.h"
 
@@ -285,11 +286,11 @@ static void add_labels(struct pf_profile *p, const struct pf_record *r)
 		return;
 	pf_profile_label_str(p, "thread", r->name);
 	pf_profile_label_num(p, "tid", r->tid, NULL);
-	if (r->state == PF_STATE_NONE)
-		return;
-	pf_profile_label_str(p, "state", pf_syscall_state(r->state));
+	if (r->state != PF_STATE_NONE)
+		pf_profile_label_str(p, "state", pf_syscall_state(r->state));
 	if (r->state >= 0)
 		pf_profile_label_str(p, "syscall", pf_syscall_name(r->state));
+	pf_label_fill(r->labels, p);
 }
 
 int pf_window_fill(const struct pf_window *w, struct pf_profile *p)
