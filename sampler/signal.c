@@ -23,12 +23,12 @@ enum { ROOM_BYTES = 16384, PAGE_BYTES = 4096 };
 static int number; /* atomic; 0: none yet */
 static struct pf_lock choice_lock = PF_LOCK_INIT(PF_LOCK_THREAD);
 
-int pf_signal_number(void)
+PF_SIGSAFE int pf_signal_number(void)
 {
 	return __atomic_load_n(&number, __ATOMIC_ACQUIRE);
 }
 
-union sigval pf_signal_value(const struct pf_thread *t, enum pf_signal_purpose purpose)
+PF_SIGSAFE union sigval pf_signal_value(const struct pf_thread *t, enum pf_signal_purpose purpose)
 {
 	uint64_t value = MARK << MARK_SHIFT;
 

@@ -5,6 +5,7 @@
  * It takes a mutex and blocks signals at each step, so it is for our own threads and for tests.
  */
 #include "base/feature.h"
+#include "sampler/gate.h"
 #include "sampler/unwind.h"
 #include "sampler/unwind_cache.h"
 #include "sampler/unwind_image.h"
@@ -193,16 +194,18 @@ int pf_unwind_lib_open(void)
 	};
 	unw_addr_space_t fresh;
 	void *handle;
+	bool complete;
 
 	if (__atomic_load_n(&space, __ATOMIC_ACQUIRE))
 		return 0;
+	pf_gate_enter();
 	handle = dlopen(LIBRARY, RTLD_NOW | RTLD_LOCAL);
+	complete = handle && find_all(handle);
+	pf_gate_leave();
 	if (!handle)
 		return refuse(LIBRARY " is not installed");
-	if (!find_all(handle)) {
-		dlclose(handle);
+	if (!complete)
 		return refuse(LIBRARY " lacks a function of its generic API");
-	}
 	fresh = lib.create(&accessors, 0);
 	if (!fresh)
 		return refuse("libunwind refuses to make an address space");
