@@ -450,13 +450,19 @@ bool pf_capture_leave(struct pf_captures *all, struct pf_capture_waiter *waiter)
 
 /* ---- ending ---- */
 
-void pf_capture_end(struct pf_captures *all, enum pf_source source)
+bool pf_capture_end(struct pf_captures *all, enum pf_source source)
 {
+	bool found = false;
+
 	pf_lock_take(&all->lock);
-	for (struct pf_capture *c = all->first; c; c = c->next)
-		if (c->collecting && c->key.source == source)
-			pf_wait_stop(&c->wait);
+	for (struct pf_capture *c = all->first; c; c = c->next) {
+		if (!c->collecting || c->key.source != source)
+			continue;
+		pf_wait_stop(&c->wait);
+		found = true;
+	}
 	pf_lock_give(&all->lock);
+	return found;
 }
 
 static void cancel_locked(struct pf_capture *c)

@@ -57,8 +57,8 @@ bool pf_capture_leave(struct pf_captures *all, struct pf_capture_waiter *waiter)
 
 /* As `echo N > cpu/seconds`: nobody need wait for it. 0, -EBUSY, -EAGAIN, -ENOMEM. */
 int pf_capture_begin(struct pf_captures *all, const struct pf_capture_key *key);
-/* End what runs of a source now and keep what it has. */
-void pf_capture_end(struct pf_captures *all, enum pf_source source);
+/* End what runs of a source now and keep what it has; false: nothing runs. */
+bool pf_capture_end(struct pf_captures *all, enum pf_source source);
 
 void pf_capture_drop(struct pf_captures *all, struct pf_capture *capture);
 /* Of a finished one, never changed; valid while held. */

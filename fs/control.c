@@ -2,6 +2,7 @@
 #include "base/clock.h"
 #include "base/counter.h"
 #include "base/mark.h"
+#include "base/utc.h"
 #include "fs/capture.h"
 #include "fs/live.h"
 #include "fs/query.h"
@@ -89,12 +90,9 @@ static const char *reason(int error)
 
 static void show_time(struct pf_buf *out, int64_t time_ns)
 {
-	time_t seconds = (time_t)(time_ns / PF_NS_PER_SECOND);
-	struct tm tm = {.tm_year = 70};
-	char stamp[32];
+	char stamp[PF_UTC_TEXT];
 
-	gmtime_r(&seconds, &tm);
-	strftime(stamp, sizeof(stamp), "%Y-%m-%dT%H:%M:%SZ", &tm);
+	pf_utc_text(time_ns, stamp);
 	pf_buf_str(out, stamp);
 }
 
@@ -149,10 +147,8 @@ int pf_seconds_store(struct pf_live *live, int row, const char *text, size_t len
 
 	if (rc < 0)
 		return rc;
-	if (key.seconds_ns == 0) {
-		pf_capture_end(live->captures, key.source);
-		return 0;
-	}
+	if (key.seconds_ns == 0) /* no capture takes no time: there must be one to end */
+		return pf_capture_end(live->captures, key.source) ? 0 : -ERANGE;
 	if (__atomic_load_n(&pf_features[profile->feature].state, __ATOMIC_ACQUIRE) ==
 	    PF_FEATURE_NONE)
 		return -EOPNOTSUPP;

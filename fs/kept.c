@@ -2,6 +2,7 @@
 #include "base/clock.h"
 #include "base/counter.h"
 #include "base/knob.h"
+#include "base/utc.h"
 #include "fs/capture.h"
 #include "fs/live.h"
 #include "fs/snapshot.h"
@@ -58,12 +59,9 @@ static struct pf_kept_file *take_out_locked(struct pf_kept *kept, struct pf_kept
 static void choose_name_locked(
     struct pf_kept *kept, struct pf_kept_file *file, const char *stem, int64_t time_ns)
 {
-	time_t seconds = (time_t)(time_ns / PF_NS_PER_SECOND);
-	struct tm tm = {.tm_year = 70};
-	char stamp[32], again[16] = "";
+	char stamp[PF_UTC_TEXT], again[16] = "";
 
-	gmtime_r(&seconds, &tm);
-	strftime(stamp, sizeof(stamp), "%Y%m%dT%H%M%S", &tm);
+	pf_utc_stamp(time_ns, stamp);
 	for (unsigned n = 2;; n++) {
 		snprintf(
 		    file->name, sizeof(file->name), "%.16s-%.16s%.12s.pprof", stem, stamp, again);

@@ -32,9 +32,9 @@ static void close_fd(int *fd)
 
 static int configure(int fs, int fuse_fd)
 {
-	char fd[16], uid[16], gid[16];
+	char fd[16], uid[16], gid[16], source[32];
 	const char *const options[][2] = {
-	    {"source", "proffs"},
+	    {"source", source}, /* proffs list finds the process by it */
 	    {"subtype", "proffs"},
 	    {"fd", fd},
 	    {"rootmode", "40000"},
@@ -42,6 +42,7 @@ static int configure(int fs, int fuse_fd)
 	    {"group_id", gid},
 	};
 
+	snprintf(source, sizeof(source), "proffs-%d", (int)getpid());
 	snprintf(fd, sizeof(fd), "%d", fuse_fd);
 	snprintf(uid, sizeof(uid), "%u", (unsigned)geteuid());
 	snprintf(gid, sizeof(gid), "%u", (unsigned)getegid());

@@ -15,6 +15,7 @@
 #include "render/text.h"
 #include "base/buf.h"
 #include "base/clock.h"
+#include "base/utc.h"
 #include "render/render.h"
 #include "render/utf8.h"
 
@@ -73,13 +74,11 @@ void pf_text_frame(struct pf_buf *out, const struct pf_frame *frame)
 
 static void add_time(struct pf_buf *out, const struct pf_profile *in)
 {
-	time_t seconds = in->time_ns / PF_NS_PER_SECOND;
-	struct tm utc;
-	char text[32];
+	char text[PF_UTC_TEXT];
 
-	if (in->time_ns == 0 || !gmtime_r(&seconds, &utc))
+	if (in->time_ns == 0)
 		return;
-	strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%SZ", &utc);
+	pf_utc_text(in->time_ns, text);
 	pf_buf_printf(out, "# %s %s", in->duration_ns ? "from" : "at", text);
 	if (in->duration_ns)
 		pf_buf_printf(out, ", %.3f s", (double)in->duration_ns / PF_NS_PER_SECOND);

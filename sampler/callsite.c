@@ -1,6 +1,7 @@
 /* What is the same on every machine: reading code through the kernel, and where functions begin. */
 #include "sampler/callsite.h"
 #include "sampler/callsite_function.h"
+#include "sampler/find_object.h"
 
 #include <dlfcn.h>
 #include <string.h>
@@ -47,7 +48,7 @@ uint64_t pf_callsite_function(uint64_t pc)
 	uint32_t low = 0, high;
 	int32_t wanted;
 
-	if (_dl_find_object((void *)pc, &object) != 0 || !object.dlfo_eh_frame)
+	if (!pf_find_object(pc, &object) || !object.dlfo_eh_frame)
 		return 0;
 	base = (uint64_t)object.dlfo_eh_frame;
 	if (!read_header(base, &header))
@@ -78,5 +79,5 @@ bool pf_callsite_is_code(uint64_t address)
 {
 	struct dl_find_object object;
 
-	return _dl_find_object((void *)address, &object) == 0;
+	return pf_find_object(address, &object);
 }

@@ -6,6 +6,7 @@
 #include "base/buf.h"
 #include "base/lock.h"
 #include "base/profile.h"
+#include "sampler/gate.h"
 #include "sampler/map_build_id.h"
 
 #include <errno.h>
@@ -140,10 +141,20 @@ static void join_pieces(struct maps *maps)
 	maps->count = kept;
 }
 
-/* The line of the main program's data: the loader keeps the main program first in its list. */
+static int note_headers(struct dl_phdr_info *module, size_t size, void *address)
+{
+	*(uint64_t *)address = (uintptr_t)module->dlpi_phdr;
+	return 1;
+}
+
+/* A line of the main program: the loader keeps the main program first in its list. */
 static const struct line *find_main(const struct maps *maps)
 {
-	uint64_t address = _r_debug.r_map ? (uintptr_t)_r_debug.r_map->l_ld : 0;
+	uint64_t address = 0;
+
+	pf_gate_enter();
+	dl_iterate_phdr(note_headers, &address);
+	pf_gate_leave();
 
 	for (size_t i = 0; i < maps->count; i++) {
 		if (address >= maps->lines[i].start && address < maps->lines[i].limit)

@@ -8,6 +8,7 @@
 #include "base/counter.h"
 #include "base/knob.h"
 #include "base/profile.h"
+#include "sampler/find_object.h"
 #include "sampler/stack.h"
 #include "sampler/unwind.h"
 
@@ -44,7 +45,7 @@ void pf_stack_init(void)
 	struct dl_find_object found;
 
 	pf_unwind_init();
-	if (_dl_find_object((void *)(uintptr_t)pf_stack_init, &found) != 0)
+	if (!pf_find_object((uintptr_t)pf_stack_init, &found))
 		return;
 	if (!found.dlfo_link_map || !found.dlfo_link_map->l_prev)
 		return; /* part of the program itself: there only the sections are ours */

@@ -351,7 +351,7 @@ static PF_SIGSAFE bool step_long(
 {
 	struct pf_unwind_regs caller;
 	uint64_t sp = w->regs.value[PF_REG_SP];
-	bool leaf = w->first && PF_REG_RETURN != PF_REG_PC; /* may have no frame at all */
+	bool leaf = w->first; /* it may have no frame at all: the return address in a register */
 
 	if (frame->row.reg[frame->return_column].kind == PF_RULE_UNDEFINED)
 		return stop(w, PF_UNWIND_ROOT);

@@ -1,4 +1,5 @@
 #include "sampler/unwind_image.h"
+#include "sampler/find_object.h"
 #include "sampler/unwind.h"
 
 #include <dlfcn.h>
@@ -194,7 +195,7 @@ PF_SIGSAFE enum pf_unwind_image_found pf_unwind_image_open(
 	struct dl_find_object found;
 
 	image->held = false;
-	if (_dl_find_object((void *)(uintptr_t)address, &found) != 0 || !found.dlfo_eh_frame)
+	if (!pf_find_object((uintptr_t)address, &found) || !found.dlfo_eh_frame)
 		return PF_UNWIND_IMAGE_NONE;
 	image->permanent = is_permanent((uintptr_t)found.dlfo_map_start);
 	image->copied = copied && !image->permanent;
@@ -203,8 +204,7 @@ PF_SIGSAFE enum pf_unwind_image_found pf_unwind_image_open(
 			return PF_UNWIND_IMAGE_CLOSING;
 		image->held = true;
 		/* Only now can it not go away; before, it may have. */
-		if (_dl_find_object((void *)(uintptr_t)address, &found) != 0 ||
-		    !found.dlfo_eh_frame) {
+		if (!pf_find_object((uintptr_t)address, &found) || !found.dlfo_eh_frame) {
 			pf_unwind_image_close(image);
 			return PF_UNWIND_IMAGE_NONE;
 		}

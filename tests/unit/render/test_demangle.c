@@ -3,7 +3,6 @@
 
 #include <setjmp.h>
 #include <stdarg.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -79,50 +78,34 @@ static void names_of_c_and_nonsense_stay(void **state)
 	stays(state, "_Z999999999999999999999f");
 }
 
-/* _Z + length + name + I + (inner) + E + v: a template nested in itself. */
-static char *nested(int depth)
+static void add_times(struct pf_buf *name, const char *text, size_t times)
 {
-	char *name = malloc((size_t)depth * 4 + 32);
-	size_t n = 0;
-
-	assert_non_null(name);
-	n += (size_t)sprintf(name, "_Z1fI");
-	for (int i = 0; i < depth; i++)
-		n += (size_t)sprintf(name + n, "1aI");
-	n += (size_t)sprintf(name + n, "i");
-	for (int i = 0; i < depth; i++)
-		n += (size_t)sprintf(name + n, "E");
-	sprintf(name + n, "Evv");
-	return name;
+	while (times-- > 0)
+		pf_buf_str(name, text);
 }
 
 static void a_template_of_ten_kilobytes_is_demangled(void **state)
 {
+	PF_SCOPED(pf_buf) name = PF_BUF_INIT;
 	PF_SCOPED(pf_buf) out = PF_BUF_INIT;
-	char *name = malloc(10240);
-	size_t n = 5;
 
-	assert_non_null(name);
-	memcpy(name, "_Z1fI", 5);
-	while (n < 10240 - 20)
-		n += (size_t)sprintf(name + n, "11wide_memberIiE");
-	sprintf(name + n, "Evv");
-	assert_true(pf_demangle(*state, name, &out));
+	pf_buf_str(&name, "_Z1fI");
+	add_times(&name, "11wide_memberIiE", 640);
+	pf_buf_str(&name, "Evv");
+	assert_true(name.length > 10240);
+	assert_true(pf_demangle(*state, pf_buf_text(&name), &out));
 	assert_memory_equal(pf_buf_text(&out), "f<wide_member<int>, wide_member<int>, ", 38);
-	assert_true(out.length > 10240);
-	free(name);
+	assert_int_equal(out.length, strlen("f< >") + 640 * strlen("wide_member<int>, ") - 2);
 }
 
 static void a_name_beyond_the_limit_stays(void **state)
 {
-	char *name = malloc(PF_DEMANGLE_LENGTH_MAX + 32);
+	PF_SCOPED(pf_buf) name = PF_BUF_INIT;
 
-	assert_non_null(name);
-	memset(name, 'x', PF_DEMANGLE_LENGTH_MAX + 31);
-	name[PF_DEMANGLE_LENGTH_MAX + 31] = '\0';
-	memcpy(name, "_Z65536", 7);
-	stays(state, name);
-	free(name);
+	pf_buf_printf(&name, "_Z%d", PF_DEMANGLE_LENGTH_MAX);
+	add_times(&name, "x", PF_DEMANGLE_LENGTH_MAX);
+	pf_buf_str(&name, "v");
+	stays(state, pf_buf_text(&name));
 }
 
 static void deep_nesting_neither_crashes_nor_hangs(void **state)
@@ -131,27 +114,38 @@ static void deep_nesting_neither_crashes_nor_hangs(void **state)
 	    "_ZZ", "_R", "_RNv", "_RIC1aR", "_RIC1aT"};
 	static const char *const steps[] = {"P", "1aI", "F", "PF", "ng", "Z", "cv", "DT", "MF", "J",
 	    "A_", "L_Z", "C1a", "R", "T", "INvC1a1b", "RT_", "1aIRT_E", "S_IRT_E"};
+	PF_SCOPED(pf_buf) name = PF_BUF_INIT;
 	PF_SCOPED(pf_buf) out = PF_BUF_INIT;
-	char *name = malloc(PF_DEMANGLE_LENGTH_MAX + 1);
 
-	assert_non_null(name);
 	for (size_t i = 0; i < sizeof(starts) / sizeof(starts[0]); i++)
 		for (size_t k = 0; k < sizeof(steps) / sizeof(steps[0]); k++) {
-			size_t n = (size_t)sprintf(name, "%s", starts[i]);
-
-			while (n + 10 < PF_DEMANGLE_LENGTH_MAX)
-				n += (size_t)sprintf(name + n, "%s", steps[k]);
+			pf_buf_clear(&name);
+			pf_buf_str(&name, starts[i]);
+			add_times(&name, steps[k],
+			    (PF_DEMANGLE_LENGTH_MAX - name.length) / strlen(steps[k]));
 			pf_buf_clear(&out);
-			pf_demangle(*state, name, &out);
+			pf_demangle(*state, pf_buf_text(&name), &out);
 		}
-	for (int depth = 10; depth < 4000; depth += 390) {
-		char *deep = nested(depth);
+}
 
+static void a_template_nested_in_itself_is_demangled_or_stays(void **state)
+{
+	PF_SCOPED(pf_buf) name = PF_BUF_INIT;
+	PF_SCOPED(pf_buf) out = PF_BUF_INIT;
+
+	for (size_t depth = 10; depth < 4000; depth += 190) {
+		pf_buf_clear(&name);
+		pf_buf_str(&name, "_Z1fI");
+		add_times(&name, "1aI", depth);
+		pf_buf_str(&name, "i");
+		add_times(&name, "E", depth);
+		pf_buf_str(&name, "Evv");
 		pf_buf_clear(&out);
-		pf_demangle(*state, deep, &out);
-		free(deep);
+		if (pf_demangle(*state, pf_buf_text(&name), &out))
+			assert_memory_equal(out.at, "f<a<a<a<", 8);
+		else
+			assert_true(depth > 300);
 	}
-	free(name);
 }
 
 static void a_name_that_unfolds_without_end_stays(void **state)
@@ -182,6 +176,8 @@ int main(void)
 	    cmocka_unit_test_setup_teardown(a_name_beyond_the_limit_stays, setup, teardown),
 	    cmocka_unit_test_setup_teardown(
 		deep_nesting_neither_crashes_nor_hangs, setup, teardown),
+	    cmocka_unit_test_setup_teardown(
+		a_template_nested_in_itself_is_demangled_or_stays, setup, teardown),
 	    cmocka_unit_test_setup_teardown(a_name_that_unfolds_without_end_stays, setup, teardown),
 	};
 

@@ -219,10 +219,16 @@ static void a_function_without_size_ends_where_the_next_begins(void **state)
 	dlclose(shop.library);
 }
 
-/* The file mapped by hand at a path of our own, so that it may change meanwhile. */
-static char *copy_shop(char *path, uint64_t *offset)
+/* The file at a path of our own, so that it may change; where functions lie in it. */
+struct copy {
+	char path[PATH_MAX];
+	uint64_t static_offset, exported_offset;
+};
+
+static struct copy copy_shop(void)
 {
 	struct shop shop = open_shop("SHOP");
+	struct copy copy = {.path = "/tmp/proffs-test-symbol-XXXXXX"};
 	PF_SCOPED(pf_profile) p = {0};
 	const struct pf_mapping *m;
 	char command[2 * PATH_MAX];
@@ -231,13 +237,13 @@ static char *copy_shop(char *path, uint64_t *offset)
 	add_own_mappings(&p);
 	m = pf_profile_mapping(&p, (uint64_t)(uintptr_t)shop.address(STATIC));
 	assert_non_null(m);
-	*offset = (uint64_t)(uintptr_t)shop.address(STATIC) - m->start + m->offset;
+	copy.static_offset = (uint64_t)(uintptr_t)shop.address(STATIC) - m->start + m->offset;
+	copy.exported_offset = (uint64_t)(uintptr_t)shop.address(EXPORTED) - m->start + m->offset;
 	dlclose(shop.library);
-	strcpy(path, "/tmp/proffs-test-symbol-XXXXXX");
-	close(mkstemp(path));
-	snprintf(command, sizeof(command), "cp %s %s", getenv("SHOP"), path);
+	close(mkstemp(copy.path));
+	snprintf(command, sizeof(command), "cp %s %s", getenv("SHOP"), copy.path);
 	assert_int_equal(system(command), 0);
-	return path;
+	return copy;
 }
 
 static void resolve_one(struct pf_symbols *symbols, struct pf_profile *p, const char *path,
@@ -258,20 +264,20 @@ static void a_file_of_another_build_is_not_believed(void **state)
 {
 	PF_SCOPED(pf_profile) p = {0};
 	struct pf_symbols *symbols = pf_symbols_create();
-	char path[PATH_MAX], text[PATH_MAX];
-	uint64_t offset;
+	struct copy copy = copy_shop();
+	char text[PATH_MAX];
 
-	copy_shop(path, &offset);
-	snprintf(text, sizeof(text), "[%s]", strrchr(path, '/') + 1);
-	resolve_one(symbols, &p, path, "ff112233445566778899aabbccddeeff00112233", offset);
+	snprintf(text, sizeof(text), "[%s]", strrchr(copy.path, '/') + 1);
+	resolve_one(
+	    symbols, &p, copy.path, "ff112233445566778899aabbccddeeff00112233", copy.static_offset);
 	assert_string_equal(p.lines[0].function, text);
 	assert_false(p.mappings[0].has_functions);
 	assert_int_equal(pf_counter_get(PF_COUNTER_SYMBOL_UNKNOWN), 1);
-	resolve_one(symbols, &p, path, id, offset);
+	resolve_one(symbols, &p, copy.path, id, copy.static_offset);
 	assert_string_equal(p.lines[0].function, "shop_static");
 	assert_true(p.mappings[0].has_functions);
 	assert_int_equal(pf_counter_get(PF_COUNTER_SYMBOL_UNKNOWN), 0);
-	unlink(path);
+	unlink(copy.path);
 	pf_symbols_destroy(symbols);
 }
 
@@ -279,13 +285,11 @@ static void a_name_once_read_outlives_its_file(void **state)
 {
 	PF_SCOPED(pf_profile) p = {0};
 	struct pf_symbols *symbols = pf_symbols_create();
-	char path[PATH_MAX];
-	uint64_t offset;
+	struct copy copy = copy_shop();
 
-	copy_shop(path, &offset);
-	resolve_one(symbols, &p, path, id, offset);
-	unlink(path);
-	resolve_one(symbols, &p, path, id, offset);
+	resolve_one(symbols, &p, copy.path, id, copy.static_offset);
+	unlink(copy.path);
+	resolve_one(symbols, &p, copy.path, id, copy.static_offset);
 	assert_string_equal(p.lines[0].function, "shop_static");
 	pf_symbols_destroy(symbols);
 }
@@ -294,19 +298,17 @@ static void a_file_cut_meanwhile_gives_no_names_and_no_crash(void **state)
 {
 	PF_SCOPED(pf_profile) p = {0};
 	struct pf_symbols *symbols = pf_symbols_create();
-	char path[PATH_MAX];
-	uint64_t offset;
+	struct copy copy = copy_shop();
 
-	copy_shop(path, &offset);
-	resolve_one(symbols, &p, path, id, offset);
-	assert_int_equal(truncate(path, 5000), 0);
+	resolve_one(symbols, &p, copy.path, id, copy.static_offset);
+	assert_int_equal(truncate(copy.path, 5000), 0);
 	/* Its table is known, this name is not. */
-	resolve_one(symbols, &p, path, id, offset + 16);
+	resolve_one(symbols, &p, copy.path, id, copy.exported_offset);
 	assert_true(p.lines[0].function[0] == '[');
-	assert_int_equal(truncate(path, 0), 0);
-	resolve_one(symbols, &p, path, "", offset);
+	assert_int_equal(truncate(copy.path, 0), 0);
+	resolve_one(symbols, &p, copy.path, "", copy.static_offset);
 	assert_true(p.lines[0].function[0] == '[');
-	unlink(path);
+	unlink(copy.path);
 	pf_symbols_destroy(symbols);
 }
 
@@ -314,17 +316,16 @@ static void a_file_without_build_id_is_read_again_when_it_changed(void **state)
 {
 	PF_SCOPED(pf_profile) p = {0};
 	struct pf_symbols *symbols = pf_symbols_create();
-	char path[PATH_MAX], command[2 * PATH_MAX];
-	uint64_t offset;
+	struct copy copy = copy_shop();
+	char command[2 * PATH_MAX];
 
-	copy_shop(path, &offset);
-	resolve_one(symbols, &p, path, "", offset);
+	resolve_one(symbols, &p, copy.path, "", copy.static_offset);
 	assert_string_equal(p.lines[0].function, "shop_static");
-	snprintf(command, sizeof(command), "cp %s %s", getenv("SHOP_STRIPPED"), path);
+	snprintf(command, sizeof(command), "cp %s %s", getenv("SHOP_STRIPPED"), copy.path);
 	assert_int_equal(system(command), 0);
-	resolve_one(symbols, &p, path, "", offset);
+	resolve_one(symbols, &p, copy.path, "", copy.static_offset);
 	assert_true(p.lines[0].function[0] == '[');
-	unlink(path);
+	unlink(copy.path);
 	pf_symbols_destroy(symbols);
 }
 
