@@ -142,11 +142,13 @@ static int run_fusermount(const char *const *argv, int socket, int directory)
 /* fusermount3 mounts at its own working directory, which we have pinned and checked. */
 static int mount_by_helper(struct pf_mount *m, int point)
 {
-	const char *argv[] = {"fusermount3", "-o",
-	    "rw,nosuid,nodev,noexec,noatime,fsname=proffs,subtype=proffs", "--", ".", NULL};
+	char options[96];
+	const char *argv[] = {"fusermount3", "-o", options, "--", ".", NULL};
 	int pair[2];
 	int rc;
 
+	snprintf(options, sizeof(options),
+	    "rw,nosuid,nodev,noexec,noatime,fsname=proffs-%d,subtype=proffs", (int)getpid());
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0)
 		return -errno;
 	rc = run_fusermount(argv, pair[1], point);
