@@ -176,6 +176,8 @@ static struct pf_attributes describe_node_locked(const struct pf_node *node)
 
 	a.settled = node->state == PF_NODE_READY;
 	a.time_ns = node->snapshot ? node->snapshot->time_ns : pf_clock_real_ns();
+	if (node->object.directory) /* tar would find that it changed meanwhile */
+		a.time_ns = node->files->live->door->started_ns;
 	a.size = node->snapshot ? (int64_t)node->snapshot->text.length : 0;
 	return a;
 }
