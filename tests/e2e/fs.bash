@@ -47,12 +47,7 @@ mounted() {
 	grep -q " $M fuse.proffs " /proc/mounts
 }
 
-not_# "! command" does not fail a test; this does.
-not() {
-	! "$@"
-}
-
-mounted() {
+not_mounted() {
 	not mounted
 }
 
