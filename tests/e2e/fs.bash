@@ -43,6 +43,13 @@ not() {
 	! "$@"
 }
 
+# ends_with STATUS PID: a child of this shell ("run wait" would ask in another shell)
+ends_with() {
+	local rc=0
+	wait "$2" || rc=$?
+	[ "$rc" = "$1" ]
+}
+
 mounted() {
 	grep -q " $M fuse.proffs " /proc/mounts
 }

@@ -25,7 +25,7 @@ load fs.bash
 
 @test "exit with files of its own tree open leaves no mount and no zombie" {
 	start_host open status open heap open cpu/hz exit 7
-	run -7 wait "$HOST"
+	ends_with 7 "$HOST"
 	until_true not_mounted
 }
 
@@ -63,7 +63,7 @@ load fs.bash
 	waiting() { grep -q ', 1 waiting' "$M/cpu/status"; }
 	until_true waiting
 	kill -9 "$HOST"
-	run -1 wait "$reader"
+	ends_with 1 "$reader"
 	grep -Eq 'connection abort|not connected' "$DIR/e"
 }
 
@@ -74,7 +74,7 @@ load fs.bash
 	waiting() { grep -q ', 1 waiting' "$M/cpu/status"; }
 	until_true waiting
 	kill -USR1 "$HOST"
-	run -1 wait "$reader"
+	ends_with 1 "$reader"
 	grep -q 'Interrupted system call' "$DIR/e"
 	wait "$HOST"
 	not_mounted
