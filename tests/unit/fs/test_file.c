@@ -198,7 +198,9 @@ static void without_any_thread_an_open_says_so(void **state)
 	id = lookup(PF_TREE_ROOT, "cpu-1s.pprof");
 	assert_int_equal(open_node(&o, id), -EAGAIN);
 	fake.fail_thread = 0;
-	assert_int_equal(open_node(&o, lookup(PF_TREE_ROOT, "status")), 0);
+	id = lookup(PF_TREE_ROOT, "status");
+	assert_int_equal(open_node(&o, id), 0);
+	close_node(&o, id);
 }
 
 static void an_interrupted_open_is_answered_by_the_keeper(void **state)
