@@ -380,14 +380,17 @@ struct name {
 
 /* A directory as it was when it was opened, so that offsets stay true while names come and go. */
 struct directory {
-	struct pf_errand errand; /* first: answer_opendir() finds us by it */
 	struct pf_listing listing;
 	struct pf_live *live;
 	struct pf_object object;
 	struct pf_buf texts;
 	struct name *names;
 	size_t count, capacity;
-	bool opened; /* RELEASEDIR will destroy it, not the errand */
+};
+
+struct list_errand {
+	struct pf_errand errand;
+	struct directory *directory; /* until it is answered: then RELEASEDIR's to free */
 };
 
 static void add_name(struct pf_listing *listing, const char *name, uint64_t ino, uint32_t mode)
@@ -406,7 +409,7 @@ static void add_name(struct pf_listing *listing, const char *name, uint64_t ino,
 
 static int fill_directory(struct pf_errand *errand)
 {
-	struct directory *d = (struct directory *)errand;
+	struct directory *d = ((struct list_errand *)errand)->directory;
 
 	pf_tree_list(d->live->tree, d->live, &d->object, &d->listing);
 	return d->texts.error;
@@ -414,58 +417,79 @@ static int fill_directory(struct pf_errand *errand)
 
 static void free_directory(struct directory *d)
 {
+	if (!d)
+		return;
 	pf_buf_finish(&d->texts);
 	pf_vec_free(d->names, d->capacity, sizeof(*d->names));
 	free(d);
 }
 
-static void destroy_directory(struct pf_errand *errand)
+static void destroy_list(struct pf_errand *errand)
 {
-	struct directory *d = (struct directory *)errand;
-
-	if (!d->opened)
-		free_directory(d);
+	free_directory(((struct list_errand *)errand)->directory);
+	free(errand);
 }
 
 static void answer_opendir(struct pf_call *call, int rc)
 {
 	struct late *late = (struct late *)call;
-	struct directory *d = (struct directory *)call->errand;
+	struct list_errand *list = (struct list_errand *)call->errand;
+	struct directory *d;
 
 	before_answer(late);
-	late->file.fh = (uint64_t)(uintptr_t)d;
-	/* Before the answer: the RELEASEDIR may be quicker than we are. */
-	d->opened = rc == 0;
-	if (rc < 0)
+	if (rc < 0) {
 		fuse_reply_err(late->req, -rc);
-	else if (fuse_reply_open(late->req, &late->file) == -ENOENT)
-		d->opened = false;
+	} else {
+		/* Given away before the answer: RELEASEDIR may be quicker than we are. */
+		d = list->directory;
+		list->directory = NULL;
+		late->file.fh = (uint64_t)(uintptr_t)d;
+		if (fuse_reply_open(late->req, &late->file) == -ENOENT)
+			free_directory(d);
+	}
 	free(late);
+}
+
+static struct list_errand *new_list(struct pf_fuse *fuse)
+{
+	struct list_errand *list = calloc(1, sizeof(*list));
+	struct directory *d = calloc(1, sizeof(*d));
+
+	if (!list || !d) {
+		free(list);
+		free(d);
+		return NULL;
+	}
+	list->errand.work = fill_directory;
+	list->errand.destroy = destroy_list;
+	list->directory = d;
+	d->listing.add = add_name;
+	d->live = fuse->live;
+	return list;
 }
 
 static void on_opendir(fuse_req_t req, fuse_ino_t id, struct fuse_file_info *file)
 {
 	struct pf_fuse *fuse = fuse_of(req);
-	struct directory *d = calloc(1, sizeof(*d));
+	struct list_errand *list = new_list(fuse);
 	struct late *late;
-	int rc = d ? pf_files_object(fuse->files, id, &d->object) : -ENOMEM;
+	int rc = list ? pf_files_object(fuse->files, id, &list->directory->object) : -ENOMEM;
 
-	if (rc == 0 && !d->object.directory)
+	if (rc == 0 && !list->directory->object.directory)
 		rc = -ENOTDIR;
+	if (rc == 0 && !is_owner(req))
+		rc = -EACCES;
 	if (rc < 0) {
-		free(d);
+		if (list)
+			destroy_list(&list->errand);
 		fuse_reply_err(req, -rc);
 		return;
 	}
-	d->errand.work = fill_directory;
-	d->errand.destroy = destroy_directory;
-	d->listing.add = add_name;
-	d->live = fuse->live;
 	late = begin_late(req, id, file, answer_opendir);
 	if (late)
-		pf_files_run(fuse->files, &d->errand, &late->call);
+		pf_files_run(fuse->files, &list->errand, &late->call);
 	else
-		free(d);
+		destroy_list(&list->errand);
 }
 
 static void on_readdir(
