@@ -1,6 +1,7 @@
 /* The public functions (include/proffs/proffs.h). Merely linked, nothing of this runs. */
 #include "agent/agent.h"
 #include "proffs/proffs.h"
+#include "sampler/sampler.h"
 
 #include <errno.h>
 
@@ -22,6 +23,16 @@ PF_PUBLIC int proffs_stop(void)
 PF_PUBLIC const char *proffs_path(void)
 {
 	return pf_agent_path();
+}
+
+PF_PUBLIC int proffs_label_set(const char *key, const char *value)
+{
+	return pf_label_set(key, value);
+}
+
+PF_PUBLIC int proffs_label_clear(const char *key)
+{
+	return pf_label_clear(key);
 }
 
 PF_PUBLIC const char *proffs_version(void)

@@ -56,6 +56,7 @@
 	X(THREAD_SIGNALLED, "thread_signalled", "running threads asked by signal for their stack") \
 	X(THREAD_MOVED, "thread_moved", "reads repeated: the thread ran meanwhile")                \
 	X(THREAD_LOST, "thread_lost", "threads whose stack could not be had")                      \
+	X(LABEL_LOST, "label_lost", "labels not set: the store of label sets was full")            \
 	X(FS_REQUESTS, "fs_requests", "file system requests served")                               \
 	X(FS_REFUSED_WRITES, "fs_refused_writes", "control writes refused (see error_log)")        \
 	X(FS_INTERRUPTED, "fs_interrupted", "reads and opens ended by their reader")               \

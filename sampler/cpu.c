@@ -5,13 +5,16 @@
 #include "base/knob.h"
 #include "base/lock.h"
 #include "sampler/crew.h"
+#include "sampler/demand.h"
 #include "sampler/drain.h"
+#include "sampler/label.h"
 #include "sampler/map.h"
 #include "sampler/ring.h"
 #include "sampler/signal.h"
 #include "sampler/stack.h"
 #include "sampler/task.h"
 #include "sampler/timer.h"
+#include "sampler/wall.h"
 #include "sampler/window.h"
 
 #include <errno.h>
@@ -20,16 +23,13 @@
 /* A thread whose clock is this many samples ahead of its records is not being sampled. */
 enum { OVERDUE_SAMPLES = 4 };
 
-/* Who wants samples, and how many a second. On the collector's stack. */
-struct demand {
-	int64_t hz; /* 0: as the knob says */
-	struct demand *next;
-};
+static const int64_t DRAIN_INTERVAL_NS = 100ll * PF_NS_PER_MS;
+static const int64_t LOOK_INTERVAL_NS = PF_NS_PER_SECOND;
 
 static struct pf_lock control_lock = PF_LOCK_INIT(PF_LOCK_WINDOW);
-static struct demand recorder; /* in the list while the recorder is on */
-static struct demand *demands; /* guarded by control_lock */
-static int64_t period_ns;      /* atomic, written under control_lock; 0: nothing samples */
+static struct pf_demand recorder; /* in the list while the recorder is on */
+static struct pf_demand *demands; /* guarded by control_lock */
+static int64_t period_ns;         /* atomic, written under control_lock; 0: nothing samples */
 
 static struct pf_lock drain_lock = PF_LOCK_INIT(PF_LOCK_WINDOW); /* one reader of the ring */
 static struct pf_feed feed = PF_FEED_INIT(PF_COUNTER_CPU_LOST_RECORDER);
@@ -185,7 +185,8 @@ static void feed_lost(void)
 		pf_feed_add(&feed, &lost);
 }
 
-void pf_cpu_drain(void)
+/* Moves everything from the ring to the feed. */
+static void drain(void)
 {
 	struct pf_ring_record record;
 	uint32_t dead;
@@ -312,22 +313,24 @@ static void move_signal_locked(void)
 	    "the program took our real-time signal; sampling goes on with another");
 }
 
-void pf_cpu_look_round(void)
+/* Threads that came and went, timers that are missing, signals that are blocked. */
+static void look_round(void)
 {
+	int64_t tick = pf_timer_tick_ns();
+
 	pf_cpu_scan();
 	pf_lock_take(&control_lock);
 	if (period_ns && !pf_signal_is_ours())
 		move_signal_locked();
 	if (period_ns) {
-		int64_t tick = pf_timer_tick_ns();
-
 		arm_missing(period_ns);
 		push_rests(OVERDUE_SAMPLES * (period_ns > tick ? period_ns : tick));
 	}
 	pf_lock_give(&control_lock);
 }
 
-void pf_cpu_settle(void)
+/* Nothing samples any more: give the dead threads' slots back. */
+static void settle(void)
 {
 	pf_lock_take(&control_lock);
 	if (period_ns == 0) {
@@ -337,19 +340,28 @@ void pf_cpu_settle(void)
 	pf_lock_give(&control_lock);
 }
 
-/* ---- on and off ---- */
-
-static int64_t wanted_hz_locked(void)
+int64_t pf_cpu_turn(int64_t now_ns)
 {
-	int64_t most = 0;
+	static int64_t due_ns, look_due_ns; /* the drainer's alone */
 
-	for (const struct demand *d = demands; d; d = d->next) {
-		int64_t hz = d->hz ? d->hz : pf_knob_get(PF_KNOB_CPU_HZ);
-
-		most = hz > most ? hz : most;
+	if (!pf_cpu_active()) {
+		drain();
+		settle();
+		due_ns = 0;
+		return -1;
 	}
-	return most;
+	if (now_ns < due_ns)
+		return due_ns;
+	drain();
+	if (now_ns >= look_due_ns) {
+		look_round();
+		look_due_ns = now_ns + LOOK_INTERVAL_NS;
+	}
+	due_ns = now_ns + DRAIN_INTERVAL_NS;
+	return due_ns;
 }
+
+/* ---- on and off ---- */
 
 static int begin_locked(int64_t period)
 {
@@ -382,7 +394,7 @@ static int begin_locked(int64_t period)
 /* Brings the timers in line with the demands. */
 static int update_locked(void)
 {
-	int64_t hz = wanted_hz_locked();
+	int64_t hz = pf_demand_hz(demands, PF_KNOB_CPU_HZ);
 	int64_t period = hz ? PF_NS_PER_SECOND / hz : 0;
 
 	if (period == period_ns)
@@ -398,34 +410,21 @@ static int update_locked(void)
 	return 0;
 }
 
-static void withdraw_locked(struct demand *d)
+static void withdraw_locked(struct pf_demand *d)
 {
-	for (struct demand **link = &demands; *link; link = &(*link)->next)
-		if (*link == d) {
-			*link = d->next;
-			break;
-		}
+	pf_demand_remove(&demands, d);
 	update_locked();
 }
 
-static int demand_locked(struct demand *d)
+static int demand_locked(struct pf_demand *d)
 {
 	int rc;
 
-	d->next = demands;
-	demands = d;
+	pf_demand_add(&demands, d);
 	rc = update_locked();
 	if (rc < 0)
 		withdraw_locked(d);
 	return rc;
-}
-
-static bool recorder_is_on_locked(void)
-{
-	for (const struct demand *d = demands; d; d = d->next)
-		if (d == &recorder)
-			return true;
-	return false;
 }
 
 bool pf_cpu_enabled(void)
@@ -433,7 +432,7 @@ bool pf_cpu_enabled(void)
 	bool on;
 
 	pf_lock_take(&control_lock);
-	on = recorder_is_on_locked();
+	on = pf_demand_has(demands, &recorder);
 	pf_lock_give(&control_lock);
 	return on;
 }
@@ -443,7 +442,7 @@ int pf_cpu_enable(bool on)
 	int rc = 0;
 
 	pf_lock_take(&control_lock);
-	if (on != recorder_is_on_locked()) {
+	if (on != pf_demand_has(demands, &recorder)) {
 		if (on)
 			rc = demand_locked(&recorder);
 		else
@@ -490,6 +489,8 @@ PF_SIGSAFE void pf_cpu_fork_child(void)
 	pf_thread_fork_child();
 	pf_task_fork_child();
 	pf_drain_fork_child();
+	pf_wall_fork_child();
+	pf_label_fork_child();
 	pf_ring_fork_child();
 	pf_feed_fork_child(&feed);
 }
@@ -500,7 +501,7 @@ PF_SIGSAFE void pf_cpu_fork_child(void)
 static void bring_up_to_date(void)
 {
 	push_rests(0);
-	pf_cpu_drain();
+	drain();
 }
 
 static int fill(struct pf_profile *out, struct pf_window *window, int64_t hz, int64_t began_ns)
@@ -527,7 +528,7 @@ static int fill(struct pf_profile *out, struct pf_window *window, int64_t hz, in
 static int collect_window(
     struct pf_profile *out, const struct pf_query *query, struct pf_wait *wait)
 {
-	struct demand demand = {.hz = query->hz};
+	struct pf_demand demand = {.hz = query->hz};
 	struct pf_window window;
 	int64_t began_ns;
 	int rc;

@@ -28,15 +28,12 @@ void pf_cpu_fork_child(void);
 
 /* ---- for the drainer ---- */
 
-bool pf_cpu_active(void);
-/* Moves everything from the ring to the feed. */
-void pf_cpu_drain(void);
-/* Once a second: threads that came and went, timers that are missing, signals that are blocked. */
-void pf_cpu_look_round(void);
-/* Brings the registry up to date; also for the thread dump. */
+/* Does what is due at `now_ns`, and says when it is due again (-1: when woken). */
+int64_t pf_cpu_turn(int64_t now_ns);
+/* Brings the registry up to date; also for the thread dump and the wall clock. */
 void pf_cpu_scan(void);
-/* Nothing samples any more: give the dead threads' slots back. */
-void pf_cpu_settle(void);
+/* Does anything sample? */
+bool pf_cpu_active(void);
 
 /* ---- for the threads themselves ---- */
 

@@ -3,33 +3,32 @@
 #include "base/lock.h"
 #include "sampler/cpu.h"
 #include "sampler/crew.h"
+#include "sampler/wall.h"
 
 #include <errno.h>
 #include <limits.h>
 #include <stddef.h>
-
-enum { INTERVAL_MS = 100, LOOK_ROUND_INTERVALS = 10 };
 
 enum { STOPPED, RUNNING, STOPPING };
 
 static uint32_t running; /* atomic */
 static uint32_t wakes;   /* atomic, a futex: moves when there is something to look at */
 
+static int64_t sooner(int64_t a_ns, int64_t b_ns)
+{
+	if (a_ns < 0 || b_ns < 0)
+		return a_ns < 0 ? b_ns : a_ns;
+	return a_ns < b_ns ? a_ns : b_ns;
+}
+
 static void *run(void *unused)
 {
-	int intervals = 0;
-
 	while (__atomic_load_n(&running, __ATOMIC_ACQUIRE) == RUNNING) {
 		uint32_t seen = __atomic_load_n(&wakes, __ATOMIC_ACQUIRE);
-		bool active = pf_cpu_active();
+		int64_t cpu_ns = pf_cpu_turn(pf_clock_now_ns());
+		int64_t wall_ns = pf_wall_turn(pf_clock_now_ns());
 
-		pf_cpu_drain();
-		if (!active)
-			pf_cpu_settle();
-		else if (++intervals % LOOK_ROUND_INTERVALS == 0)
-			pf_cpu_look_round();
-		pf_futex_wait(&wakes, seen,
-		    active ? pf_clock_now_ns() + (int64_t)INTERVAL_MS * PF_NS_PER_MS : -1);
+		pf_futex_wait(&wakes, seen, sooner(cpu_ns, wall_ns));
 	}
 	__atomic_store_n(&running, STOPPED, __ATOMIC_RELEASE);
 	pf_futex_wake(&running, INT_MAX);
@@ -45,6 +44,7 @@ int pf_drain_start(void)
 		&running, &stopped, RUNNING, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE))
 		return -EALREADY;
 	pf_cpu_init();
+	pf_wall_init();
 	rc = pf_crew_start("drain", run, NULL);
 	if (rc < 0)
 		__atomic_store_n(&running, STOPPED, __ATOMIC_RELEASE);

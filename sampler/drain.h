@@ -1,6 +1,7 @@
-/* Drainer: the thread `proffs/drain`, which carries samples from the ring to whoever collects.
+/* Drainer: the thread `proffs/drain`, which carries CPU samples from the ring to whoever collects,
+ * and takes the wall-clock ticks.
  *
- * Wakes ten times a second while something samples; sleeps for ever while nothing does.
+ * Wakes when one of the two is due; sleeps for ever while nothing samples.
  */
 #pragma once
 

@@ -12,6 +12,7 @@
 #include "sampler/stack.h"
 #include "sampler/thread.h"
 #include "sampler/threads.h"
+#include "sampler/wall.h"
 
 static int64_t all_cpu_ns(void)
 {
@@ -28,11 +29,13 @@ static struct pf_sampler door = {
     .collectors =
 	{
 	    [PF_COLLECTOR_CPU] = {"cpu", pf_cpu_enabled, pf_cpu_enable},
+	    [PF_COLLECTOR_WALL] = {"wall", pf_wall_enabled, pf_wall_enable},
 	    [PF_COLLECTOR_HEAP] = {"heap", pf_heap_enabled, pf_heap_enable},
 	},
     .collect =
 	{
 	    [PF_SOURCE_CPU] = pf_cpu_collect,
+	    [PF_SOURCE_WALL] = pf_wall_collect,
 	    [PF_SOURCE_HEAP] = pf_heap_collect,
 	    [PF_SOURCE_THREADS] = pf_threads_collect,
 	},
@@ -81,6 +84,7 @@ void pf_sampler_stop(void)
 		if (door.collectors[i].enable)
 			door.collectors[i].enable(false);
 	pf_cpu_stop();
+	pf_wall_stop();
 	pf_thread_stop();
 	pf_module_watch_stop();
 	pf_drain_stop();

@@ -84,3 +84,9 @@ int pf_sampler_start(void);
 void pf_sampler_stop(void);
 /* In the child after fork: hooks pass through, nothing samples. PF_SIGSAFE. */
 void pf_sampler_fork_child(void);
+
+/* What the program says about the calling thread (label.c), on every sample of it from now on and
+ * inherited by threads it creates. NULL for `key` clears all. -EINVAL: an empty key, or texts of 64
+ * bytes and more; -E2BIG: more than eight keys; -ENOSPC: the store of sets is full. */
+int pf_label_set(const char *key, const char *value);
+int pf_label_clear(const char *key);

@@ -4,6 +4,7 @@
 #include "base/feature.h"
 #include "sampler/cpu.h"
 #include "sampler/gather.h"
+#include "sampler/label.h"
 #include "sampler/map.h"
 #include "sampler/stack.h"
 #include "sampler/syscall_name.h"
@@ -38,8 +39,9 @@ static void add(void *profile, const struct pf_sight *sight)
 	if (sight->state >= 0)
 		pf_profile_label_str(p, "syscall", pf_syscall_name(sight->state));
 	if (sight->age_ns >= 0)
-		pf_profile_label_num(p, "age", sight->age_ns, "nanoseconds");
+		pf_profile_label_num(p, "age_ns", sight->age_ns, "nanoseconds");
 	label_origin(p, t);
+	pf_label_fill(__atomic_load_n(&t->labels, __ATOMIC_RELAXED), p);
 }
 
 int pf_threads_collect(struct pf_profile *out, const struct pf_query *query, struct pf_wait *wait)

@@ -3,8 +3,8 @@
 #include "base/profile.h"
 #include "sampler/sampler.h"
 
-/* PF_SOURCE_THREADS. Labels: thread, tid, state; syscall and age (how long it has been there, in
- * nanoseconds) where it sleeps; created_by (address of the call that created it) and creator (tid)
+/* PF_SOURCE_THREADS. Labels: thread, tid, state; syscall and age_ns (how long it has been
+ * there) where it sleeps; created_by (address of the call that created it) and creator (tid)
  * where the creation was seen. */
 pf_collect_fn pf_threads_collect;
 

@@ -1,6 +1,7 @@
 #include "sampler/window.h"
 #include "base/buf.h"
 #include "base/profile.h"
+#include "sampler/label.h"
 #include "sampler/stack.h"
 #include "sampler/syscall_name.h"
 
@@ -184,6 +185,10 @@ static struct person settle(struct pf_window_entry **first, size_t count)
 	return p;
 }
 
+/* How far kin may take more than its samples stand for. Were threads met at random, 1 would do; but
+ * on a busy machine they tend to start right behind a tick, and short ones are met too rarely. */
+enum { KIN_FACTOR = 2 };
+
 /* All persons of one start routine: the unsampled ones' time to the spare ones. */
 static void settle_kin(struct person *kin, size_t count)
 {
@@ -193,7 +198,7 @@ static void settle_kin(struct person *kin, size_t count)
 		owed += kin[i].rest_ns;
 		spare += kin[i].spare_ns;
 	}
-	moved = owed < spare ? owed : spare;
+	moved = owed < KIN_FACTOR * spare ? owed : KIN_FACTOR * spare;
 	if (moved == 0)
 		return;
 	left = moved;
@@ -281,11 +286,11 @@ static void add_labels(struct pf_profile *p, const struct pf_record *r)
 		return;
 	pf_profile_label_str(p, "thread", r->name);
 	pf_profile_label_num(p, "tid", r->tid, NULL);
-	if (r->state == PF_STATE_NONE)
-		return;
-	pf_profile_label_str(p, "state", pf_syscall_state(r->state));
+	if (r->state != PF_STATE_NONE)
+		pf_profile_label_str(p, "state", pf_syscall_state(r->state));
 	if (r->state >= 0)
 		pf_profile_label_str(p, "syscall", pf_syscall_name(r->state));
+	pf_label_fill(r->labels, p);
 }
 
 int pf_window_fill(const struct pf_window *w, struct pf_profile *p)

@@ -5,7 +5,7 @@
  *   - to the thread's own samples, if it has any;
  *   - else to samples of threads with the same start routine, as far as these stand for more time
  *     than their own threads used (a sample stands for a whole period; thousands of short threads
- *     are seen by a few samples);
+ *     are seen by a few samples), and as much again;
  *   - else it is shown as `[not sampled]`.
  * So totals are true however short the threads are.
  */

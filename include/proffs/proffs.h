@@ -41,6 +41,16 @@ int proffs_stop(void);
 /* Where the tree is, or NULL while the agent does not run. */
 const char *proffs_path(void);
 
+/* Labels: KEY=VALUE on every sample of the calling thread from now on, in CPU, wall-clock and thread
+ * profiles; threads it creates inherit what it has at that moment. Say what the thread works on:
+ * proffs_label_set("request", "/checkout"). Cheap, and allowed while the agent does not run.
+ * -EINVAL: an empty key, or a text of 64 bytes or more; -E2BIG: a ninth key; -ENOSPC: too many
+ * different sets (the thread keeps those it has). */
+int proffs_label_set(const char *key, const char *value);
+
+/* Takes one key off the calling thread, or with NULL all of them. 0 when it had none. */
+int proffs_label_clear(const char *key);
+
 /* "0.1.0". Lives for ever. */
 const char *proffs_version(void);
 

@@ -159,10 +159,12 @@ static __attribute__((noinline)) void *live_shortly(void *unused)
 	return unused;
 }
 
-/* Truth: 2000 threads of 1.5 ms each, far shorter than a period and than a tick. */
+/* Truth: 2000 threads of 1.5 ms each, far shorter than a period and than a tick, all of it below
+ * live_shortly(). How many of them a tick meets is chance (and not fair chance: on a busy machine
+ * threads start right behind ticks); that nothing is missing is not. */
 static void thousands_of_short_threads_lose_no_time(void **state)
 {
-	int64_t found = 0, total = 0;
+	int64_t total = 0;
 	struct life life;
 
 	short_used_ns = 0;
@@ -182,15 +184,14 @@ static void thousands_of_short_threads_lose_no_time(void **state)
 
 		if (life_number(&life.profile, s, "tid") == getpid())
 			continue;
-		total += s->value[1];
-		if (life_contains(&life.profile, s, (const void *)live_shortly, 256) &&
-		    !life_has_pc(&life.profile, s, PF_PC_NOT_SAMPLED))
-			found += s->value[1];
+		if (life_contains(&life.profile, s, (const void *)live_shortly, 256))
+			total += s->value[1];
 	}
-	/* Nothing of what they used themselves is missing (their start and end come on top), */
-	assert_true(total >= short_used_ns);
-	/* and nearly all of it is shown in the function that used it, though most were never seen. */
-	assert_true(found >= short_used_ns / 100 * 95);
+	assert_true(total >= short_used_ns / 100 * 95);
+	/* With its start and its end a thread uses a little more than it sees itself. */
+	assert_in_range(off_by(life_sum(&life.profile, 0, 1) - life_sum(&life.profile, getpid(), 1),
+			    short_used_ns),
+	    0, 50);
 	pf_profile_finish(&life.profile);
 }
 

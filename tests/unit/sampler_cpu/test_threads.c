@@ -81,8 +81,10 @@ static __attribute__((noinline)) void sleep_one_way(int way)
 	}
 #define EACH(X)                                                                                    \
 	X(0)                                                                                       \
-	X(1) X(2) X(3) X(4) X(5) X(6) X(7) X(8) X(9) X(10) X(11) X(12) X(13) X(14) X(15) X(16)     \
-	    X(17) X(18) X(19)
+	X(1)                                                                                       \
+	X(2)                                                                                       \
+	X(3) X(4) X(5) X(6) X(7) X(8) X(9) X(10) X(11) X(12) X(13) X(14) X(15) X(16) X(17) X(18)   \
+	    X(19)
 EACH(PARK)
 #define NAME(n) park_##n,
 static void *(*const parks[PARKS])(void *) = {EACH(NAME)};
@@ -139,7 +141,7 @@ static void a_sleeper_that_has_not_run_is_not_read_again(void **state)
 		const struct pf_sample *s = life_of_thread(&dump.profile, parked[i].tid);
 
 		assert_true(life_has_pc(&dump.profile, s, (uint64_t)parked[i].marker - 1));
-		assert_true(life_number(&dump.profile, s, "age") >= 50000000);
+		assert_true(life_number(&dump.profile, s, "age_ns") >= 50000000);
 	}
 	pf_profile_finish(&dump.profile);
 }

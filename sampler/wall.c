@@ -1,0 +1,280 @@
+#include "sampler/wall.h"
+#include "base/clock.h"
+#include "base/counter.h"
+#include "base/feature.h"
+#include "base/knob.h"
+#include "base/lock.h"
+#include "sampler/cpu.h"
+#include "sampler/demand.h"
+#include "sampler/drain.h"
+#include "sampler/gather.h"
+#include "sampler/map.h"
+#include "sampler/window.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <string.h>
+
+static const int64_t SCAN_INTERVAL_NS = PF_NS_PER_SECOND;
+/* How long threads that run may take to answer, when the tick is not shorter than that. */
+static const int64_t ANSWER_NS = 25ll * PF_NS_PER_MS;
+/* How long a collector waits for a tick of its own. */
+static const int64_t TICK_WAIT_NS = PF_NS_PER_SECOND;
+
+static struct pf_lock control_lock = PF_LOCK_INIT(PF_LOCK_WINDOW);
+static struct pf_demand recorder; /* in the list while the recorder is on */
+static struct pf_demand *demands; /* guarded by control_lock */
+static int64_t period_ns;         /* atomic, written under control_lock; 0: nothing samples */
+
+static struct pf_feed feed = PF_FEED_INIT(PF_COUNTER_WALL_LOST);
+
+static uint32_t ticks_wanted; /* atomic: ticks that collectors have asked for */
+static uint32_t ticks_done;   /* atomic, a futex: of these, how many are done */
+
+/* The drainer's alone. */
+static struct pf_proc_reader *reader;
+static int64_t last_tick_ns; /* 0: the next one only begins */
+static int64_t due_ns, scan_due_ns;
+
+/* ---- a tick ---- */
+
+struct tick {
+	int64_t now_ns, before_ns;
+};
+
+static void add(void *context, const struct pf_sight *sight)
+{
+	const struct tick *tick = context;
+	const struct pf_thread *t = sight->thread;
+	int64_t since_ns = t->born_ns > tick->before_ns ? t->born_ns : tick->before_ns;
+	struct pf_record record = {
+	    .time_ns = tick->now_ns,
+	    .weight_ns = tick->now_ns > since_ns ? tick->now_ns - since_ns : 0,
+	    .start = t->start,
+	    .stack = sight->stack,
+	    .tid = t->tid,
+	    .labels = __atomic_load_n(&t->labels, __ATOMIC_RELAXED),
+	    .state = (int16_t)sight->state,
+	    .kind = PF_RECORD_SAMPLE,
+	    .count = 1,
+	};
+
+	memcpy(record.name, t->name, sizeof(record.name) - 1);
+	if (sight->stack == PF_STACK_OVERFLOW)
+		record.stack = pf_stack_intern(sight->pcs, sight->count);
+	pf_count(PF_COUNTER_WALL_SAMPLES);
+	if (sight->reused)
+		pf_count(PF_COUNTER_WALL_REUSED);
+	pf_feed_add(&feed, &record);
+}
+
+static void ignore(void *context, const struct pf_sight *sight)
+{
+	(void)context;
+	(void)sight;
+}
+
+static void take_tick(int64_t now_ns, int64_t period)
+{
+	struct tick tick = {.now_ns = now_ns, .before_ns = last_tick_ns};
+	int64_t patience = period / 2 < ANSWER_NS ? period / 2 : ANSWER_NS;
+
+	if (!reader)
+		reader = pf_proc_create();
+	if (now_ns >= scan_due_ns) {
+		pf_cpu_scan();
+		scan_due_ns = now_ns + SCAN_INTERVAL_NS;
+	}
+	if (reader)
+		pf_gather(reader, now_ns + patience, last_tick_ns ? add : ignore, &tick);
+	last_tick_ns = now_ns;
+}
+
+static void rest(void)
+{
+	pf_proc_destroy(reader);
+	reader = NULL;
+	last_tick_ns = 0;
+	due_ns = 0;
+	scan_due_ns = 0;
+}
+
+int64_t pf_wall_turn(int64_t now_ns)
+{
+	int64_t period = __atomic_load_n(&period_ns, __ATOMIC_ACQUIRE);
+	uint32_t wanted = __atomic_load_n(&ticks_wanted, __ATOMIC_ACQUIRE);
+
+	if (period == 0)
+		rest();
+	else if (now_ns >= due_ns || wanted != __atomic_load_n(&ticks_done, __ATOMIC_RELAXED)) {
+		take_tick(now_ns, period);
+		/* Late by a period or more: leave these ticks out, the weight stays right. */
+		due_ns = due_ns + period > now_ns ? due_ns + period : now_ns + period;
+	}
+	__atomic_store_n(&ticks_done, wanted, __ATOMIC_RELEASE);
+	pf_futex_wake(&ticks_done, INT_MAX);
+	return period ? due_ns : -1;
+}
+
+/* A tick between now and the return, so that a window begins and ends at one. */
+static void force_tick(void)
+{
+	int64_t deadline_ns = pf_clock_now_ns() + TICK_WAIT_NS;
+	uint32_t mine = __atomic_add_fetch(&ticks_wanted, 1, __ATOMIC_ACQ_REL);
+	uint32_t done;
+
+	pf_drain_wake();
+	while (done = __atomic_load_n(&ticks_done, __ATOMIC_ACQUIRE),
+	    (int32_t)(done - mine) < 0 && pf_clock_now_ns() < deadline_ns)
+		pf_futex_wait(&ticks_done, done, deadline_ns);
+}
+
+/* ---- on and off ---- */
+
+static void update_locked(void)
+{
+	int64_t hz = pf_demand_hz(demands, PF_KNOB_WALL_HZ);
+
+	__atomic_store_n(&period_ns, hz ? PF_NS_PER_SECOND / hz : 0, __ATOMIC_RELEASE);
+	pf_feature_set(PF_FEATURE_WALL, hz ? PF_FEATURE_OK : PF_FEATURE_OFF, NULL);
+	pf_drain_wake();
+}
+
+static void demand(struct pf_demand *d, bool on)
+{
+	pf_lock_take(&control_lock);
+	if (on)
+		pf_demand_add(&demands, d);
+	else
+		pf_demand_remove(&demands, d);
+	update_locked();
+	pf_lock_give(&control_lock);
+}
+
+bool pf_wall_enabled(void)
+{
+	bool on;
+
+	pf_lock_take(&control_lock);
+	on = pf_demand_has(demands, &recorder);
+	pf_lock_give(&control_lock);
+	return on;
+}
+
+int pf_wall_enable(bool on)
+{
+	pf_lock_take(&control_lock);
+	if (on != pf_demand_has(demands, &recorder)) {
+		if (on)
+			pf_demand_add(&demands, &recorder);
+		else
+			pf_demand_remove(&demands, &recorder);
+		pf_feed_record(&feed, on);
+		update_locked();
+	}
+	pf_lock_give(&control_lock);
+	return 0;
+}
+
+static int apply_hz(enum pf_knob_id id, int64_t value)
+{
+	(void)id;
+	(void)value;
+	pf_lock_take(&control_lock);
+	update_locked();
+	pf_lock_give(&control_lock);
+	return 0;
+}
+
+void pf_wall_init(void)
+{
+	pf_knobs[PF_KNOB_WALL_HZ].apply = apply_hz;
+}
+
+void pf_wall_stop(void)
+{
+	pf_wall_enable(false);
+	pf_lock_take(&control_lock);
+	demands = NULL;
+	update_locked();
+	pf_lock_give(&control_lock);
+}
+
+PF_SIGSAFE void pf_wall_fork_child(void)
+{
+	control_lock.word = 0;
+	demands = NULL;
+	period_ns = 0;
+	reader = NULL;
+	last_tick_ns = 0;
+	due_ns = 0;
+	scan_due_ns = 0;
+	pf_feed_fork_child(&feed);
+}
+
+/* ---- collecting ---- */
+
+static int fill(
+    struct pf_profile *out, const struct pf_window *window, int64_t hz, int64_t began_ns)
+{
+	int64_t now_ns = pf_clock_now_ns();
+	int rc;
+
+	out->name = pf_profile_string(out, "wall");
+	pf_profile_add_type(out, "samples", "count");
+	pf_profile_add_type(out, "wall", "nanoseconds");
+	pf_profile_set_period(out, "wall", "nanoseconds", PF_NS_PER_SECOND / hz);
+	out->time_ns = pf_clock_real_ns() - (now_ns - began_ns);
+	out->duration_ns = now_ns - began_ns;
+	pf_profile_comment(out, "wall: %lld Hz, every thread", (long long)hz);
+	rc = pf_window_fill(window, out);
+	if (rc < 0)
+		return rc;
+	rc = pf_map_fill(out);
+	return rc < 0 ? rc : out->error;
+}
+
+static int collect_window(
+    struct pf_profile *out, const struct pf_query *query, struct pf_wait *wait)
+{
+	struct pf_demand mine = {.hz = query->hz};
+	struct pf_window window;
+	int64_t began_ns;
+	int rc;
+
+	pf_window_init(&window);
+	demand(&mine, true);
+	force_tick();
+	began_ns = pf_clock_now_ns();
+	pf_feed_attach(&feed, &window);
+	rc = pf_wait_until(wait, began_ns + query->seconds_ns);
+	force_tick();
+	pf_feed_detach(&feed, &window);
+	demand(&mine, false);
+	if (rc >= 0)
+		rc = fill(
+		    out, &window, query->hz ? query->hz : pf_knob_get(PF_KNOB_WALL_HZ), began_ns);
+	pf_window_clear(&window);
+	return rc;
+}
+
+static int collect_recorded(struct pf_profile *out)
+{
+	struct pf_window window;
+	int64_t since;
+	int rc;
+
+	if (!pf_wall_enabled())
+		return -ENODATA;
+	pf_window_init(&window);
+	force_tick();
+	since = pf_feed_replay(&feed, &window);
+	rc = since < 0 ? (int)since : fill(out, &window, pf_knob_get(PF_KNOB_WALL_HZ), since);
+	pf_window_clear(&window);
+	return rc;
+}
+
+int pf_wall_collect(struct pf_profile *out, const struct pf_query *query, struct pf_wait *wait)
+{
+	return query->seconds_ns > 0 ? collect_window(out, query, wait) : collect_recorded(out);
+}

@@ -1,0 +1,25 @@
+/* Wall: where every thread is, running or not, some times a second, without waking a sleeper.
+ *
+ *   drainer, at each tick --> gather --one sample a thread, weighing the time since--> feed
+ *
+ * A thread that has not run since the last tick costs one reading of its CPU clock. The state of a
+ * sample (running, futex, poll, sleep...) is a label.
+ */
+#pragma once
+#include "base/profile.h"
+
+/* The recorder on or off: 0 or -errno. Our own threads and the constructor. */
+int pf_wall_enable(bool on);
+bool pf_wall_enabled(void);
+
+/* PF_SOURCE_WALL. Several at a time are fine. -ENODATA: no seconds asked for and no recorder. */
+pf_collect_fn pf_wall_collect;
+
+/* The drainer's turn: does what is due at `now_ns`, and says when it is due again (-1: when woken). */
+int64_t pf_wall_turn(int64_t now_ns);
+
+void pf_wall_init(void);
+/* Everything off, whoever wanted it. */
+void pf_wall_stop(void);
+/* In the child after fork. PF_SIGSAFE. */
+void pf_wall_fork_child(void);

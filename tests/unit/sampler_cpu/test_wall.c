@@ -1,0 +1,175 @@
+/* Wall-clock samples: every thread is somewhere all the time, whether it runs or not. */
+#include "base/clock.h"
+#include "base/counter.h"
+#include "life.h"
+#include "sampler/threadcreate_hook.h"
+#include "sampler/wall.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <pthread.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+static const int64_t SECOND = 1000000000;
+
+static int over; /* atomic */
+
+struct actor {
+	pthread_t thread;
+	pid_t tid; /* atomic */
+};
+
+static void *sleep_on(void *arg)
+{
+	struct actor *a = arg;
+
+	__atomic_store_n(&a->tid, (pid_t)syscall(SYS_gettid), __ATOMIC_RELEASE);
+	while (!__atomic_load_n(&over, __ATOMIC_ACQUIRE))
+		poll(NULL, 0, 300);
+	return NULL;
+}
+
+static void *run_on(void *arg)
+{
+	struct actor *a = arg;
+
+	__atomic_store_n(&a->tid, (pid_t)syscall(SYS_gettid), __ATOMIC_RELEASE);
+	while (!__atomic_load_n(&over, __ATOMIC_ACQUIRE))
+		life_burn(1000000);
+	return NULL;
+}
+
+static void begin(struct actor *a, void *(*act)(void *))
+{
+	a->tid = 0;
+	assert_int_equal(pf_threadcreate_pthread(&a->thread, NULL, act, a), 0);
+	while (!__atomic_load_n(&a->tid, __ATOMIC_ACQUIRE))
+		sched_yield();
+}
+
+/* Time of a thread in a state. */
+static int64_t time_in(const struct pf_profile *p, pid_t tid, const char *what)
+{
+	int64_t sum = 0;
+
+	for (size_t i = 0; i < p->sample_count; i++)
+		if (life_number(p, &p->samples[i], "tid") == tid &&
+		    strcmp(life_text(p, &p->samples[i], "state"), what) == 0)
+			sum += p->samples[i].value[1];
+	return sum;
+}
+
+static void every_thread_has_the_whole_time_in_its_state(void **state)
+{
+	struct actor sleeper, runner;
+	struct life life;
+	int64_t all;
+
+	over = 0;
+	begin(&sleeper, sleep_on);
+	begin(&runner, run_on);
+	life_begin(&life, pf_wall_collect, 0);
+	usleep(1000000);
+	assert_int_equal(life_end(&life), 0);
+	__atomic_store_n(&over, 1, __ATOMIC_RELEASE);
+	all = life.profile.duration_ns;
+	assert_true(all >= SECOND);
+	/* From tick to tick, which are within the window by construction, the sum is exact: what is
+	 * missing is the time between asking for the last tick and its beginning. */
+	assert_in_range(life_sum(&life.profile, sleeper.tid, 1), all * 9 / 10, all * 11 / 10);
+	assert_int_equal(
+	    life_sum(&life.profile, sleeper.tid, 1), life_sum(&life.profile, runner.tid, 1));
+	/* A thread asleep is asleep, but for the moments in which it wakes and looks. */
+	assert_true(time_in(&life.profile, sleeper.tid, "poll") > all / 2);
+	assert_true(time_in(&life.profile, runner.tid, "running") > all / 2);
+	assert_true(life_sum(&life.profile, sleeper.tid, 0) >= 10);
+	assert_string_equal(life.profile.types[1].type, "wall");
+	assert_int_equal(life.profile.period, SECOND / 20);
+	pf_profile_finish(&life.profile);
+	pthread_join(sleeper.thread, NULL);
+	pthread_join(runner.thread, NULL);
+}
+
+static void *sleep_for_ever(void *arg)
+{
+	struct actor *a = arg;
+
+	__atomic_store_n(&a->tid, (pid_t)syscall(SYS_gettid), __ATOMIC_RELEASE);
+	poll(NULL, 0, -1);
+	return NULL;
+}
+
+static void a_thread_that_has_not_run_is_not_read_again(void **state)
+{
+	struct actor sleepers[50];
+	uint64_t reads, reuses;
+	struct life life;
+
+	for (int i = 0; i < 50; i++)
+		begin(&sleepers[i], sleep_for_ever);
+	usleep(20000);
+	life_begin(&life, pf_wall_collect, 100);
+	reads = pf_counter_get(PF_COUNTER_THREAD_READ);
+	reuses = pf_counter_get(PF_COUNTER_WALL_REUSED);
+	usleep(500000);
+	assert_int_equal(life_end(&life), 0);
+	reads = pf_counter_get(PF_COUNTER_THREAD_READ) - reads;
+	reuses = pf_counter_get(PF_COUNTER_WALL_REUSED) - reuses;
+	/* The main thread alone has run meanwhile. */
+	assert_true(reuses >= 50 * 5);
+	assert_true(reads <= reuses / 50 + 2);
+	pf_profile_finish(&life.profile);
+}
+
+static void the_recorder_has_what_was_before_the_question(void **state)
+{
+	struct life life;
+
+	assert_int_equal(life_collect(&life, pf_wall_collect, 0), -ENODATA);
+	pf_profile_finish(&life.profile);
+	assert_int_equal(pf_wall_enable(true), 0);
+	assert_true(pf_wall_enabled());
+	usleep(500000);
+	assert_int_equal(life_collect(&life, pf_wall_collect, 0), 0);
+	assert_true(life_sum(&life.profile, getpid(), 1) > SECOND / 4);
+	assert_true(life_sum(&life.profile, getpid(), 1) < SECOND * 5);
+	pf_profile_finish(&life.profile);
+	assert_int_equal(pf_wall_enable(false), 0);
+	assert_false(pf_wall_enabled());
+}
+
+static void a_cancelled_capture_is_interrupted(void **state)
+{
+	struct life life;
+	uint64_t samples;
+
+	life_begin(&life, pf_wall_collect, 100);
+	pf_wait_cancel(&life.wait);
+	assert_int_equal(life_end(&life), -EINTR);
+	pf_profile_finish(&life.profile);
+	usleep(50000);
+	samples = pf_counter_get(PF_COUNTER_WALL_SAMPLES);
+	usleep(100000);
+	assert_int_equal(pf_counter_get(PF_COUNTER_WALL_SAMPLES), samples);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(every_thread_has_the_whole_time_in_its_state),
+	    cmocka_unit_test(a_thread_that_has_not_run_is_not_read_again),
+	    cmocka_unit_test(the_recorder_has_what_was_before_the_question),
+	    cmocka_unit_test(a_cancelled_capture_is_interrupted),
+	};
+
+	life_start();
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
