@@ -180,6 +180,8 @@ static PF_SIGSAFE uint32_t pack(struct pf_unwind_image *image, const struct pf_u
 	    !pack_cfa(image, frame, &kind, &offset) || !pack_bp(image, frame, &bp) ||
 	    !pack_return(frame, &kind, bp))
 		return SHORT_NONE;
+	if (kind == SHORT_FROM_SP && bp == BP_AT_BP)
+		bp = BP_SAME; /* see bp_is_popped */
 	return ((uint32_t)(offset / PF_SHORT_UNIT) & ((1 << OFFSET_BITS) - 1)) << OFFSET_SHIFT |
 	       bp << 3 | kind;
 }
@@ -307,14 +309,27 @@ static PF_SIGSAFE bool long_register(struct walk *w, struct pf_unwind_image *ima
 	return true;
 }
 
+/* gcc forgets to say that the epilogue of a realigned frame has popped bp. While it is at *bp, bp
+ * points into this frame; popped, it is the caller's and does not. */
+PF_INLINE bool bp_is_popped(const struct walk *w, const struct pf_unwind_row *row, uint64_t cfa)
+{
+	uint64_t sp = w->regs.value[PF_REG_SP];
+
+	return row->reg[PF_REG_BP].kind == PF_RULE_AT_EXPRESSION &&
+	    row->cfa.kind == PF_RULE_IS_CFA && row->cfa_register != PF_REG_BP &&
+	    w->regs.value[PF_REG_BP] - sp >= cfa - sp;
+}
+
 /* The registers of the caller in `caller`; false when pc or sp cannot be had. */
 static PF_SIGSAFE bool long_registers(struct walk *w, struct pf_unwind_image *image,
-    const struct pf_unwind_frame *frame, struct pf_unwind_regs *caller)
+    struct pf_unwind_frame *frame, struct pf_unwind_regs *caller)
 {
 	uint64_t cfa, wanted = w->all ? PF_REG_BIT(PF_REG_COUNT) - 1 : FOLLOWED;
 
 	if (!long_cfa(w, image, frame, &cfa))
 		return false;
+	if (!frame->signal && bp_is_popped(w, &frame->row, cfa))
+		frame->row.reg[PF_REG_BP].kind = PF_RULE_SAME;
 	caller->known = PF_REG_BIT(PF_REG_SP);
 	caller->value[PF_REG_SP] = cfa;
 	for (uint32_t reg = 0; reg < PF_REG_COUNT; reg++) {
@@ -347,7 +362,7 @@ PF_INLINE bool signal_registers(struct walk *w, struct pf_unwind_regs *caller)
 
 /* To the caller by the whole row. */
 static PF_SIGSAFE bool step_long(
-    struct walk *w, struct pf_unwind_image *image, const struct pf_unwind_frame *frame)
+    struct walk *w, struct pf_unwind_image *image, struct pf_unwind_frame *frame)
 {
 	struct pf_unwind_regs caller;
 	uint64_t sp = w->regs.value[PF_REG_SP];
