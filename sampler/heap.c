@@ -53,8 +53,8 @@ static int look_at_allocator(void)
 	if (pf_real_resolve() < 0)
 		return refuse("the program has no malloc and free that could be found");
 	if (pf_real_home() == PF_REAL_HOME_SANITIZER)
-		return refuse("malloc is a sanitizer's (Address-, Leak-, Memory- or "
-			      "ThreadSanitizer), which has its own books");
+		return refuse("malloc is AddressSanitizer's or another sanitizer's, which keeps "
+			      "books of its own: build without -fsanitize to profile the heap");
 	return 0;
 }
 
@@ -62,7 +62,8 @@ static void say_enabled(void)
 {
 	if (pf_real_home() == PF_REAL_HOME_PROGRAM)
 		pf_feature_set(PF_FEATURE_HEAP, PF_FEATURE_DEGRADED,
-		    "the executable has its own malloc: only calls from shared libraries are seen");
+		    "the executable has its own malloc: only what shared libraries allocate is seen, "
+		    "and not what the executable frees");
 	else
 		pf_feature_set(PF_FEATURE_HEAP, PF_FEATURE_OK, NULL);
 }
