@@ -87,6 +87,7 @@ struct reader {
 	uint64_t *addresses;            /* of each location, here */
 	struct pf_index mappings_by_id; /* the same numbers as in `out` */
 	struct pf_index functions_by_id;
+	int64_t sums[PF_VALUES_MAX]; /* of all values, without their signs */
 };
 
 static void fail(struct reader *r, int error)
@@ -233,6 +234,22 @@ static void read_labels(struct reader *r, const Perftools__Profiles__Sample *fro
 	}
 }
 
+/* Views add values up in any order and look at them without their sign: that must fit. */
+static void check_values(struct reader *r, const Perftools__Profiles__Sample *from)
+{
+	if (from->n_value != r->m->n_sample_type) {
+		fail(r, -EINVAL);
+		return;
+	}
+	for (size_t i = 0; i < from->n_value; i++) {
+		int64_t value = from->value[i];
+
+		if (value == INT64_MIN ||
+		    __builtin_add_overflow(r->sums[i], llabs(value), &r->sums[i]))
+			fail(r, -EINVAL);
+	}
+}
+
 static void read_samples(struct reader *r)
 {
 	PF_SCOPED(pf_buf) stack = PF_BUF_INIT;
@@ -240,10 +257,9 @@ static void read_samples(struct reader *r)
 	for (size_t i = 0; i < r->m->n_sample && r->error == 0; i++) {
 		const Perftools__Profiles__Sample *from = r->m->sample[i];
 
-		if (from->n_value != r->m->n_sample_type) {
-			fail(r, -EINVAL);
+		check_values(r, from);
+		if (r->error)
 			return;
-		}
 		pf_buf_clear(&stack);
 		for (size_t k = 0; k < from->n_location_id; k++) {
 			uint64_t id = from->location_id[k];

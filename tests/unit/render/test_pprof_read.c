@@ -159,6 +159,8 @@ static void broken_references_are_refused(void **state)
 	REFUSED_WITH(m->mapping[1]->filename, 1000);
 	REFUSED_WITH(m->function[1]->id, 1);
 	REFUSED_WITH(m->function[1]->name, -7);
+	REFUSED_WITH(m->sample[0]->value[0], INT64_MIN);
+	REFUSED_WITH(m->sample[0]->value[0], INT64_MAX); /* and the others are more than 0 */
 	REFUSED_WITH(m->n_sample_type, 0);
 	REFUSED_WITH(m->n_string_table, 0);
 	assert_int_equal(read_again(&p, m), 0);
