@@ -3,7 +3,6 @@
 #include "base/clock.h"
 #include "base/counter.h"
 #include "base/lock.h"
-#include "sampler/crew.h"
 #include "sampler/task.h"
 
 #include <errno.h>
@@ -327,17 +326,12 @@ static struct pf_thread *meet(pid_t tid, bool *fresh)
 	return t;
 }
 
-/* A clock that ran backwards belongs to somebody new under an old number. One of ours may have been
- * met before it had told the crew its number: its time is not the program's. */
+/* A clock that ran backwards belongs to somebody new under an old number. */
 static void look_at(struct pf_thread *t, int64_t now_ns, void (*gone)(struct pf_thread *thread))
 {
 	int64_t cpu = pf_clock_ns(pf_clock_of_thread(t->tid));
 	int64_t before = __atomic_load_n(&t->cpu_ns, __ATOMIC_RELAXED);
 
-	if (pf_crew_has(t->tid)) {
-		__atomic_store_n(&t->sampled_cpu_ns, INT64_MAX, __ATOMIC_RELAXED);
-		cpu = -1;
-	}
 	if (cpu < 0 || cpu < before) {
 		if (pf_thread_end(t))
 			gone(t);
@@ -361,8 +355,6 @@ static int scan_once(int *fresh_count)
 		struct pf_thread *t;
 		bool fresh = false;
 
-		if (pf_crew_has(list.tids[i]))
-			continue;
 		t = meet(list.tids[i], &fresh);
 		if (!t)
 			continue;
