@@ -36,7 +36,6 @@ struct pf_capture {
 	bool collecting; /* until the collector is free for another */
 	bool cancelled;
 	struct pf_capture_waiter *waiters;
-	uint32_t waiter_count;
 	int64_t started_ns;
 	int64_t idle_ns; /* since when nobody waits */
 	int64_t done_ns;
@@ -208,7 +207,6 @@ static struct pf_capture_waiter *finish_locked(struct pf_capture *c, int rc)
 	c->running = false;
 	c->done_ns = rc == 0 ? now : now - REUSE_NS;
 	c->waiters = NULL;
-	c->waiter_count = 0;
 	for (struct pf_capture_waiter *w = waiters; w; w = w->next) {
 		w->capture = NULL;
 		c->holders += rc == 0;
@@ -293,7 +291,6 @@ static void wait_locked(struct pf_capture *c, struct pf_capture_waiter *waiter)
 	waiter->capture = c;
 	waiter->next = c->waiters;
 	c->waiters = waiter;
-	c->waiter_count++;
 }
 
 static struct pf_capture *new_capture(struct pf_captures *all, const struct pf_capture_key *key)
@@ -427,6 +424,13 @@ int pf_capture_join_any(struct pf_captures *all, enum pf_source source,
 	return rc;
 }
 
+void pf_capture_count(struct pf_captures *all, struct pf_capture_waiter *waiter, int change)
+{
+	pf_lock_take(&all->lock);
+	waiter->readers += (uint32_t)change;
+	pf_lock_give(&all->lock);
+}
+
 bool pf_capture_leave(struct pf_captures *all, struct pf_capture_waiter *waiter)
 {
 	struct pf_capture_waiter **at;
@@ -439,7 +443,6 @@ bool pf_capture_leave(struct pf_captures *all, struct pf_capture_waiter *waiter)
 			;
 		*at = waiter->next;
 		waiter->capture = NULL;
-		c->waiter_count--;
 		c->idle_ns = pf_clock_now_ns();
 	}
 	pf_lock_give(&all->lock);
@@ -591,13 +594,16 @@ static void describe_running(struct pf_buf *out, const struct pf_capture *c)
 	int64_t passed = pf_clock_now_ns() - c->started_ns;
 	int64_t length = c->key.seconds_ns;
 	const char *stem = pf_make_row(c->key.source)->stem;
+	uint32_t readers = 0;
 
+	for (const struct pf_capture_waiter *w = c->waiters; w; w = w->next)
+		readers += w->readers;
 	if (!c->collecting)
 		pf_buf_printf(out, "%s finishing", stem);
 	else
 		pf_buf_printf(out, "%s running %.1f of %.1f s", stem,
 		    seconds(passed < length ? passed : length), seconds(length));
-	pf_buf_printf(out, ", %u waiting\n", c->waiter_count);
+	pf_buf_printf(out, ", %u waiting\n", readers);
 }
 
 static void describe_outcome(struct pf_buf *out, const char *stem, const struct outcome *o)

@@ -33,8 +33,9 @@ struct pf_capture_key {
  * with no lock held: `capture` is held for the callee, or NULL and rc says why. */
 struct pf_capture_waiter {
 	void (*ready)(struct pf_capture_waiter *waiter, struct pf_capture *capture, int rc);
-	struct pf_capture_waiter *next; /* guarded by the captures' lock */
-	struct pf_capture *capture;     /* the same: what is waited for, or NULL */
+	struct pf_capture_waiter *next; /* guarded by the captures' lock, as all below */
+	struct pf_capture *capture;     /* what is waited for, or NULL */
+	uint32_t readers;               /* who wait in this place, for `status` */
 };
 
 struct pf_captures *pf_captures_create(struct pf_live *live); /* NULL: no memory */
@@ -52,6 +53,8 @@ int pf_capture_join(struct pf_captures *all, const struct pf_capture_key *key,
  * -ENODATA there is none. */
 int pf_capture_join_any(struct pf_captures *all, enum pf_source source,
     struct pf_capture_waiter *waiter, struct pf_capture **out);
+/* One reader more or less in this place. */
+void pf_capture_count(struct pf_captures *all, struct pf_capture_waiter *waiter, int change);
 /* Wait no longer: true, and ready() will not be called; false: it has been, or is being. */
 bool pf_capture_leave(struct pf_captures *all, struct pf_capture_waiter *waiter);
 

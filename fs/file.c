@@ -67,6 +67,7 @@ static struct pf_call *take_calls_locked(struct pf_files *files, struct pf_node 
 		if (call->node != node)
 			continue;
 		unlink_call_locked(files, call);
+		pf_capture_count(files->live->captures, &node->waiter, -1);
 		if (rc == 0)
 			call->snapshot = pf_snapshot_hold(node->snapshot);
 		else
@@ -245,6 +246,7 @@ static bool open_locked(struct pf_files *files, struct pf_node *node, struct pf_
 		return false;
 	}
 	node->state = PF_NODE_MAKING;
+	pf_capture_count(files->live->captures, &node->waiter, 1);
 	call->node = node;
 	link_call_locked(files, call);
 	node->opens += begin; /* begin_node()'s own */
@@ -344,6 +346,7 @@ static void abandon_locked(struct pf_files *files, struct pf_call *call)
 	if (!node)
 		return;
 	node->opens--;
+	pf_capture_count(files->live->captures, &node->waiter, -1);
 	leave_capture_locked(files, node);
 	pf_node_put_locked(files, node);
 }

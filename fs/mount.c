@@ -218,7 +218,7 @@ static int start_reaper(struct pf_mount *m, const char *reaper)
 	close(ends[0]);
 	close_fd(&pidfd);
 	m->alive_fd = ends[1];
-	if (rc < 0)
+	if (rc != 0)
 		close_fd(&m->alive_fd);
 	return rc;
 }
@@ -229,7 +229,7 @@ static void want_reaper(struct pf_mount *m, const char *reaper)
 	if (!reaper)
 		pf_feature_set(PF_FEATURE_REAPER, PF_FEATURE_NONE,
 		    "not installed: the tree stays as a corpse if the process is killed");
-	else if (start_reaper(m, reaper) < 0)
+	else if (start_reaper(m, reaper) != 0)
 		pf_feature_set(PF_FEATURE_REAPER, PF_FEATURE_NONE,
 		    "could not be started: the tree stays as a corpse if the process is killed");
 	else

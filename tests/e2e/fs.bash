@@ -16,6 +16,7 @@ start_host() {
 
 # The same with a place of its own choice; $READY is where.
 start_any() {
+	: >"$DIR/out"
 	"$FS_HOST" -r "$REAPER" "$@" >"$DIR/out" 2>"$DIR/err" 3>&- &
 	HOST=$!
 	for _ in $(seq 100); do

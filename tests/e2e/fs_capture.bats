@@ -84,16 +84,17 @@ load fs.bash
 	start_host
 	cat "$M/heap" >/dev/null
 	for i in $(seq 100); do
-		head -1 "$M/cpu-3s.txt" >"$DIR/$i" &
+		head -1 "$M/cpu-3600s.txt" >"$DIR/$i" &
 		readers="$readers $!"
 	done
 	hundred() { grep -q ', 100 waiting$' "$M/cpu/status"; }
 	until_true hundred
 	# The loop, the keeper, the capture, at most four workers; and the program's own.
 	[ "$(ls "/proc/$HOST/task" | wc -l)" -le 8 ]
+	echo 0 >"$M/cpu/seconds"
 	for pid in $readers; do wait "$pid"; done
 	for i in $(seq 100); do
-		grep -q '^text cpu samples 300 whole' "$DIR/$i"
+		grep -q '^text cpu samples 360000 early' "$DIR/$i"
 	done
 	[ "$(status captures_started)" = 1 ]
 }
