@@ -55,6 +55,8 @@ load ../helper
 		is "$(column 4 main <<<"$rows")" 1
 	done
 	text=$(cat "$TREE/threads")
+	has "$text" "total 21" # twenty and main: none of ours
+	hasnt "$text" proffs/
 	for n in {00..19}; do
 		has "$text" "park_$n"
 	done
