@@ -83,8 +83,8 @@ static __attribute__((noinline)) void sleep_one_way(int way)
 	X(0)                                                                                       \
 	X(1)                                                                                       \
 	X(2)                                                                                       \
-	X(3) X(4) X(5) X(6) X(7) X(8) X(9) X(10) X(11) X(12) X(13) X(14) X(15) X(16) X(17) X(18)   \
-	    X(19)
+	X(3)                                                                                       \
+	X(4) X(5) X(6) X(7) X(8) X(9) X(10) X(11) X(12) X(13) X(14) X(15) X(16) X(17) X(18) X(19)
 EACH(PARK)
 #define NAME(n) park_##n,
 static void *(*const parks[PARKS])(void *) = {EACH(NAME)};
