@@ -10,6 +10,7 @@
  * The right answer: B wrong nowhere, but for nine instructions of longjmp and for those of libgcc
  * that overwrite what was saved before they land (uw_install_context): one of two hundred.
  */
+#include "odd_frames.h"
 #include "sampler/unwind.h"
 #include "sampling.h"
 
@@ -21,8 +22,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <ucontext.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -68,7 +71,7 @@ static struct {
 } shadow;
 
 static struct {
-	uint32_t steps, right, only_a, neither, a_wrong, shown;
+	uint32_t steps, right, rooted, only_a, neither, a_wrong, shown;
 	uint64_t wrong_pc[SHOWN];
 } tally;
 
@@ -123,6 +126,18 @@ static bool is_right(uint64_t pc, const uint64_t *pcs, uint32_t count, enum pf_u
 	return pcs[last] >= low && pcs[last] < high;
 }
 
+/* At least that: down to a root, through run_stepped. */
+static bool is_rooted(const uint64_t *pcs, uint32_t count, enum pf_unwind_end end)
+{
+	uint64_t low = (uintptr_t)run_stepped, high = (uintptr_t)run_stepped_end;
+
+	for (uint32_t i = 0; i < count && end == PF_UNWIND_ROOT; i++) {
+		if (pcs[i] >= low && pcs[i] < high)
+			return true;
+	}
+	return false;
+}
+
 static void on_trap(int number, siginfo_t *info, void *context)
 {
 	static uint64_t a[MAX], b[MAX];
@@ -143,6 +158,7 @@ static void on_trap(int number, siginfo_t *info, void *context)
 	a_right = is_right(pc, a, a_count, a_end);
 	tally.steps++;
 	tally.right += b_right;
+	tally.rooted += is_rooted(b, b_count, b_end);
 	tally.a_wrong += b_right && !a_right;
 	tally.only_a += a_right && !b_right;
 	tally.neither += !a_right && !b_right;
@@ -215,6 +231,65 @@ static void do_frames(void)
 static void frames_of_every_shape(void **state)
 {
 	check("frames", do_frames);
+}
+
+static void do_work(void)
+{
+	bool stop = true;
+
+	work_fp(7, &stop);
+}
+
+static void do_odd_by_register(void)
+{
+	odd_by_rbx(do_work);
+}
+
+static void do_odd_by_expression(void)
+{
+	odd_by_expression(do_odd_by_register);
+}
+
+static void do_odd_return(void)
+{
+	odd_return_in_register(do_odd_by_expression);
+}
+
+static void do_odd_bp(void)
+{
+	odd_bp_in_register(do_odd_return);
+}
+
+static void do_odd_computed(void)
+{
+	odd_computed(do_odd_bp);
+}
+
+static void do_odd(void)
+{
+	odd_large(do_odd_computed);
+}
+
+static void frames_that_compilers_seldom_make(void **state)
+{
+	check("odd", do_odd);
+}
+
+/* The return address waits in a register while parent and child share the stack, so the shadow takes
+ * it for returned. The child is stepped as well, and counts in the same memory. */
+static void do_vfork(void)
+{
+	pid_t child = vfork();
+
+	if (child == 0)
+		_exit(0);
+	waitpid(child, NULL, 0);
+}
+
+static void a_vfork(void **state)
+{
+	step("vfork", do_vfork);
+	assert_int_equal(tally.rooted, tally.steps);
 }
 
 static void do_clock(void)
@@ -322,6 +397,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(library_calls_and_callbacks),
 	    cmocka_unit_test(frames_of_every_shape),
+	    cmocka_unit_test(frames_that_compilers_seldom_make),
+	    cmocka_unit_test(a_vfork),
 	    cmocka_unit_test(the_vdso),
 	    cmocka_unit_test(calls_bound_at_first_use),
 	    cmocka_unit_test(a_long_jump),
