@@ -76,7 +76,7 @@ void pf_capture_add_drawn(struct pf_captures *all, struct pf_capture *capture, u
 /* The keeper's round: ends abandoned captures, forgets old results. When to come again
  * (monotonic), or -1 for never. */
 int64_t pf_captures_tick(struct pf_captures *all, int64_t now_ns);
-/* Called with no lock held whenever tick() may have become due earlier. */
+/* Called whenever tick() may have become due earlier; it may only wake somebody. */
 void pf_captures_on_change(struct pf_captures *all, void (*changed)(void *to), void *to);
 
 /* For cpu/status and status: rows "cpu running 1.2 of 5.0 s, 2 readers". source -1: all. */

@@ -147,7 +147,7 @@ static void make_node(struct pf_node *node)
 
 static void run_node(struct pf_job *job, int refused)
 {
-	struct pf_node *node = (struct pf_node *)((char *)job - offsetof(struct pf_node, job));
+	struct pf_node *node = PF_WHOLE(job, struct pf_node, job);
 
 	if (refused)
 		finish_node(node, NULL, refused);
@@ -158,8 +158,7 @@ static void run_node(struct pf_job *job, int refused)
 /* The capture is done: this is its thread, which has nothing else to do, so it draws. */
 static void capture_ready(struct pf_capture_waiter *waiter, struct pf_capture *capture, int rc)
 {
-	struct pf_node *node =
-	    (struct pf_node *)((char *)waiter - offsetof(struct pf_node, waiter));
+	struct pf_node *node = PF_WHOLE(waiter, struct pf_node, waiter);
 
 	node->capture = capture;
 	if (rc == 0)
@@ -300,8 +299,7 @@ void pf_files_release(struct pf_files *files, uint64_t id, struct pf_snapshot *s
 
 static void run_errand(struct pf_job *job, int refused)
 {
-	struct pf_errand *errand =
-	    (struct pf_errand *)((char *)job - offsetof(struct pf_errand, job));
+	struct pf_errand *errand = PF_WHOLE(job, struct pf_errand, job);
 	struct pf_files *files = errand->files;
 	int rc = refused ? refused : errand->work(errand);
 	struct pf_call *call;

@@ -362,7 +362,7 @@ static bool fill_sweep(struct sweep *s)
 
 static void run_sweep(struct pf_job *job, int refused)
 {
-	struct sweep *s = (struct sweep *)((char *)job - offsetof(struct sweep, job));
+	struct sweep *s = PF_WHOLE(job, struct sweep, job);
 	const struct pf_kernel *kernel = &s->files->kernel;
 
 	while (fill_sweep(s))

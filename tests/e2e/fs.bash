@@ -1,12 +1,17 @@
 # What the fs_*.bats have in common: a host with a tree at $M, gone afterwards whatever happened.
-# FS_HOST and REAPER are the programs under test. Contents: see tests/unit/fs/fake_door.h.
+# What is in its files: see tests/unit/fs/fake_door.h.
 
 bats_require_minimum_version 1.5.0
+
+BUILD=${PROFFS_BUILD:-$BATS_TEST_DIRNAME/../../build}
+export FS_HOST=$BUILD/tests/unit/fs/fs_host
+export REAPER=$BUILD/fs/proffs-reaper
 
 setup() {
 	DIR=$(mktemp -d)
 	M=$DIR/tree
 	HOST=
+	CHILD=
 }
 
 # start_host [OPTION...] [COMMAND...]: attached at $M
@@ -69,7 +74,7 @@ status() {
 }
 
 teardown() {
-	[ -z "$HOST" ] || kill -9 "$HOST" 2>/dev/null || true
+	for pid in $HOST $CHILD; do kill -9 "$pid" 2>/dev/null || true; done
 	! mounted || umount -l "$M"
 	rm -rf "$DIR"
 }

@@ -46,8 +46,11 @@ load fs.bash
 
 @test "kill -9 with a living forked child leaves no mount" {
 	start_host fork 30
+	forked() { CHILD=$(pgrep -P "$HOST" sleep); }
+	until_true forked
 	kill -9 "$HOST"
 	until_true not_mounted
+	kill -0 "$CHILD"
 }
 
 @test "exec leaves no mount, though the process lives on" {
