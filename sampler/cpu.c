@@ -71,7 +71,7 @@ static PF_SIGSAFE void push(
 	    .time_ns = time_ns,
 	    .weight_ns = weight_ns,
 	    .stack = stack,
-	    .thread = pf_thread_number(t),
+	    .thread = t->number,
 	    .tid = t->tid,
 	    .labels = __atomic_load_n(&t->labels, __ATOMIC_RELAXED),
 	    .rest = rest,

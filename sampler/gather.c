@@ -23,6 +23,7 @@ struct gathering {
 	struct pf_proc_reader *reader;
 	pf_gather_fn *each;
 	void *context;
+	int64_t now_ns; /* when it began, or looked again */
 	struct asked *asked;
 	size_t count, capacity;
 	struct pf_proc_stack stack; /* of the thread at hand: large */
@@ -31,7 +32,6 @@ struct gathering {
 static void show(struct gathering *g, struct pf_thread *t, int state, uint32_t stack,
     const uint64_t *pcs, uint32_t count, bool reused)
 {
-	int64_t now_ns = pf_clock_now_ns();
 	struct pf_sight sight = {
 	    .thread = t,
 	    .state = state,
@@ -43,7 +43,7 @@ static void show(struct gathering *g, struct pf_thread *t, int state, uint32_t s
 	};
 
 	if (state != PF_STATE_RUNNING)
-		sight.age_ns = now_ns - __atomic_load_n(&t->still_since_ns, __ATOMIC_RELAXED);
+		sight.age_ns = g->now_ns - __atomic_load_n(&t->still_since_ns, __ATOMIC_RELAXED);
 	g->each(g->context, &sight);
 }
 
@@ -51,7 +51,7 @@ static void show_asleep(struct gathering *g, struct pf_thread *t)
 {
 	const struct pf_proc_stack *s = &g->stack;
 
-	pf_thread_note_cpu(t, s->cpu_ns, pf_clock_now_ns());
+	pf_thread_note_cpu(t, s->cpu_ns, g->now_ns);
 	show(g, t, s->state, s->stack, s->pcs, s->count, s->reused);
 }
 
@@ -144,13 +144,12 @@ static size_t settle_all(struct gathering *g)
 static void await(struct gathering *g, int64_t deadline_ns)
 {
 	uint32_t seen = 0;
-	int64_t now_ns = pf_clock_now_ns();
 
-	while (settle_all(g) > 0 && now_ns < deadline_ns) {
-		int64_t next_ns = now_ns + LOOK_AGAIN_NS;
+	while (settle_all(g) > 0 && g->now_ns < deadline_ns) {
+		int64_t next_ns = g->now_ns + LOOK_AGAIN_NS;
 
 		pf_ask_wait(&seen, next_ns < deadline_ns ? next_ns : deadline_ns);
-		now_ns = pf_clock_now_ns();
+		g->now_ns = pf_clock_now_ns();
 	}
 	for (size_t i = 0; i < g->count; i++)
 		if (g->asked[i].waits) {
@@ -168,6 +167,7 @@ int pf_gather(struct pf_proc_reader *reader, int64_t deadline_ns, pf_gather_fn *
 	g->reader = reader;
 	g->each = each;
 	g->context = context;
+	g->now_ns = pf_clock_now_ns();
 	for (uint32_t i = 0; i < pf_thread_limit(); i++) {
 		struct pf_thread *t = pf_thread_at(i);
 

@@ -34,7 +34,8 @@ struct pf_proc_reader {
 	bool whole;     /* the copy reaches the end of what can be read */
 	uint32_t depth; /* config/stack_depth */
 	int guesses;
-	char *copy; /* COPY_MAX_BYTES */
+	enum pf_unwind_end end; /* of the last guess */
+	char *copy;             /* COPY_MAX_BYTES */
 };
 
 static int kept_descriptors; /* atomic */
@@ -247,13 +248,13 @@ struct guess {
 	enum pf_callsite wanted; /* NONE: any call */
 };
 
-/* Walks with this frame pointer; true when that leads to the root over calls all the way. */
+/* Walks with this frame pointer; true when that leads to the root, or as deep as stacks are kept,
+ * over calls all the way. */
 static bool try_guess(
     struct pf_proc_reader *r, const struct guess *g, uint64_t bp, uint64_t *pcs, uint32_t *count)
 {
 	uint64_t slot = return_slot(r, bp, g->aligned);
 	enum pf_callsite site;
-	enum pf_unwind_end end;
 
 	if (!slot || r->guesses >= GUESSES_MAX)
 		return false;
@@ -263,10 +264,11 @@ static bool try_guess(
 	r->guesses++;
 	r->regs.value[PF_REG_BP] = bp;
 	r->regs.known |= 1u << PF_REG_BP;
-	*count = walk(r, pcs, &end);
+	*count = walk(r, pcs, &r->end);
 	r->regs.known &= ~(1u << PF_REG_BP);
 	/* One that does not get past this frame says nothing. */
-	return end == PF_UNWIND_ROOT && *count > g->known && all_called(pcs, *count);
+	return (r->end == PF_UNWIND_ROOT || r->end == PF_UNWIND_TRUNCATED) && *count > g->known &&
+	       all_called(pcs, *count);
 }
 
 /* The prologue says how far the frame pointer lies above the stack pointer; pushes in the body may
@@ -340,28 +342,24 @@ static void read_stack(
 	r->whole = false;
 	r->depth = (uint32_t)pf_knob_get(PF_KNOB_STACK_DEPTH);
 	grow_copy(r);
-	out->count = walk(r, out->pcs, &end);
+	out->pcs = out->own;
+	out->count = walk(r, out->own, &end);
 	if (end == PF_UNWIND_UNKNOWN_REGISTER && out->count > 0 &&
-	    guess_frame_pointer(r, out->pcs, &out->count))
-		end = PF_UNWIND_ROOT;
+	    guess_frame_pointer(r, out->own, &out->count))
+		end = r->end;
 	marker = pf_unwind_marker(end);
 	if (marker)
-		out->pcs[out->count++] = marker;
+		out->own[out->count++] = marker;
 }
 
 /* ---- one thread ---- */
 
 static bool reuse(struct pf_thread *t, int64_t cpu_ns, struct pf_proc_stack *out)
 {
-	const uint64_t *pcs;
-
 	if (t->read_generation != pf_thread_generation(t) || t->read_cpu_ns != cpu_ns ||
 	    t->read_stack == PF_STACK_OVERFLOW)
 		return false;
-	out->count = pf_stack_read(t->read_stack, &pcs);
-	if (out->count > PF_COUNT(out->pcs))
-		return false;
-	memcpy(out->pcs, pcs, out->count * sizeof(*pcs));
+	out->count = pf_stack_read(t->read_stack, &out->pcs);
 	out->stack = t->read_stack;
 	out->state = t->read_nr;
 	out->reused = true;
@@ -412,6 +410,8 @@ enum pf_proc_answer pf_proc_read(
 	}
 	if (answer == PF_PROC_ASLEEP && !out->reused) {
 		pf_count(PF_COUNTER_THREAD_READ);
+		if (pf_features[PF_FEATURE_SLEEPER_STACKS].state == PF_FEATURE_OFF)
+			pf_feature_set(PF_FEATURE_SLEEPER_STACKS, PF_FEATURE_OK, NULL);
 		out->stack = pf_stack_intern(out->pcs, out->count);
 		if (owned)
 			keep(t, out);

@@ -22,7 +22,8 @@ struct pf_proc_stack {
 	bool reused;    /* the thread has not run since the last reading */
 	uint32_t stack; /* id of the stack store; 0: it was full */
 	uint32_t count;
-	uint64_t pcs[PF_STACK_DEPTH_MAX + 1];
+	const uint64_t *pcs; /* in the store, or in `own` */
+	uint64_t own[PF_STACK_DEPTH_MAX + 1];
 };
 
 /* Memory for one reader of stacks: NULL without memory. Our own threads. */

@@ -16,8 +16,10 @@ enum { SLOT_BITS = 24, GENERATION_BITS = 16, PURPOSE_BITS = 2 };
 enum { MARK_SHIFT = SLOT_BITS + GENERATION_BITS + PURPOSE_BITS };
 static const uint64_t MARK = 0x2f0ffull;
 
-/* What a capture may use below the handler, and the step in which stacks are mapped. */
-enum { ROOM_BYTES = 16384, PAGE_BYTES = 4096 };
+/* What must be left below the handler: twice what a capture was seen to use, and less than what a
+ * signal stack of 8 KiB has left behind the kernel's own frame. Not more than a page: then one
+ * question tells whether the stack goes on so far. */
+enum { ROOM_BYTES = 4096, PAGE_BYTES = 4096 };
 
 static int number; /* atomic; 0: none yet */
 static struct pf_lock choice_lock = PF_LOCK_INIT(PF_LOCK_THREAD);
@@ -33,7 +35,7 @@ PF_SIGSAFE union sigval pf_signal_value(const struct pf_thread *t, enum pf_signa
 
 	value |= (uint64_t)purpose << (SLOT_BITS + GENERATION_BITS);
 	value |= (uint64_t)(pf_thread_generation(t) & 0xffff) << SLOT_BITS;
-	value |= pf_thread_number(t);
+	value |= t->number;
 	return (union sigval){.sival_ptr = (void *)value};
 }
 
@@ -93,10 +95,8 @@ PF_SIGSAFE bool pf_signal_has_room(struct pf_thread *t, const ucontext_t *contex
 		return here - alternate >= ROOM_BYTES;
 	if (lowest / PAGE_BYTES == t->room_page)
 		return true;
-	/* Every page: behind a guard page another stack may begin. */
-	for (uint64_t at = lowest; at < here; at += PAGE_BYTES)
-		if (!is_readable(at))
-			return false;
+	if (!is_readable(lowest))
+		return false;
 	t->room_page = lowest / PAGE_BYTES;
 	return true;
 }

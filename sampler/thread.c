@@ -13,11 +13,11 @@
 #include <unistd.h>
 
 #ifdef PF_SMALL
-enum { CHUNK_THREADS = 4, CHUNK_COUNT = 64 };
+enum { CHUNK_THREADS = 4, CHUNK_COUNT = 16384 };
 #else
 enum { CHUNK_THREADS = 256, CHUNK_COUNT = 256 };
 #endif
-enum { NOBODY = UINT32_MAX, BUCKETS = 1024 };
+enum { BUCKETS = 1024 };
 static const int64_t NAME_SETTLES_NS = 3ll * PF_NS_PER_SECOND;
 
 PF_TLS struct pf_thread *pf_thread_self;
@@ -51,17 +51,6 @@ uint32_t pf_thread_limit(void)
 	return __atomic_load_n(&limit, __ATOMIC_ACQUIRE);
 }
 
-PF_SIGSAFE uint32_t pf_thread_number(const struct pf_thread *thread)
-{
-	for (uint32_t i = 0; i < CHUNK_COUNT; i++) {
-		const struct pf_thread *chunk = __atomic_load_n(&chunks[i], __ATOMIC_ACQUIRE);
-
-		if (chunk && thread >= chunk && thread < chunk + CHUNK_THREADS)
-			return i * CHUNK_THREADS + (uint32_t)(thread - chunk);
-	}
-	return NOBODY;
-}
-
 /* ---- slots ---- */
 
 static PF_HOOK bool grow_locked(void)
@@ -74,8 +63,10 @@ static PF_HOOK bool grow_locked(void)
 	chunk = pf_arena_map(CHUNK_THREADS * sizeof(*chunk));
 	if (!chunk)
 		return false;
-	for (uint32_t i = 0; i < CHUNK_THREADS; i++)
+	for (uint32_t i = 0; i < CHUNK_THREADS; i++) {
+		chunk[i].number = first + i;
 		chunk[i].next = i + 1 < CHUNK_THREADS ? first + i + 2 : free_head;
+	}
 	free_head = first + 1;
 	__atomic_store_n(&chunks[first / CHUNK_THREADS], chunk, __ATOMIC_RELEASE);
 	__atomic_store_n(&limit, first + CHUNK_THREADS, __ATOMIC_RELEASE);
@@ -120,7 +111,7 @@ static PF_HOOK void free_locked(struct pf_thread *t)
 	__atomic_fetch_add(&t->generation, 1, __ATOMIC_RELEASE);
 	__atomic_store_n(&t->state, PF_THREAD_FREE, __ATOMIC_SEQ_CST);
 	t->next = free_head;
-	free_head = pf_thread_number(t) + 1;
+	free_head = t->number + 1;
 }
 
 static PF_HOOK uint32_t *find_locked(pid_t tid)
@@ -139,7 +130,7 @@ static PF_HOOK uint32_t *find_locked(pid_t tid)
 
 static PF_HOOK void unlink_locked(struct pf_thread *t)
 {
-	uint32_t number = pf_thread_number(t) + 1;
+	uint32_t number = t->number + 1;
 
 	for (uint32_t *link = &buckets[(uint32_t)t->tid % BUCKETS]; *link;
 	     link = &pf_thread_at(*link - 1)->next)
@@ -155,7 +146,7 @@ static PF_HOOK void enter_locked(struct pf_thread *t, pid_t tid)
 
 	t->tid = tid;
 	t->next = *head;
-	*head = pf_thread_number(t) + 1;
+	*head = t->number + 1;
 	__atomic_store_n(&t->state, PF_THREAD_LIVE, __ATOMIC_SEQ_CST);
 	pf_count(PF_COUNTER_THREAD_SEEN);
 }
@@ -222,7 +213,7 @@ PF_HOOK void pf_thread_release(struct pf_thread *t)
 	if (keep_dead) {
 		__atomic_store_n(&t->state, PF_THREAD_DEAD, __ATOMIC_SEQ_CST);
 		t->next = dead_head;
-		dead_head = pf_thread_number(t) + 1;
+		dead_head = t->number + 1;
 	} else {
 		free_locked(t);
 	}
@@ -290,37 +281,42 @@ void pf_thread_note_cpu(struct pf_thread *t, int64_t cpu_ns, int64_t now_ns)
 	__atomic_store_n(&t->still_since_ns, now_ns, __ATOMIC_RELAXED);
 }
 
-void pf_thread_read_name(struct pf_thread *t)
+static bool read_name(pid_t tid, char name[PF_THREAD_NAME])
 {
-	char name[PF_THREAD_NAME + 2];
-	ssize_t length = pf_task_read(t->tid, "comm", name, sizeof(name) - 1);
+	ssize_t length = pf_task_read(tid, "comm", name, PF_THREAD_NAME);
 
 	if (length <= 0)
-		return;
-	if (name[length - 1] == '\n')
-		length--;
-	if (length > PF_THREAD_NAME - 1)
-		length = PF_THREAD_NAME - 1;
-	name[length] = '\0';
-	memcpy(t->name, name, (size_t)length + 1);
+		return false;
+	name[length - 1] = '\0'; /* over the line's end */
+	return true;
 }
 
-/* The slot of `tid` as the scan sees it; *fresh when it has just been made. */
-static struct pf_thread *meet(pid_t tid, bool *fresh)
+static bool is_known(pid_t tid)
 {
-	struct pf_thread *t = NULL;
-	uint32_t *link;
+	bool known;
 
 	pf_lock_take(&registry_lock);
-	link = find_locked(tid);
-	if (link) {
-		t = pf_thread_at(*link - 1);
-	} else {
+	known = find_locked(tid) != NULL;
+	pf_lock_give(&registry_lock);
+	return known;
+}
+
+/* A slot for a thread that nobody has told us of: true when it got one. One of ours is not in the
+ * crew any more while it ends, but it keeps its name. */
+static bool meet(pid_t tid)
+{
+	static const char ours[] = "proffs/";
+	char name[PF_THREAD_NAME];
+	struct pf_thread *t = NULL;
+
+	if (!read_name(tid, name) || strncmp(name, ours, sizeof(ours) - 1) == 0)
+		return false;
+	pf_lock_take(&registry_lock);
+	if (!find_locked(tid))
 		t = take_locked();
-		if (t) {
-			enter_locked(t, tid);
-			*fresh = true;
-		}
+	if (t) {
+		memcpy(t->name, name, sizeof(name));
+		enter_locked(t, tid);
 	}
 	pf_lock_give(&registry_lock);
 	return t;
@@ -338,8 +334,8 @@ static void look_at(struct pf_thread *t, int64_t now_ns, void (*gone)(struct pf_
 		return;
 	}
 	/* A name is set by the thread itself, or by its creator soon after its birth. */
-	if (cpu != before || now_ns - t->born_ns < NAME_SETTLES_NS || !t->name[0])
-		pf_thread_read_name(t);
+	if (cpu != before || now_ns - t->born_ns < NAME_SETTLES_NS)
+		read_name(t->tid, t->name);
 	pf_thread_note_cpu(t, cpu, now_ns);
 }
 
@@ -352,13 +348,10 @@ static int scan_once(int *fresh_count)
 	if (rc < 0)
 		return rc;
 	for (size_t i = 0; i < list.count; i++) {
-		struct pf_thread *t;
-		bool fresh = false;
+		pid_t tid = list.tids[i];
 
-		t = meet(list.tids[i], &fresh);
-		if (!t)
-			continue;
-		*fresh_count += fresh;
+		if (!is_known(tid) && meet(tid))
+			++*fresh_count;
 	}
 	pf_task_list_finish(&list);
 	return 0;

@@ -29,6 +29,7 @@ enum { PF_THREAD_NAME = 16 };
 struct pf_thread {
 	uint32_t state;      /* enum pf_thread_state, atomic */
 	uint32_t generation; /* atomic; one more for every thread that had this slot */
+	uint32_t number;     /* of the slot; never changes */
 	uint32_t next;       /* in its hash chain, or of the free or the dead (registry lock) */
 	pid_t tid;           /* written before LIVE */
 	char name[PF_THREAD_NAME]; /* any reader; a torn one only looks odd */
@@ -72,7 +73,6 @@ struct pf_thread {
 /* Slots by number, 0 <= number < pf_thread_limit(). */
 struct pf_thread *pf_thread_at(uint32_t number); /* PF_SIGSAFE */
 uint32_t pf_thread_limit(void);
-uint32_t pf_thread_number(const struct pf_thread *thread); /* PF_SIGSAFE */
 
 PF_INLINE bool pf_thread_is_live(const struct pf_thread *thread)
 {
@@ -107,8 +107,6 @@ void pf_thread_release(struct pf_thread *thread);
  * clocks are brought up to date. Our own threads. 0 or -errno. */
 int pf_thread_scan(void (*gone)(struct pf_thread *thread));
 
-/* Reads the name of another thread into its slot. Our own threads. */
-void pf_thread_read_name(struct pf_thread *thread);
 /* Notes a reading of its CPU clock, and when it moved last. */
 void pf_thread_note_cpu(struct pf_thread *thread, int64_t cpu_ns, int64_t now_ns);
 

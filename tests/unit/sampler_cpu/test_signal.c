@@ -1,0 +1,372 @@
+/* The choice of a signal, in children of their own: it is made once in a process. */
+#include "base/clock.h"
+#include "base/counter.h"
+#include "base/feature.h"
+#include "base/knob.h"
+#include "life.h"
+#include "sampler/cpu.h"
+#include "sampler/signal.h"
+#include "sampler/thread.h"
+#include "sampler/threads.h"
+#include "sampler/wall.h"
+
+#include <errno.h>
+#include <linux/audit.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <pthread.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+static const int64_t SECOND = 1000000000;
+
+/* What `in_child` returns; -1 when it died. */
+static int run_apart(int (*in_child)(void))
+{
+	pid_t child = fork();
+	int status;
+
+	if (child == 0)
+		_exit(in_child());
+	if (child < 0 || waitpid(child, &status, 0) != child || !WIFEXITED(status))
+		return -1;
+	return WEXITSTATUS(status);
+}
+
+/* How many samples half a second of work brings, up to 100. */
+static int samples(void)
+{
+	uint64_t before = pf_counter_get(PF_COUNTER_CPU_SAMPLES);
+	uint64_t got;
+
+	life_start();
+	if (pf_cpu_enable(true) < 0)
+		return 101;
+	life_burn(SECOND / 2);
+	got = pf_counter_get(PF_COUNTER_CPU_SAMPLES) - before;
+	return got < 100 ? (int)got : 100;
+}
+
+static void of_the_program(int signal)
+{
+	_exit(99);
+}
+
+static void own(int signal)
+{
+	struct sigaction mine = {.sa_handler = of_the_program};
+
+	if (sigaction(signal, &mine, NULL) < 0)
+		abort();
+}
+
+static int in_a_plain_program(void)
+{
+	return samples() > 20 && pf_signal_number() == SIGRTMAX - 1 ? 0 : 1;
+}
+
+static void the_last_signal_but_one_is_taken_where_it_is_free(void **state)
+{
+	assert_int_equal(run_apart(in_a_plain_program), 0);
+}
+
+static int in_an_owner_of_all_but_one(void)
+{
+	int spared = SIGRTMIN + 5;
+
+	own(SIGPROF);
+	for (int signal = SIGRTMIN; signal <= SIGRTMAX; signal++)
+		if (signal != spared)
+			own(signal);
+	return samples() > 20 && pf_signal_number() == spared ? 0 : 1;
+}
+
+static void an_owner_of_all_signals_but_one_is_sampled_by_that_one(void **state)
+{
+	assert_int_equal(run_apart(in_an_owner_of_all_but_one), 0);
+}
+
+static int in_an_owner_of_all(void)
+{
+	for (int signal = SIGRTMIN; signal <= SIGRTMAX; signal++)
+		own(signal);
+	life_start();
+	if (pf_cpu_enable(true) != -EOPNOTSUPP)
+		return 1;
+	if (pf_features[PF_FEATURE_CPU].state != PF_FEATURE_NONE || pf_cpu_enabled())
+		return 2;
+	return 0;
+}
+
+static void an_owner_of_all_signals_is_not_sampled_and_is_told(void **state)
+{
+	assert_int_equal(run_apart(in_an_owner_of_all), 0);
+}
+
+static int in_a_program_that_blocks_the_highest(void)
+{
+	sigset_t blocked;
+
+	sigemptyset(&blocked);
+	sigaddset(&blocked, SIGRTMAX - 1);
+	sigaddset(&blocked, SIGRTMAX - 2);
+	sigprocmask(SIG_BLOCK, &blocked, NULL);
+	return samples() > 20 && pf_signal_number() == SIGRTMAX - 3 ? 0 : 1;
+}
+
+static void a_signal_that_a_thread_blocks_is_left_alone(void **state)
+{
+	assert_int_equal(run_apart(in_a_program_that_blocks_the_highest), 0);
+}
+
+static int in_an_ignorer(void)
+{
+	signal(SIGRTMAX - 1, SIG_IGN);
+	return samples() > 20 && pf_signal_number() == SIGRTMAX - 2 ? 0 : 1;
+}
+
+static void a_signal_that_is_ignored_is_left_alone(void **state)
+{
+	assert_int_equal(run_apart(in_an_ignorer), 0);
+}
+
+/* ---- little room ---- */
+
+static int in_a_program_with_a_signal_stack(void)
+{
+	/* 8 KiB, as Rust's and many others; the page below must stay as it is. */
+	char *pages =
+	    mmap(NULL, 4 * 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	stack_t stack = {.ss_sp = pages + 2 * 4096, .ss_size = 2 * 4096};
+
+	memset(pages, 0x5a, 2 * 4096);
+	if (sigaltstack(&stack, NULL) < 0)
+		return 1;
+	if (samples() <= 20)
+		return 2;
+	for (int i = 0; i < 2 * 4096; i++)
+		if (pages[i] != 0x5a)
+			return 3;
+	return pf_counter_get(PF_COUNTER_CPU_LOST_STACK) ? 4 : 0;
+}
+
+static void on_a_small_signal_stack_samples_are_taken_and_it_does_not_overflow(void **state)
+{
+	assert_int_equal(run_apart(in_a_program_with_a_signal_stack), 0);
+}
+
+static int in_a_program_with_a_tiny_signal_stack(void)
+{
+	size_t size = (size_t)sysconf(_SC_MINSIGSTKSZ) + 512;
+	char *pages =
+	    mmap(NULL, 8 * 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	stack_t stack = {.ss_sp = pages + 4 * 4096, .ss_size = size};
+	struct life life;
+
+	memset(pages, 0x5a, 4 * 4096);
+	if (sigaltstack(&stack, NULL) < 0)
+		return 1;
+	life_start();
+	life_begin(&life, pf_cpu_collect, 100);
+	life_burn(SECOND / 2);
+	if (life_end(&life) != 0)
+		return 2;
+	for (int i = 0; i < 4 * 4096; i++)
+		if (pages[i] != 0x5a)
+			return 3;
+	if (pf_counter_get(PF_COUNTER_CPU_LOST_STACK) < 20)
+		return 4;
+	/* Its time is shown all the same. */
+	return life_at_leaf(&life.profile, PF_PC_LOST, 1) > SECOND / 4 ? 0 : 5;
+}
+
+static void without_room_a_sample_is_not_taken_but_counted_and_shown_as_lost(void **state)
+{
+	assert_int_equal(run_apart(in_a_program_with_a_tiny_signal_stack), 0);
+}
+
+static volatile char *deepest;
+
+static __attribute__((noinline)) void descend(char *lowest)
+{
+	volatile char here[256];
+
+	here[0] = 1;
+	deepest = here;
+	if (here - lowest > 6000)
+		descend(lowest);
+	else
+		life_burn(SECOND / 2);
+	__asm__ volatile("" ::: "memory");
+}
+
+static void *stand_at_the_edge(void *stack)
+{
+	descend(stack);
+	return NULL;
+}
+
+/* A thread that works with 6000 bytes of its stack left, above a guard page, below which another
+ * stack lies that could be written to. */
+static int in_a_program_at_the_edge_of_a_stack(void)
+{
+	enum { SIZE = 256 * 1024 };
+	char *memory =
+	    mmap(NULL, 2 * SIZE + 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	pthread_attr_t attributes;
+	pthread_t thread;
+
+	memset(memory, 0x5a, SIZE);
+	mprotect(memory + SIZE, 4096, PROT_NONE);
+	pthread_attr_init(&attributes);
+	pthread_attr_setstack(&attributes, memory + SIZE + 4096, SIZE);
+	life_start();
+	if (pf_cpu_enable(true) < 0)
+		return 1;
+	if (pthread_create(&thread, &attributes, stand_at_the_edge, memory + SIZE + 4096) != 0)
+		return 2;
+	pthread_join(thread, NULL);
+	for (int i = 0; i < SIZE; i++)
+		if (memory[i] != 0x5a)
+			return 3;
+	return 0;
+}
+
+static void at_the_edge_of_a_stack_nothing_is_overrun(void **state)
+{
+	assert_int_equal(run_apart(in_a_program_at_the_edge_of_a_stack), 0);
+}
+
+/* ---- a filter of system calls ---- */
+
+/* From now on `number` fails with EPERM. */
+static void forbid(int number)
+{
+	struct sock_filter filter[] = {
+	    BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+	    BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (uint32_t)number, 0, 1),
+	    BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM),
+	    BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+	};
+	struct sock_fprog program = {sizeof(filter) / sizeof(filter[0]), filter};
+
+	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 ||
+	    prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) < 0)
+		abort();
+}
+
+static int without_timers(void)
+{
+	forbid(SYS_timer_create);
+	life_start();
+	if (pf_cpu_enable(true) != -EOPNOTSUPP)
+		return 1;
+	return pf_features[PF_FEATURE_CPU].state == PF_FEATURE_NONE ? 0 : 2;
+}
+
+static void where_timers_are_forbidden_it_is_said(void **state)
+{
+	assert_int_equal(run_apart(without_timers), 0);
+}
+
+static void *sleep_long(void *tid)
+{
+	__atomic_store_n((pid_t *)tid, (pid_t)syscall(SYS_gettid), __ATOMIC_RELEASE);
+	sleep(1000);
+	return NULL;
+}
+
+static int without_reading_memory(void)
+{
+	const struct pf_sample *s;
+	struct life dump;
+	pthread_t thread;
+	pid_t tid = 0;
+
+	forbid(SYS_process_vm_readv);
+	life_start();
+	if (pthread_create(&thread, NULL, sleep_long, &tid) != 0)
+		return 1;
+	while (!__atomic_load_n(&tid, __ATOMIC_ACQUIRE))
+		usleep(100);
+	usleep(20000);
+	if (life_collect(&dump, pf_threads_collect, 0) != 0)
+		return 2;
+	s = life_of_thread(&dump.profile, tid);
+	/* The leaf is known without reading; behind it stands that no more could be read. */
+	if (!s || s->pc_count != 2 || !life_has_pc(&dump.profile, s, PF_PC_BAD_MEMORY))
+		return 3;
+	return 0;
+}
+
+static void where_reading_memory_is_forbidden_the_stack_ends_in_a_marker(void **state)
+{
+	assert_int_equal(run_apart(without_reading_memory), 0);
+}
+
+/* ---- dropped privileges ---- */
+
+static int after_dropping_root(void)
+{
+	const struct pf_sample *s;
+	struct life dump;
+	pthread_t thread;
+	pid_t tid = 0;
+
+	if (setgid(65534) != 0 || setuid(65534) != 0 || prctl(PR_SET_DUMPABLE, 0) != 0)
+		return 77;
+	life_start();
+	if (pthread_create(&thread, NULL, sleep_long, &tid) != 0)
+		return 1;
+	while (!__atomic_load_n(&tid, __ATOMIC_ACQUIRE))
+		usleep(100);
+	usleep(20000);
+	if (life_collect(&dump, pf_threads_collect, 0) != 0)
+		return 2;
+	if (pf_features[PF_FEATURE_SLEEPER_STACKS].state != PF_FEATURE_DEGRADED)
+		return 3;
+	s = life_of_thread(&dump.profile, tid);
+	if (!s || strcmp(life_text(&dump.profile, s, "state"), "asleep") != 0)
+		return 4;
+	return life_contains(&dump.profile, s, (const void *)sleep_long, 100) ? 0 : 5;
+}
+
+static void after_dropping_root_sleepers_are_asked_by_signal(void **state)
+{
+	int rc = run_apart(after_dropping_root);
+
+	if (rc == 77)
+		skip(); /* not root: there is nothing to drop */
+	assert_int_equal(rc, 0);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(the_last_signal_but_one_is_taken_where_it_is_free),
+	    cmocka_unit_test(an_owner_of_all_signals_but_one_is_sampled_by_that_one),
+	    cmocka_unit_test(an_owner_of_all_signals_is_not_sampled_and_is_told),
+	    cmocka_unit_test(a_signal_that_a_thread_blocks_is_left_alone),
+	    cmocka_unit_test(a_signal_that_is_ignored_is_left_alone),
+	    cmocka_unit_test(on_a_small_signal_stack_samples_are_taken_and_it_does_not_overflow),
+	    cmocka_unit_test(without_room_a_sample_is_not_taken_but_counted_and_shown_as_lost),
+	    cmocka_unit_test(at_the_edge_of_a_stack_nothing_is_overrun),
+	    cmocka_unit_test(where_timers_are_forbidden_it_is_said),
+	    cmocka_unit_test(where_reading_memory_is_forbidden_the_stack_ends_in_a_marker),
+	    cmocka_unit_test(after_dropping_root_sleepers_are_asked_by_signal),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,373 @@
+/* The registry: every way a thread may come and go. */
+#include "base/clock.h"
+#include "base/counter.h"
+#include "life.h"
+#include "sampler/cpu.h"
+#include "sampler/crew.h"
+#include "sampler/thread.h"
+#include "sampler/threadcreate_hook.h"
+
+#include <pthread.h>
+#include <semaphore.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <threads.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+static sem_t begun, go_on;
+static pid_t tid_of_begun;
+static const struct pf_thread *slot_of_begun;
+
+static struct pf_thread *find(pid_t tid)
+{
+	for (uint32_t i = 0; i < pf_thread_limit(); i++)
+		if (pf_thread_is_live(pf_thread_at(i)) && pf_thread_at(i)->tid == tid)
+			return pf_thread_at(i);
+	return NULL;
+}
+
+static size_t live_count(void)
+{
+	size_t count = 0;
+
+	for (uint32_t i = 0; i < pf_thread_limit(); i++)
+		count += pf_thread_is_live(pf_thread_at(i));
+	return count;
+}
+
+static void announce(void)
+{
+	tid_of_begun = (pid_t)syscall(SYS_gettid);
+	slot_of_begun = pf_thread_self;
+	sem_post(&begun);
+	sem_wait(&go_on);
+}
+
+static void *return_at_once(void *arg)
+{
+	announce();
+	return arg;
+}
+
+static void *exit_below(void *arg)
+{
+	announce();
+	pthread_exit(arg);
+}
+
+static void *wait_for_cancel(void *arg)
+{
+	announce();
+	for (;;)
+		pause();
+	return arg;
+}
+
+static void *leave_by_system_call(void *arg)
+{
+	announce();
+	syscall(SYS_exit, 0);
+	return arg;
+}
+
+static pthread_t begin(void *(*run)(void *))
+{
+	pthread_t thread;
+
+	assert_int_equal(pf_threadcreate_pthread(&thread, NULL, run, &begun), 0);
+	sem_wait(&begun);
+	return thread;
+}
+
+static void a_created_thread_has_its_slot_from_its_first_step(void **state)
+{
+	pthread_t thread = begin(return_at_once);
+	const struct pf_thread *t = find(tid_of_begun);
+	void *result;
+
+	assert_non_null(t);
+	assert_ptr_equal(t, slot_of_begun);
+	assert_int_equal(t->start, (uintptr_t)return_at_once);
+	assert_int_equal(t->creator, getpid());
+	assert_int_not_equal(t->created_by, 0);
+	assert_string_equal(t->name, "test_thread");
+	sem_post(&go_on);
+	pthread_join(thread, &result);
+	assert_ptr_equal(result, &begun); /* argument and result pass through us unchanged */
+}
+
+static void a_thread_that_returns_gives_its_slot_back(void **state)
+{
+	size_t before = live_count();
+	pthread_t thread = begin(return_at_once);
+
+	assert_int_equal(live_count(), before + 1);
+	sem_post(&go_on);
+	pthread_join(thread, NULL);
+	assert_int_equal(live_count(), before);
+	assert_null(find(tid_of_begun));
+}
+
+static void a_thread_that_exits_below_gives_its_slot_back(void **state)
+{
+	pthread_t thread = begin(exit_below);
+	void *result;
+
+	sem_post(&go_on);
+	pthread_join(thread, &result);
+	assert_ptr_equal(result, &begun);
+	assert_null(find(tid_of_begun));
+}
+
+static void a_cancelled_thread_gives_its_slot_back(void **state)
+{
+	pthread_t thread = begin(wait_for_cancel);
+	void *result;
+
+	sem_post(&go_on);
+	pthread_cancel(thread);
+	pthread_join(thread, &result);
+	assert_ptr_equal(result, PTHREAD_CANCELED);
+	assert_null(find(tid_of_begun));
+}
+
+static void a_thread_that_leaves_by_system_call_is_missed_at_the_next_scan(void **state)
+{
+	pthread_t thread = begin(leave_by_system_call);
+
+	sem_post(&go_on);
+	pthread_join(thread, NULL);
+	assert_non_null(find(tid_of_begun));
+	pf_cpu_scan();
+	assert_null(find(tid_of_begun));
+}
+
+static int c11_main(void *arg)
+{
+	announce();
+	return *(int *)arg;
+}
+
+static void a_c11_thread_has_its_slot_and_its_result(void **state)
+{
+	int answer = 42, result;
+	thrd_t thread;
+
+	assert_int_equal(pf_threadcreate_thrd(&thread, c11_main, &answer), thrd_success);
+	sem_wait(&begun);
+	assert_non_null(find(tid_of_begun));
+	sem_post(&go_on);
+	thrd_join(thread, &result);
+	assert_int_equal(result, 42);
+	assert_null(find(tid_of_begun));
+}
+
+static void a_thread_the_hook_did_not_see_is_found_by_the_scan(void **state)
+{
+	const struct pf_thread *t;
+	pthread_t thread;
+
+	assert_int_equal(pthread_create(&thread, NULL, return_at_once, NULL), 0);
+	sem_wait(&begun);
+	assert_null(find(tid_of_begun));
+	pf_cpu_scan();
+	t = find(tid_of_begun);
+	assert_non_null(t);
+	assert_int_equal(t->start, 0);
+	assert_string_equal(t->name, "test_thread");
+	sem_post(&go_on);
+	pthread_join(thread, NULL);
+	pf_cpu_scan();
+	assert_null(find(tid_of_begun));
+}
+
+static void our_own_threads_are_not_the_programs(void **state)
+{
+	pf_cpu_scan();
+	for (uint32_t i = 0; i < pf_thread_limit(); i++)
+		if (pf_thread_is_live(pf_thread_at(i)))
+			assert_false(pf_crew_has(pf_thread_at(i)->tid));
+	assert_int_equal(live_count(), 1);
+}
+
+static void a_failed_creation_leaves_nothing_behind(void **state)
+{
+	size_t before = live_count();
+	pthread_attr_t attributes;
+	pthread_t thread;
+
+	/* More than the address space has. */
+	pthread_attr_init(&attributes);
+	assert_int_equal(pthread_attr_setstacksize(&attributes, (size_t)1 << 47), 0);
+	for (int i = 0; i < 1000; i++)
+		assert_int_not_equal(
+		    pf_threadcreate_pthread(&thread, &attributes, return_at_once, NULL), 0);
+	assert_int_equal(live_count(), before);
+}
+
+static void the_name_is_read_again_when_a_thread_has_run(void **state)
+{
+	struct pf_thread *t;
+
+	pf_cpu_scan();
+	t = find(getpid());
+	assert_string_equal(t->name, "test_thread");
+	pthread_setname_np(pthread_self(), "renamed");
+	pf_cpu_scan();
+	assert_string_equal(t->name, "renamed");
+	pthread_setname_np(pthread_self(), "test_thread");
+}
+
+/* A slot lent again must not be answered for by a signal meant for the one before. */
+static void a_slot_lent_again_is_of_another_generation(void **state)
+{
+	pthread_t thread = begin(return_at_once);
+	const struct pf_thread *first = slot_of_begun;
+	uint32_t generation = pf_thread_generation(first);
+
+	sem_post(&go_on);
+	pthread_join(thread, NULL);
+	thread = begin(return_at_once);
+	assert_ptr_equal(slot_of_begun, first);
+	assert_int_not_equal(pf_thread_generation(first), generation);
+	sem_post(&go_on);
+	pthread_join(thread, NULL);
+}
+
+static void while_something_samples_the_dead_keep_their_slots(void **state)
+{
+	pthread_t thread = begin(return_at_once);
+	const struct pf_thread *first = slot_of_begun;
+	uint32_t dead;
+
+	pf_thread_keep_dead(true);
+	sem_post(&go_on);
+	pthread_join(thread, NULL);
+	assert_int_equal(first->state, PF_THREAD_DEAD);
+	assert_string_equal(first->name, "test_thread");
+	thread = begin(return_at_once);
+	assert_ptr_not_equal(slot_of_begun, first);
+	sem_post(&go_on);
+	pthread_join(thread, NULL);
+	dead = pf_thread_dead();
+	pf_thread_keep_dead(false);
+	assert_int_equal(first->state, PF_THREAD_DEAD);
+	pf_thread_bury(dead);
+	assert_int_equal(first->state, PF_THREAD_FREE);
+}
+
+static int in_the_child(void)
+{
+	pthread_t thread;
+
+	pf_crew_forget();
+	pf_cpu_fork_child();
+	if (live_count() != 0 || pf_thread_self)
+		return 1;
+	pf_cpu_scan();
+	if (live_count() != 1 || !find(getpid()))
+		return 2;
+	if (pf_threadcreate_pthread(&thread, NULL, return_at_once, NULL) != 0)
+		return 3;
+	sem_wait(&begun);
+	if (live_count() != 2 || !find(tid_of_begun))
+		return 4;
+	return 0;
+}
+
+static void a_forked_child_knows_itself_alone(void **state)
+{
+	pthread_t thread = begin(return_at_once);
+	int status;
+	pid_t child = fork();
+
+	if (child == 0)
+		_exit(in_the_child());
+	assert_int_equal(waitpid(child, &status, 0), child);
+	assert_true(WIFEXITED(status));
+	assert_int_equal(WEXITSTATUS(status), 0);
+	sem_post(&go_on);
+	pthread_join(thread, NULL);
+}
+
+static void *do_nothing(void *arg)
+{
+	return arg;
+}
+
+static void *create_many(void *unused)
+{
+	for (int i = 0; i < 2000; i++) {
+		pthread_t thread;
+
+		if (pf_threadcreate_pthread(&thread, NULL, do_nothing, NULL) == 0)
+			pthread_join(thread, NULL);
+	}
+	return unused;
+}
+
+static void creating_in_many_threads_while_scanning_loses_no_slot(void **state)
+{
+	size_t before = live_count();
+	pthread_t creators[4];
+
+	for (int i = 0; i < 4; i++)
+		assert_int_equal(pf_threadcreate_pthread(&creators[i], NULL, create_many, NULL), 0);
+	for (int i = 0; i < 200; i++)
+		pf_cpu_scan();
+	for (int i = 0; i < 4; i++)
+		pthread_join(creators[i], NULL);
+	pf_cpu_scan();
+	assert_int_equal(live_count(), before);
+	assert_true(pf_thread_limit() <= 512);
+}
+
+/* Last: it uses the table up. */
+static void a_full_table_is_counted_and_threads_work_all_the_same(void **state)
+{
+	uint64_t before = pf_counter_get(PF_COUNTER_THREAD_LOST_TABLE);
+	pthread_t thread;
+
+	while (pf_thread_conceive(1, NULL, 0))
+		;
+	assert_int_equal(pf_counter_get(PF_COUNTER_THREAD_LOST_TABLE), before + 1);
+	thread = begin(return_at_once);
+	assert_null(slot_of_begun);
+	sem_post(&go_on);
+	pthread_join(thread, NULL);
+	assert_int_equal(pf_counter_get(PF_COUNTER_THREAD_LOST_TABLE), before + 2);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(our_own_threads_are_not_the_programs),
+	    cmocka_unit_test(a_created_thread_has_its_slot_from_its_first_step),
+	    cmocka_unit_test(a_thread_that_returns_gives_its_slot_back),
+	    cmocka_unit_test(a_thread_that_exits_below_gives_its_slot_back),
+	    cmocka_unit_test(a_cancelled_thread_gives_its_slot_back),
+	    cmocka_unit_test(a_thread_that_leaves_by_system_call_is_missed_at_the_next_scan),
+	    cmocka_unit_test(a_c11_thread_has_its_slot_and_its_result),
+	    cmocka_unit_test(a_thread_the_hook_did_not_see_is_found_by_the_scan),
+	    cmocka_unit_test(a_failed_creation_leaves_nothing_behind),
+	    cmocka_unit_test(the_name_is_read_again_when_a_thread_has_run),
+	    cmocka_unit_test(a_slot_lent_again_is_of_another_generation),
+	    cmocka_unit_test(while_something_samples_the_dead_keep_their_slots),
+	    cmocka_unit_test(a_forked_child_knows_itself_alone),
+	    cmocka_unit_test(creating_in_many_threads_while_scanning_loses_no_slot),
+	    cmocka_unit_test(a_full_table_is_counted_and_threads_work_all_the_same),
+	};
+
+	sem_init(&begun, 0, 0);
+	sem_init(&go_on, 0, 0);
+	life_start();
+	pf_thread_start();
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
