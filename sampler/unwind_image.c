@@ -1,5 +1,6 @@
 #include "sampler/unwind_image.h"
 #include "sampler/find_object.h"
+#include "sampler/gate.h"
 #include "sampler/unwind.h"
 
 #include <dlfcn.h>
@@ -89,8 +90,15 @@ void pf_unwind_image_init(void)
 		return;
 	if (page != 0)
 		page_size = page;
+	pf_gate_enter();
 	dl_iterate_phdr(note_permanent, &count);
+	pf_gate_leave();
 	__atomic_store_n(&permanent_count, count, __ATOMIC_RELEASE);
+}
+
+void pf_unwind_image_fork_child(void)
+{
+	gate_closers = gate_readers = 0;
 }
 
 static PF_SIGSAFE bool is_permanent(uint64_t map_low)

@@ -222,9 +222,13 @@ static void every_end_but_the_root_has_a_marker_and_a_counter(void **state)
 	}
 }
 
+/* All of it twice: learned on the main thread, and by another. */
 static int set_up(void **state)
 {
-	sampling_in_thread(pf_unwind_init);
+	if (getenv("PF_LEARN_ON_MAIN"))
+		pf_unwind_init();
+	else
+		sampling_in_thread(pf_unwind_init);
 	return 0;
 }
 
