@@ -301,15 +301,13 @@ static bool is_known(pid_t tid)
 	return known;
 }
 
-/* A slot for a thread that nobody has told us of: true when it got one. One of ours is not in the
- * crew any more while it ends, but it keeps its name. */
+/* A slot for a thread that nobody has told us of: true when it got one. */
 static bool meet(pid_t tid)
 {
-	static const char ours[] = "proffs/";
 	char name[PF_THREAD_NAME];
 	struct pf_thread *t = NULL;
 
-	if (!read_name(tid, name) || strncmp(name, ours, sizeof(ours) - 1) == 0)
+	if (!read_name(tid, name))
 		return false;
 	pf_lock_take(&registry_lock);
 	if (!find_locked(tid))
