@@ -331,6 +331,11 @@ static void add_location(struct pf_profile *p, struct address_table *t, uint64_t
 	*slot = (uint32_t)p->location_count;
 }
 
+bool pf_label_is_address(const struct pf_label *label)
+{
+	return !label->str && label->unit && strcmp(label->unit, "address") == 0;
+}
+
 void pf_profile_set_locations(struct pf_profile *p)
 {
 	struct address_table table = {0};
@@ -339,6 +344,9 @@ void pf_profile_set_locations(struct pf_profile *p)
 	p->line_count = 0;
 	for (size_t i = 0; i < p->pc_count && !p->error; i++)
 		add_location(p, &table, p->pcs[i]);
+	for (size_t i = 0; i < p->label_count && !p->error; i++)
+		if (pf_label_is_address(&p->labels[i]))
+			add_location(p, &table, (uint64_t)p->labels[i].num);
 	free(table.slots);
 	if (p->location_count == 0)
 		return;
