@@ -316,8 +316,8 @@ PF_INLINE bool bp_is_popped(const struct walk *w, const struct pf_unwind_row *ro
 	uint64_t sp = w->regs.value[PF_REG_SP];
 
 	return row->reg[PF_REG_BP].kind == PF_RULE_AT_EXPRESSION &&
-	    row->cfa.kind == PF_RULE_IS_CFA && row->cfa_register != PF_REG_BP &&
-	    w->regs.value[PF_REG_BP] - sp >= cfa - sp;
+	       row->cfa.kind == PF_RULE_IS_CFA && row->cfa_register != PF_REG_BP &&
+	       w->regs.value[PF_REG_BP] - sp >= cfa - sp;
 }
 
 /* The registers of the caller in `caller`; false when pc or sp cannot be had. */
