@@ -41,6 +41,17 @@ PF_SIGSAFE bool pf_unwind_memory_probe(uint64_t address)
 	return rc == -EINVAL;
 }
 
+PF_SIGSAFE bool pf_unwind_memory_copy(uint64_t address, void *out, size_t size)
+{
+	struct {
+		uint64_t base, length;
+	} local = {(uintptr_t)out, size}, remote = {address, size};
+	long pid = pf_unwind_syscall(SYS_getpid, 0, 0, 0, 0, 0, 0);
+
+	return pf_unwind_syscall(SYS_process_vm_readv, (uint64_t)pid, (uintptr_t)&local, 1,
+		   (uintptr_t)&remote, 1, 0) == (long)size;
+}
+
 PF_SIGSAFE bool pf_unwind_memory_extend(struct pf_unwind_memory *memory, uint64_t end)
 {
 	if (!memory->foreign || end - memory->low > FOREIGN_MAX)

@@ -392,12 +392,23 @@ static PF_SIGSAFE bool step_long(
 	return true;
 }
 
-/* Is there a call in front of `pc`? Asked of the kernel first: it may be anything but code. */
-static PF_SIGSAFE enum pf_code_call call_before(uint64_t pc, uint64_t *target)
+/* Is there a call in front of `pc`? Asked of the kernel first: it may be anything but code. Code on
+ * the calling thread's own stack stays while we look; on a copied stack it may go between two
+ * instructions of ours, so there it is copied too. */
+static PF_SIGSAFE enum pf_code_call call_before(const struct walk *w, uint64_t pc, uint64_t *target)
 {
-	if (pc < PF_PC_MARKER_END || !pf_unwind_memory_probe(pc - PF_CODE_BEFORE))
+	uint8_t code[PF_CODE_BEFORE];
+	uint64_t at = pc - PF_CODE_BEFORE;
+
+	if (pc < PF_PC_MARKER_END)
 		return PF_CODE_NO_CALL;
-	return pf_unwind_code_call((const uint8_t *)(uintptr_t)(pc - PF_CODE_BEFORE), pc, target);
+	if (w->reads_copy)
+		return pf_unwind_memory_copy(at, code, sizeof(code))
+			   ? pf_unwind_code_call(code, pc, target)
+			   : PF_CODE_NO_CALL;
+	return pf_unwind_memory_probe(at)
+		   ? pf_unwind_code_call((const uint8_t *)(uintptr_t)at, pc, target)
+		   : PF_CODE_NO_CALL;
 }
 
 /* The first instructions of a function, before it has made a frame: a stub that jumps on, or a jump
@@ -418,7 +429,7 @@ static PF_SIGSAFE bool step_from_entry(struct walk *w)
 	} else {
 		sp += 8;
 	}
-	call = call_before(back, &target);
+	call = call_before(w, back, &target);
 	if (call == PF_CODE_NO_CALL)
 		return false;
 	if ((call != PF_CODE_CALL_DIRECT || pc - target >= STUB_BYTES) && pc >= PF_PC_MARKER_END &&
@@ -440,7 +451,7 @@ static PF_SIGSAFE bool step_by_pointer(struct walk *w)
 	    !pf_unwind_load(&w->memory, bp, &next) || !pf_unwind_load(&w->memory, bp + 8, &pc))
 		return stop(w, PF_UNWIND_NO_INFO);
 	pc = pf_unwind_strip(pc);
-	if (pc != 0 && call_before(pc, &target) == PF_CODE_NO_CALL)
+	if (pc != 0 && call_before(w, pc, &target) == PF_CODE_NO_CALL)
 		return stop(w, PF_UNWIND_NO_INFO);
 	w->regs.known &= FOLLOWED;
 	w->regs.value[PF_REG_BP] = next;
@@ -455,7 +466,7 @@ static PF_SIGSAFE bool climb_without(struct walk *w)
 {
 	uint64_t pc = w->regs.value[PF_REG_PC], target;
 
-	if (!w->exact && !w->is_return && call_before(pc, &target) == PF_CODE_NO_CALL)
+	if (!w->exact && !w->is_return && call_before(w, pc, &target) == PF_CODE_NO_CALL)
 		return stop(w, PF_UNWIND_NO_INFO); /* no call came from there: not a frame */
 	if (w->look >= PF_PC_MARKER_END && !emit(w, w->look))
 		return false;
