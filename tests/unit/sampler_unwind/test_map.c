@@ -68,7 +68,7 @@ static int compare_module(struct dl_phdr_info *info, size_t size, void *arg)
 		if (phdr->p_type != PT_NOTE)
 			continue;
 		for (; (const char *)note < at + phdr->p_filesz;
-		     note = (const ElfW(Nhdr) *)((const char *)(note + 1) +
+		     note = (const ElfW(Nhdr) *)(const void *)((const char *)(note + 1) +
 						 ((note->n_namesz + 3) & ~3u) +
 						 ((note->n_descsz + 3) & ~3u))) {
 			const unsigned char *id = (const unsigned char *)(note + 1) + 4;
