@@ -42,7 +42,8 @@
 	X(HEAP_LOST_TABLE, "heap_lost_table_full", "samples dropped: the live table was full")     \
 	X(HEAP_SITES_FULL, "heap_sites_full",                                                      \
 	    "samples without a stack: the table of allocation sites was full")                     \
-	X(HEAP_LOST_NESTED, "heap_lost_nested", "allocations not sampled: inside our own code")    \
+	X(HEAP_LOST_NESTED, "heap_lost_nested",                                                    \
+	    "allocations not sampled: our own, or inside our code")                                \
 	X(HEAP_MISSED_FREES, "heap_missed_frees", "sampled blocks whose free we did not see")      \
 	X(PATCH_SLOTS, "patch_slots", "function slots patched at last")                            \
 	X(PATCH_MODULES, "patch_modules", "modules looked at for patching at last")                \

@@ -276,40 +276,86 @@ const struct pf_mapping *pf_profile_mapping(const struct pf_profile *p, uint64_t
 	return NULL;
 }
 
-static int by_number(const void *a, const void *b)
+static int by_address(const void *a, const void *b)
 {
-	uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+	uint64_t x = ((const struct pf_location *)a)->address;
+	uint64_t y = ((const struct pf_location *)b)->address;
 
 	return x < y ? -1 : x > y;
 }
 
+/* Numbers (+ 1) of locations by their address: most addresses of a profile are repeated, so they
+ * are told apart by hash, and only the different ones are sorted. */
+struct address_table {
+	uint32_t *slots;
+	size_t slot_count; /* a power of two, or 0 */
+};
+
+static uint32_t *address_slot(
+    const struct address_table *t, const struct pf_profile *p, uint64_t address)
+{
+	size_t at = (address * 0x9e3779b97f4a7c15ull >> 20) & (t->slot_count - 1);
+
+	while (t->slots[at] && p->locations[t->slots[at] - 1].address != address)
+		at = (at + 1) & (t->slot_count - 1);
+	return &t->slots[at];
+}
+
+static bool address_table_grow(struct address_table *t, const struct pf_profile *p)
+{
+	struct address_table grown = {
+	    .slot_count = t->slot_count ? t->slot_count * 2 : FIRST_BUCKETS};
+
+	grown.slots = calloc(grown.slot_count, sizeof(*grown.slots));
+	if (!grown.slots)
+		return false;
+	for (size_t i = 0; i < p->location_count; i++)
+		*address_slot(&grown, p, p->locations[i].address) = (uint32_t)i + 1;
+	free(t->slots);
+	*t = grown;
+	return true;
+}
+
+static void add_location(struct pf_profile *p, struct address_table *t, uint64_t address)
+{
+	uint32_t *slot;
+
+	if (p->location_count * 2 >= t->slot_count && !address_table_grow(t, p)) {
+		p->error = p->error ? p->error : -ENOMEM;
+		return;
+	}
+	slot = address_slot(t, p, address);
+	if (*slot || !ROOM(p, location, 1))
+		return;
+	p->locations[p->location_count++] = (struct pf_location){.address = address};
+	*slot = (uint32_t)p->location_count;
+}
+
+bool pf_label_is_address(const struct pf_label *label)
+{
+	return !label->str && label->unit && strcmp(label->unit, "address") == 0;
+}
+
 void pf_profile_set_locations(struct pf_profile *p)
 {
-	uint64_t *sorted;
+	struct address_table table = {0};
 
 	p->location_count = 0;
 	p->line_count = 0;
-	if (p->error || p->pc_count == 0)
+	for (size_t i = 0; i < p->pc_count && !p->error; i++)
+		add_location(p, &table, p->pcs[i]);
+	for (size_t i = 0; i < p->label_count && !p->error; i++)
+		if (pf_label_is_address(&p->labels[i]))
+			add_location(p, &table, (uint64_t)p->labels[i].num);
+	free(table.slots);
+	if (p->location_count == 0)
 		return;
-	sorted = malloc(p->pc_count * sizeof(*sorted));
-	if (!sorted) {
-		p->error = -ENOMEM;
-		return;
-	}
-	memcpy(sorted, p->pcs, p->pc_count * sizeof(*sorted));
-	qsort(sorted, p->pc_count, sizeof(*sorted), by_number);
-	for (size_t i = 0; i < p->pc_count; i++) {
-		const struct pf_mapping *mapping;
+	qsort(p->locations, p->location_count, sizeof(*p->locations), by_address);
+	for (size_t i = 0; i < p->location_count; i++) {
+		const struct pf_mapping *m = pf_profile_mapping(p, p->locations[i].address);
 
-		if ((i && sorted[i] == sorted[i - 1]) || !ROOM(p, location, 1))
-			continue;
-		mapping = pf_profile_mapping(p, sorted[i]);
-		p->locations[p->location_count++] = (struct pf_location){
-		    .address = sorted[i],
-		    .mapping = mapping ? (uint32_t)(mapping - p->mappings) + 1 : 0,
-		};
+		p->locations[i].mapping = m ? (uint32_t)(m - p->mappings) + 1 : 0;
 	}
-	free(sorted);
 }
 
 void pf_profile_add_line(struct pf_profile *p, struct pf_location *location, const char *function,

@@ -149,7 +149,10 @@ void pf_profile_add_mapping(struct pf_profile *p, uint64_t start, uint64_t limit
     const char *path, const char *build_id);
 void pf_profile_comment(struct pf_profile *p, const char *format, ...) PF_PRINTF(2, 3);
 
-/* Every different address of all samples once, sorted, each with its mapping and no line yet:
+/* A numeric label with the unit "address" is code, too: who created a thread. */
+bool pf_label_is_address(const struct pf_label *label);
+
+/* Every different address of all samples and labels once, sorted, each with its mapping and no line yet:
  * fills `locations`. Whoever knows names then adds lines with pf_profile_add_line(). */
 void pf_profile_set_locations(struct pf_profile *p);
 /* The next (outer) line of a location. All lines of one location must be added in a row. */

@@ -11,16 +11,25 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+/* As the agent judges it (fs/publish.c): ours or root's, and closed to the writing of others. */
+static bool is_safe(const char *dir)
+{
+	struct stat st;
+
+	return stat(dir, &st) == 0 && S_ISDIR(st.st_mode) &&
+	       (st.st_uid == geteuid() || st.st_uid == 0) &&
+	       (st.st_mode & (S_IWGRP | S_IWOTH)) == 0;
+}
+
 const char *pf_place_published(void)
 {
 	static char path[PATH_MAX];
 	const char *runtime = getenv("XDG_RUNTIME_DIR");
 
-	if (geteuid() != 0 && runtime && runtime[0] == '/') {
-		snprintf(path, sizeof(path), "%s/proffs", runtime);
-		return path;
-	}
-	return "/run/proffs";
+	if (!runtime || runtime[0] != '/' || !is_safe(runtime))
+		return "/run/proffs";
+	snprintf(path, sizeof(path), "%s/proffs", runtime);
+	return path;
 }
 
 /* `dir` with its parent resolved: "x/../p" and links on the way are fine, the last one is not. */
@@ -127,6 +136,17 @@ static void see_published(
 	see(&place, arg);
 }
 
+static void see_directory(const char *path, void (*see)(const struct pf_place *, void *), void *arg)
+{
+	DIR *dir = opendir(path);
+	struct dirent *entry;
+
+	while (dir && (entry = readdir(dir)))
+		see_published(path, entry->d_name, see, arg);
+	if (dir)
+		closedir(dir);
+}
+
 /* An octal escape of /proc/self/mountinfo: "\040" is a blank. */
 static void unescape(char *text)
 {
@@ -170,13 +190,10 @@ static void see_attached(void (*see)(const struct pf_place *, void *), void *arg
 
 void pf_place_each(void (*see)(const struct pf_place *place, void *arg), void *arg)
 {
-	const char *published = pf_place_published();
-	DIR *dir = opendir(published);
-	struct dirent *entry;
+	const char *own = pf_place_published();
 
-	while (dir && (entry = readdir(dir)))
-		see_published(published, entry->d_name, see, arg);
-	if (dir)
-		closedir(dir);
+	see_directory(own, see, arg);
+	if (strcmp(own, "/run/proffs") != 0)
+		see_directory("/run/proffs", see, arg);
 	see_attached(see, arg);
 }

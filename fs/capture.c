@@ -1,8 +1,6 @@
-#include "fs/capture.h"
-#include "base/buf.h"
 #include "base/clock.h"
 #include "base/counter.h"
-#include "base/lock.h"
+#include "fs/capture_own.h"
 #include "fs/kept.h"
 #include "fs/live.h"
 #include "fs/make.h"
@@ -19,54 +17,6 @@ static const int64_t REUSE_NS = 2000ll * PF_NS_PER_MS;
 
 enum { DIFFERENCES_MAX = 8 }; /* running at once, of profiles that do not take turns */
 
-struct drawn {
-	struct drawn *next;
-	uint64_t which;
-	struct pf_snapshot *snapshot;
-};
-
-struct pf_capture {
-	struct pf_captures *all;
-	struct pf_capture *next; /* guarded by all->lock, as all below but profile and wait */
-	uint32_t holders;        /* being in the list is one */
-	uint64_t number;
-	struct pf_capture_key key;
-	bool begun;      /* by a control: needs no reader */
-	bool running;    /* until its result can be had */
-	bool collecting; /* until the collector is free for another */
-	bool cancelled;
-	struct pf_capture_waiter *waiters;
-	uint32_t waiter_count;
-	int64_t started_ns;
-	int64_t idle_ns; /* since when nobody waits */
-	int64_t done_ns;
-	struct drawn *drawn;
-	struct pf_wait wait;
-	struct pf_profile profile; /* its thread's; after `running`, nobody's to change */
-};
-
-struct outcome {
-	int rc;
-	int64_t time_ns; /* since the epoch; 0: none yet */
-	int64_t took_ns;
-	size_t sample_count;
-};
-
-struct pf_captures {
-	struct pf_live *live;
-	struct pf_kept kept;
-	uint32_t threads; /* atomic, futex: capture threads alive */
-	void (*changed)(void *to);
-	void *changed_to;
-
-	struct pf_lock lock;
-	bool stopping; /* guarded by lock, as all below */
-	struct pf_capture *first;
-	struct pf_capture *latest[PF_SOURCE_COUNT]; /* in the list */
-	struct outcome outcome[PF_SOURCE_COUNT];
-	uint64_t started;
-};
-
 struct pf_captures *pf_captures_create(struct pf_live *live)
 {
 	struct pf_captures *all = calloc(1, sizeof(*all));
@@ -82,7 +32,7 @@ struct pf_captures *pf_captures_create(struct pf_live *live)
 static void free_capture(struct pf_capture *c)
 {
 	while (c->drawn) {
-		struct drawn *next = c->drawn->next;
+		struct pf_drawn *next = c->drawn->next;
 
 		pf_snapshot_drop(c->drawn->snapshot);
 		free(c->drawn);
@@ -110,22 +60,6 @@ void pf_captures_on_change(struct pf_captures *all, void (*changed)(void *to), v
 {
 	all->changed = changed;
 	all->changed_to = to;
-}
-
-static void note_change(struct pf_captures *all)
-{
-	if (all->changed)
-		all->changed(all->changed_to);
-}
-
-struct pf_kept *pf_captures_kept(struct pf_captures *all)
-{
-	return &all->kept;
-}
-
-const struct pf_profile *pf_capture_profile(const struct pf_capture *capture)
-{
-	return &capture->profile;
 }
 
 void pf_capture_drop(struct pf_captures *all, struct pf_capture *capture)
@@ -208,14 +142,13 @@ static struct pf_capture_waiter *finish_locked(struct pf_capture *c, int rc)
 	c->running = false;
 	c->done_ns = rc == 0 ? now : now - REUSE_NS;
 	c->waiters = NULL;
-	c->waiter_count = 0;
 	for (struct pf_capture_waiter *w = waiters; w; w = w->next) {
 		w->capture = NULL;
 		c->holders += rc == 0;
 	}
 	if (rc == 0)
 		all->latest[c->key.source] = c;
-	all->outcome[c->key.source] = (struct outcome){
+	all->outcome[c->key.source] = (struct pf_outcome){
 	    .rc = rc,
 	    .time_ns = pf_clock_real_ns(),
 	    .took_ns = now - c->started_ns,
@@ -242,7 +175,7 @@ static void *run_capture(void *arg)
 		waiters->ready(waiters, rc == 0 ? c : NULL, rc);
 		waiters = next;
 	}
-	note_change(all);
+	pf_captures_note_change(all);
 	pf_capture_drop(all, c);
 	/* From here on `all` may be gone; the kernel does not mind. */
 	__atomic_fetch_sub(&all->threads, 1, __ATOMIC_RELEASE);
@@ -293,7 +226,6 @@ static void wait_locked(struct pf_capture *c, struct pf_capture_waiter *waiter)
 	waiter->capture = c;
 	waiter->next = c->waiters;
 	c->waiters = waiter;
-	c->waiter_count++;
 }
 
 static struct pf_capture *new_capture(struct pf_captures *all, const struct pf_capture_key *key)
@@ -427,6 +359,13 @@ int pf_capture_join_any(struct pf_captures *all, enum pf_source source,
 	return rc;
 }
 
+void pf_capture_count(struct pf_captures *all, struct pf_capture_waiter *waiter, int change)
+{
+	pf_lock_take(&all->lock);
+	waiter->readers += (uint32_t)change;
+	pf_lock_give(&all->lock);
+}
+
 bool pf_capture_leave(struct pf_captures *all, struct pf_capture_waiter *waiter)
 {
 	struct pf_capture_waiter **at;
@@ -439,12 +378,11 @@ bool pf_capture_leave(struct pf_captures *all, struct pf_capture_waiter *waiter)
 			;
 		*at = waiter->next;
 		waiter->capture = NULL;
-		c->waiter_count--;
 		c->idle_ns = pf_clock_now_ns();
 	}
 	pf_lock_give(&all->lock);
 	if (c)
-		note_change(all);
+		pf_captures_note_change(all);
 	return c != NULL;
 }
 
@@ -518,19 +456,6 @@ int64_t pf_captures_tick(struct pf_captures *all, int64_t now_ns)
 	return soonest;
 }
 
-void pf_capture_forget(struct pf_captures *all, uint64_t number)
-{
-	pf_lock_take(&all->lock);
-	for (int source = 0; source < PF_SOURCE_COUNT; source++) {
-		struct pf_capture *c = all->latest[source];
-
-		if (c && c->number == number)
-			all->latest[source] = NULL;
-	}
-	pf_lock_give(&all->lock);
-	note_change(all);
-}
-
 int pf_captures_stop(struct pf_captures *all, int64_t deadline_ns)
 {
 	uint32_t threads;
@@ -547,90 +472,4 @@ int pf_captures_stop(struct pf_captures *all, int64_t deadline_ns)
 		pf_futex_wait(&all->threads, threads, deadline_ns);
 	}
 	return 0;
-}
-
-/* ---- drawings ---- */
-
-struct pf_snapshot *pf_capture_drawn(
-    struct pf_captures *all, struct pf_capture *capture, uint64_t which)
-{
-	struct pf_snapshot *found = NULL;
-
-	pf_lock_take(&all->lock);
-	for (struct drawn *d = capture->drawn; d && !found; d = d->next)
-		if (d->which == which)
-			found = pf_snapshot_hold(d->snapshot);
-	pf_lock_give(&all->lock);
-	return found;
-}
-
-void pf_capture_add_drawn(struct pf_captures *all, struct pf_capture *capture, uint64_t which,
-    struct pf_snapshot *snapshot)
-{
-	struct drawn *d = malloc(sizeof(*d));
-
-	if (!d)
-		return; /* the next reader draws it again */
-	d->which = which;
-	d->snapshot = pf_snapshot_hold(snapshot);
-	pf_lock_take(&all->lock);
-	d->next = capture->drawn;
-	capture->drawn = d;
-	pf_lock_give(&all->lock);
-}
-
-/* ---- telling ---- */
-
-static double seconds(int64_t ns)
-{
-	return (double)ns / PF_NS_PER_SECOND;
-}
-
-static void describe_running(struct pf_buf *out, const struct pf_capture *c)
-{
-	int64_t passed = pf_clock_now_ns() - c->started_ns;
-	int64_t length = c->key.seconds_ns;
-	const char *stem = pf_make_row(c->key.source)->stem;
-
-	if (!c->collecting)
-		pf_buf_printf(out, "%s finishing", stem);
-	else
-		pf_buf_printf(out, "%s running %.1f of %.1f s", stem,
-		    seconds(passed < length ? passed : length), seconds(length));
-	pf_buf_printf(out, ", %u waiting\n", c->waiter_count);
-}
-
-static void describe_outcome(struct pf_buf *out, const char *stem, const struct outcome *o)
-{
-	double ago = seconds(pf_clock_real_ns() - o->time_ns);
-
-	if (o->rc < 0)
-		pf_buf_printf(
-		    out, "%s last failed %.0f s ago: %s\n", stem, ago, strerrordesc_np(-o->rc));
-	else
-		pf_buf_printf(out, "%s last finished %.0f s ago: %.1f s, %zu stacks\n", stem, ago,
-		    seconds(o->took_ns), o->sample_count);
-}
-
-void pf_captures_describe(struct pf_captures *all, struct pf_buf *out, int source)
-{
-	pf_lock_take(&all->lock);
-	for (struct pf_capture *c = all->first; c; c = c->next)
-		if (c->running && (source < 0 || (int)c->key.source == source))
-			describe_running(out, c);
-	for (int s = 0; s < PF_SOURCE_COUNT; s++)
-		if (all->outcome[s].time_ns && (source < 0 || s == source))
-			describe_outcome(
-			    out, pf_make_row((enum pf_source)s)->stem, &all->outcome[s]);
-	pf_lock_give(&all->lock);
-}
-
-uint64_t pf_captures_started(struct pf_captures *all)
-{
-	uint64_t started;
-
-	pf_lock_take(&all->lock);
-	started = all->started;
-	pf_lock_give(&all->lock);
-	return started;
 }

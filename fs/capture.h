@@ -33,8 +33,9 @@ struct pf_capture_key {
  * with no lock held: `capture` is held for the callee, or NULL and rc says why. */
 struct pf_capture_waiter {
 	void (*ready)(struct pf_capture_waiter *waiter, struct pf_capture *capture, int rc);
-	struct pf_capture_waiter *next; /* guarded by the captures' lock */
-	struct pf_capture *capture;     /* the same: what is waited for, or NULL */
+	struct pf_capture_waiter *next; /* guarded by the captures' lock, as all below */
+	struct pf_capture *capture;     /* what is waited for, or NULL */
+	uint32_t readers;               /* who wait in this place, for `status` */
 };
 
 struct pf_captures *pf_captures_create(struct pf_live *live); /* NULL: no memory */
@@ -52,6 +53,8 @@ int pf_capture_join(struct pf_captures *all, const struct pf_capture_key *key,
  * -ENODATA there is none. */
 int pf_capture_join_any(struct pf_captures *all, enum pf_source source,
     struct pf_capture_waiter *waiter, struct pf_capture **out);
+/* One reader more or less in this place. */
+void pf_capture_count(struct pf_captures *all, struct pf_capture_waiter *waiter, int change);
 /* Wait no longer: true, and ready() will not be called; false: it has been, or is being. */
 bool pf_capture_leave(struct pf_captures *all, struct pf_capture_waiter *waiter);
 
@@ -73,7 +76,7 @@ void pf_capture_add_drawn(struct pf_captures *all, struct pf_capture *capture, u
 /* The keeper's round: ends abandoned captures, forgets old results. When to come again
  * (monotonic), or -1 for never. */
 int64_t pf_captures_tick(struct pf_captures *all, int64_t now_ns);
-/* Called with no lock held whenever tick() may have become due earlier. */
+/* Called whenever tick() may have become due earlier; it may only wake somebody. */
 void pf_captures_on_change(struct pf_captures *all, void (*changed)(void *to), void *to);
 
 /* For cpu/status and status: rows "cpu running 1.2 of 5.0 s, 2 readers". source -1: all. */

@@ -12,6 +12,9 @@
 
 enum { STACK_BYTES = 64 * 1024, OUT_OF_THE_WAY = 16 };
 
+/* Frames that an exec leaves behind would stay poisoned in AddressSanitizer's books. */
+#define ON_BORROWED_STACK __attribute__((no_sanitize_address))
+
 /* One flight, in memory that all three share: each waits until the next has execed or ended. */
 struct flight {
 	const struct pf_command *command;
@@ -21,7 +24,7 @@ struct flight {
 };
 
 /* Signals as a new program expects them. The dispositions are the child's own copy. */
-static void reset_signals(void)
+ON_BORROWED_STACK static void reset_signals(void)
 {
 	struct sigaction standard = {.sa_handler = SIG_DFL};
 
@@ -29,7 +32,7 @@ static void reset_signals(void)
 		sigaction(sig, &standard, NULL); /* fails for KILL, STOP and libc's own */
 }
 
-static int place_fds(const struct pf_command *command)
+ON_BORROWED_STACK static int place_fds(const struct pf_command *command)
 {
 	int moved[PF_CHILD_FDS_MAX];
 	unsigned end = PF_CHILD_FIRST_FD + (unsigned)command->fd_count;
@@ -47,7 +50,7 @@ static int place_fds(const struct pf_command *command)
 }
 
 /* The command, until it execs. */
-static int become_command(void *arg)
+ON_BORROWED_STACK static int become_command(void *arg)
 {
 	struct flight *flight = arg;
 	const struct pf_command *command = flight->command;
@@ -72,17 +75,19 @@ static int become_command(void *arg)
 }
 
 /* The go-between: it does not exec, it only has a child. */
-static int go_between(void *arg)
+ON_BORROWED_STACK static int go_between(void *arg)
 {
 	struct flight *flight = arg;
+	bool detach = flight->command->detach && flight->error == 0;
 	pid_t pid;
 
 	reset_signals();
 	pid = clone(become_command, flight->inner_stack_top, CLONE_VM | CLONE_VFORK, flight);
 	if (pid < 0)
 		flight->error = -errno;
-	else if (!flight->command->detach || flight->error)
-		while (waitpid(pid, &flight->status, __WALL) < 0 && errno == EINTR)
+	else
+		while (waitpid(pid, &flight->status, __WALL | (detach ? WNOHANG : 0)) < 0 &&
+		       errno == EINTR)
 			;
 	_exit(0);
 }

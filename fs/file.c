@@ -67,6 +67,7 @@ static struct pf_call *take_calls_locked(struct pf_files *files, struct pf_node 
 		if (call->node != node)
 			continue;
 		unlink_call_locked(files, call);
+		pf_capture_count(files->live->captures, &node->waiter, -1);
 		if (rc == 0)
 			call->snapshot = pf_snapshot_hold(node->snapshot);
 		else
@@ -146,7 +147,7 @@ static void make_node(struct pf_node *node)
 
 static void run_node(struct pf_job *job, int refused)
 {
-	struct pf_node *node = (struct pf_node *)((char *)job - offsetof(struct pf_node, job));
+	struct pf_node *node = PF_WHOLE(job, struct pf_node, job);
 
 	if (refused)
 		finish_node(node, NULL, refused);
@@ -157,8 +158,7 @@ static void run_node(struct pf_job *job, int refused)
 /* The capture is done: this is its thread, which has nothing else to do, so it draws. */
 static void capture_ready(struct pf_capture_waiter *waiter, struct pf_capture *capture, int rc)
 {
-	struct pf_node *node =
-	    (struct pf_node *)((char *)waiter - offsetof(struct pf_node, waiter));
+	struct pf_node *node = PF_WHOLE(waiter, struct pf_node, waiter);
 
 	node->capture = capture;
 	if (rc == 0)
@@ -245,6 +245,7 @@ static bool open_locked(struct pf_files *files, struct pf_node *node, struct pf_
 		return false;
 	}
 	node->state = PF_NODE_MAKING;
+	pf_capture_count(files->live->captures, &node->waiter, 1);
 	call->node = node;
 	link_call_locked(files, call);
 	node->opens += begin; /* begin_node()'s own */
@@ -298,8 +299,7 @@ void pf_files_release(struct pf_files *files, uint64_t id, struct pf_snapshot *s
 
 static void run_errand(struct pf_job *job, int refused)
 {
-	struct pf_errand *errand =
-	    (struct pf_errand *)((char *)job - offsetof(struct pf_errand, job));
+	struct pf_errand *errand = PF_WHOLE(job, struct pf_errand, job);
 	struct pf_files *files = errand->files;
 	int rc = refused ? refused : errand->work(errand);
 	struct pf_call *call;
@@ -344,6 +344,7 @@ static void abandon_locked(struct pf_files *files, struct pf_call *call)
 	if (!node)
 		return;
 	node->opens--;
+	pf_capture_count(files->live->captures, &node->waiter, -1);
 	leave_capture_locked(files, node);
 	pf_node_put_locked(files, node);
 }

@@ -57,7 +57,7 @@ struct pf_kernel {
 	void (*store)(void *to, uint64_t id, const struct pf_snapshot *snapshot);
 	/* Forget a name: nobody has used it for a while. May sleep: called by a worker. */
 	void (*invalidate)(void *to, uint64_t parent, const char *name);
-	/* pf_files_tick() is due now. */
+	/* pf_files_tick() is due now. It may only wake somebody: locks may be held. */
 	void (*hurry)(void *to);
 	void *to;
 };

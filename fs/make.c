@@ -37,21 +37,31 @@ static int make_difference(struct pf_live *live, enum pf_source source,
 	return rc;
 }
 
+/* Go honours gc for the heap only. Done here and not by the collector, so that the file `gc` says
+ * what came of it. */
+static int release_if_asked(struct pf_live *live, enum pf_source source, struct pf_query *query)
+{
+	bool asked = query->gc && source == PF_SOURCE_HEAP;
+
+	query->gc = false;
+	return asked ? pf_control_release_memory(live) : 0;
+}
+
 int pf_make_profile(struct pf_live *live, enum pf_source source, const struct pf_query *query,
     struct pf_wait *wait, struct pf_profile *out)
 {
 	pf_collect_fn *collect = live->door->collect[source];
-	int rc = 0;
+	struct pf_query asked = *query;
+	int rc;
 
 	pf_profile_init(out);
 	if (!collect)
 		return -EOPNOTSUPP;
-	if (query->gc)
-		rc = pf_control_release_memory(live);
-	if (rc == 0 && query->seconds_ns && !pf_make_row(source)->window)
-		rc = make_difference(live, source, query, wait, out);
+	rc = release_if_asked(live, source, &asked);
+	if (rc == 0 && asked.seconds_ns && !pf_make_row(source)->window)
+		rc = make_difference(live, source, &asked, wait, out);
 	else if (rc == 0)
-		rc = collect(out, query, wait);
+		rc = collect(out, &asked, wait);
 	if (rc < 0)
 		return rc;
 	if (out->error == 0)

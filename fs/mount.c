@@ -2,6 +2,7 @@
 #include "base/buf.h"
 #include "base/feature.h"
 #include "fs/child.h"
+#include "fs/mounted.h"
 #include "fs/point.h"
 #include "fs/publish.h"
 
@@ -142,11 +143,13 @@ static int run_fusermount(const char *const *argv, int socket, int directory)
 /* fusermount3 mounts at its own working directory, which we have pinned and checked. */
 static int mount_by_helper(struct pf_mount *m, int point)
 {
-	const char *argv[] = {"fusermount3", "-o",
-	    "rw,nosuid,nodev,noexec,noatime,fsname=proffs,subtype=proffs", "--", ".", NULL};
+	char options[96];
+	const char *argv[] = {"fusermount3", "-o", options, "--", ".", NULL};
 	int pair[2];
 	int rc;
 
+	snprintf(options, sizeof(options),
+	    "rw,nosuid,nodev,noexec,noatime,fsname=proffs-%d,subtype=proffs", (int)getpid());
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0)
 		return -errno;
 	rc = run_fusermount(argv, pair[1], point);
@@ -188,19 +191,23 @@ static int run_reaper(struct pf_mount *m, const char *reaper, int alive, int pid
 {
 	const char *const paths[] = {reaper, NULL};
 	bool link = m->link_fd >= 0;
-	const char *argv[] = {"proffs-reaper", "3", pidfd < 0 ? "-1" : "5", "4",
-	    link ? m->link_name : NULL, m->link_target, NULL};
+	char number[16];
+	const char *const process = pidfd < 0 ? "-1" : "4";
+	const char *argv_mount[] = {"proffs-reaper", "3", process, "mount", number, NULL};
+	const char *argv_link[] = {
+	    "proffs-reaper", "3", process, "link", "5", m->link_name, m->link_target, NULL};
 	static const char *const environment[] = {"PATH=/usr/bin:/bin:/usr/sbin:/sbin", NULL};
 	struct pf_command command = {
 	    .paths = paths,
-	    .argv = argv,
+	    .argv = link ? argv_link : argv_mount,
 	    .envp = environment,
-	    .fds = {alive, link ? m->link_fd : m->root_fd, pidfd},
-	    .fd_count = pidfd < 0 ? 2 : 3,
+	    .fds = {alive, pidfd < 0 ? alive : pidfd, m->link_fd},
+	    .fd_count = link ? 3 : 2,
 	    .directory = -1,
 	    .detach = true,
 	};
 
+	snprintf(number, sizeof(number), "%d", m->number);
 	return pf_child_run(&command);
 }
 
@@ -216,7 +223,7 @@ static int start_reaper(struct pf_mount *m, const char *reaper)
 	close(ends[0]);
 	close_fd(&pidfd);
 	m->alive_fd = ends[1];
-	if (rc < 0)
+	if (rc != 0)
 		close_fd(&m->alive_fd);
 	return rc;
 }
@@ -227,7 +234,7 @@ static void want_reaper(struct pf_mount *m, const char *reaper)
 	if (!reaper)
 		pf_feature_set(PF_FEATURE_REAPER, PF_FEATURE_NONE,
 		    "not installed: the tree stays as a corpse if the process is killed");
-	else if (start_reaper(m, reaper) < 0)
+	else if (start_reaper(m, reaper) != 0)
 		pf_feature_set(PF_FEATURE_REAPER, PF_FEATURE_NONE,
 		    "could not be started: the tree stays as a corpse if the process is killed");
 	else
@@ -282,9 +289,13 @@ static int make_attached(
 	close(point);
 	if (rc == 0)
 		rc = open_root(m);
-	if (rc == 0)
-		want_reaper(m, reaper);
-	return rc;
+	if (rc < 0)
+		return rc;
+	/* By number from here on: a descriptor would keep the user's own umount from working. */
+	m->number = pf_mounted_number(m->root_fd);
+	close_fd(&m->root_fd);
+	want_reaper(m, reaper);
+	return 0;
 }
 
 /* An ordinary user cannot have a mount that is attached nowhere, but can take the name away from
@@ -341,15 +352,27 @@ int pf_mount_make(struct pf_mount *m, const char *where, const char *reaper, con
 {
 	int rc;
 
-	*m = (struct pf_mount){.fuse_fd = -1, .root_fd = -1, .link_fd = -1, .alive_fd = -1};
+	*m = (struct pf_mount){
+	    .fuse_fd = -1, .root_fd = -1, .link_fd = -1, .alive_fd = -1, .number = -1};
 	rc = where ? make_attached(m, where, reaper, why) : make_detached(m, reaper, why);
 	if (rc < 0) {
-		if (m->root_fd >= 0)
+		if (m->root_fd >= 0 || m->number >= 0)
 			pf_mount_remove(m);
 		close_fd(&m->fuse_fd);
 		close_fd(&m->link_fd);
 	}
 	return rc;
+}
+
+static void detach_by_number(struct pf_mount *m)
+{
+	char path[PATH_MAX];
+	int root = pf_mounted_open(m->number, path, sizeof(path));
+
+	if (root < 0)
+		return; /* somebody has done it already */
+	pf_mount_detach(root, path);
+	close(root);
 }
 
 void pf_mount_remove(struct pf_mount *m)
@@ -358,6 +381,8 @@ void pf_mount_remove(struct pf_mount *m)
 		pf_publish_unlink(m->link_fd, m->link_name, m->link_target);
 	else if (m->root_fd >= 0)
 		pf_mount_detach(m->root_fd, m->path);
+	else
+		detach_by_number(m);
 	close_fd(&m->link_fd);
 	close_fd(&m->root_fd);
 	close_fd(&m->alive_fd);

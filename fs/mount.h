@@ -15,7 +15,8 @@
 
 struct pf_mount {
 	int fuse_fd;         /* /dev/fuse, not blocking; whoever serves closes it */
-	int root_fd;         /* O_PATH, the root of the tree */
+	int root_fd;         /* O_PATH, the root of a detached tree; -1: attached */
+	int number;          /* of an attached tree's mount; -1: detached */
 	int link_fd;         /* O_PATH, the directory of the published link; -1: attached */
 	int alive_fd;        /* while it is open the reaper waits */
 	bool helped;         /* by fusermount3 */

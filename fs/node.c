@@ -176,6 +176,8 @@ static struct pf_attributes describe_node_locked(const struct pf_node *node)
 
 	a.settled = node->state == PF_NODE_READY;
 	a.time_ns = node->snapshot ? node->snapshot->time_ns : pf_clock_real_ns();
+	if (node->object.directory) /* tar would find that it changed meanwhile */
+		a.time_ns = node->files->live->door->started_ns;
 	a.size = node->snapshot ? (int64_t)node->snapshot->text.length : 0;
 	return a;
 }
@@ -231,10 +233,14 @@ int pf_files_attributes(struct pf_files *files, uint64_t id, struct pf_attribute
 
 /* ---- lookup and forget ---- */
 
-/* Names that anybody can invent, and readers of one name, are limited; what a list names exists. */
+/* Names that anybody can invent are limited, and leave room for the readers of the table's own;
+ * what a list names exists. */
 static bool too_many_locked(const struct pf_files *files, const struct pf_object *object)
 {
-	return object->entry->kind != PF_KIND_LIST && files->node_count >= PF_FILES_NODES_MAX;
+	bool invented = object->ino != object->entry->id;
+	size_t most = invented ? PF_FILES_NODES_MAX : 2 * PF_FILES_NODES_MAX;
+
+	return object->entry->kind != PF_KIND_LIST && files->node_count >= most;
 }
 
 /* The virgin of this name, or a new one. */
@@ -356,7 +362,7 @@ static bool fill_sweep(struct sweep *s)
 
 static void run_sweep(struct pf_job *job, int refused)
 {
-	struct sweep *s = (struct sweep *)((char *)job - offsetof(struct sweep, job));
+	struct sweep *s = PF_WHOLE(job, struct sweep, job);
 	const struct pf_kernel *kernel = &s->files->kernel;
 
 	while (fill_sweep(s))

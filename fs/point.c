@@ -1,6 +1,7 @@
 #include "fs/point.h"
 #include "base/mark.h"
 #include "fs/mount.h"
+#include "fs/mounted.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -16,40 +17,6 @@ static int refuse(int rc, const char *sentence, const char **why)
 {
 	*why = sentence;
 	return rc;
-}
-
-/* The number of the mount an open file is in, or -1. */
-static int mount_id(int fd)
-{
-	char path[64], line[128];
-	int id = -1;
-	FILE *f;
-
-	snprintf(path, sizeof(path), "/proc/thread-self/fdinfo/%d", fd);
-	f = fopen(path, "re");
-	if (!f)
-		return -1;
-	while (fgets(line, sizeof(line), f))
-		if (sscanf(line, "mnt_id: %d", &id) == 1)
-			break;
-	fclose(f);
-	return id;
-}
-
-/* Is a mount one of ours? Nobody else's is ever touched. */
-static bool is_tree(int id)
-{
-	char *line = NULL;
-	size_t size = 0;
-	bool ours = false;
-	FILE *f = fopen("/proc/thread-self/mountinfo", "re");
-
-	while (f && getline(&line, &size, f) > 0 && !ours)
-		ours = atoi(line) == id && strstr(line, " - fuse.proffs ");
-	free(line);
-	if (f)
-		fclose(f);
-	return ours;
 }
 
 static int open_dir(const char *where)
@@ -94,7 +61,7 @@ static int check(int point, const char **why)
 		return refuse(-EPERM, "the mount point belongs to somebody else", why);
 	rc = check_empty(point);
 	if (rc == -ENOTEMPTY)
-		return is_tree(mount_id(point))
+		return pf_mounted_is_tree(pf_mounted_number(point))
 			   ? refuse(-EBUSY, "another tree is mounted there", why)
 			   : refuse(rc, "the mount point is not empty", why);
 	return rc;
@@ -119,7 +86,7 @@ static int open_and_check(const char *where, const char **why)
 	rc = check(point, why);
 	if (is_dead(rc)) {
 		*why = "the remains of a dead tree could not be removed";
-		if (is_tree(mount_id(point)))
+		if (pf_mounted_is_tree(pf_mounted_number(point)))
 			pf_mount_detach(point, where);
 	}
 	if (rc == 0)

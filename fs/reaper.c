@@ -1,13 +1,15 @@
 /* proffs-reaper: takes a tree away when its process no longer can.
  *
- * usage: proffs-reaper ALIVE_FD PIDFD MOUNT_FD            an attached tree
- *        proffs-reaper ALIVE_FD PIDFD DIR_FD NAME TARGET  the published link of a detached one
+ * usage: proffs-reaper ALIVE_FD PIDFD mount NUMBER             an attached tree
+ *        proffs-reaper ALIVE_FD PIDFD link DIR_FD NAME TARGET  the published link of a detached one
  *
  * Started by the agent with these descriptors and nothing else. ALIVE_FD is a pipe whose other end
  * only the agent's threads have: it ends with them, be it by a clean stop, by exec or by kill -9.
- * PIDFD (or -1) is the process. Whichever ends first, the mount is detached through its own
- * descriptor: no path is looked up, so no other mount can be hit.
+ * PIDFD (or -1) is the process. Whichever ends first, the mount of that number is looked up,
+ * checked to be a tree, and detached (fs/mounted.h).
  */
+#include "fs/mounted.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -28,34 +30,30 @@ static void wait_for_the_end(int alive, int pidfd)
 }
 
 /* An ordinary user may not unmount by descriptor; fusermount3 goes by name, so make sure that the
- * name still means a tree that nobody serves. */
-static int unmount_by_name(int mount)
+ * name means a tree that nobody serves. */
+static int unmount_by_name(const char *path)
 {
-	char link[64], path[PATH_MAX];
 	struct stat st;
-	ssize_t n;
 
-	snprintf(link, sizeof(link), "/proc/self/fd/%d", mount);
-	n = readlink(link, path, sizeof(path) - 1);
-	if (n < 0)
-		return 1;
-	path[n] = '\0';
 	if (stat(path, &st) == 0 || (errno != ENOTCONN && errno != ECONNABORTED))
 		return 0;
-	close(mount);
 	execl("/usr/bin/fusermount3", "fusermount3", "-u", "-z", "--", path, (char *)NULL);
 	execl("/bin/fusermount3", "fusermount3", "-u", "-z", "--", path, (char *)NULL);
 	return 1;
 }
 
-static int remove_mount(int mount)
+static int remove_mount(int number)
 {
-	char link[64];
+	char link[64], path[PATH_MAX];
+	int root = pf_mounted_open(number, path, sizeof(path));
+	int error;
 
-	snprintf(link, sizeof(link), "/proc/self/fd/%d", mount);
-	if (umount2(link, MNT_DETACH) == 0 || errno != EPERM)
-		return 0;
-	return unmount_by_name(mount);
+	if (root < 0)
+		return 0; /* not attached any more */
+	snprintf(link, sizeof(link), "/proc/self/fd/%d", root);
+	error = umount2(link, MNT_DETACH) == 0 ? 0 : errno;
+	close(root);
+	return error == EPERM ? unmount_by_name(path) : error != 0;
 }
 
 static int remove_link(int dir, const char *name, const char *target)
@@ -73,12 +71,14 @@ static int remove_link(int dir, const char *name, const char *target)
 
 int main(int argc, char **argv)
 {
-	if (argc != 4 && argc != 6) {
-		fprintf(stderr, "usage: proffs-reaper ALIVE_FD PIDFD FD [NAME TARGET]\n");
+	bool mount = argc == 5 && strcmp(argv[3], "mount") == 0;
+	bool link = argc == 7 && strcmp(argv[3], "link") == 0;
+
+	if (!mount && !link) {
+		fprintf(stderr,
+		    "usage: proffs-reaper ALIVE_FD PIDFD mount NUMBER | link DIR_FD NAME TARGET\n");
 		return 2;
 	}
 	wait_for_the_end(atoi(argv[1]), atoi(argv[2]));
-	if (argc == 6)
-		return remove_link(atoi(argv[3]), argv[4], argv[5]);
-	return remove_mount(atoi(argv[3]));
+	return mount ? remove_mount(atoi(argv[4])) : remove_link(atoi(argv[4]), argv[5], argv[6]);
 }

@@ -55,7 +55,7 @@ static const struct pf_list_row lists[] = {
 	{"captures", pf_kept_list, pf_kept_find, pf_kept_remove, NULL, 0,
 	 "finished captures, the oldest go first (config/captures_keep, captures_keep_bytes); rm frees one"},
 	{"thread", pf_thread_list, pf_thread_find, NULL, pf_thread_members, PF_THREAD_MEMBER_COUNT,
-	 "a directory per thread: name, state, cpu_ns, age_ns"},
+	 "a directory per thread: name, state, stack, cpu_ns, age_ns, created_by"},
 };
 
 /* clang-format on */

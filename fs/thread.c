@@ -2,6 +2,8 @@
 #include "base/buf.h"
 #include "base/knob.h"
 #include "fs/live.h"
+#include "fs/make.h"
+#include "render/render.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -120,9 +122,84 @@ static void show_age(struct pf_buf *out, struct pf_live *live, int tid)
 	show_one(out, live, tid, put_age);
 }
 
+static bool is_thread(const struct pf_profile *p, const struct pf_sample *s, int tid)
+{
+	for (uint32_t i = 0; i < s->label_count; i++) {
+		const struct pf_label *l = &p->labels[s->label_first + i];
+
+		if (!l->str && l->num == tid && strcmp(l->key, "tid") == 0)
+			return true;
+	}
+	return false;
+}
+
+/* A dump of all threads with names, of which `show` gets the one asked for. */
+static void show_dumped(struct pf_buf *out, struct pf_live *live, int tid,
+    void (*show)(struct pf_buf *out, const struct pf_profile *one))
+{
+	struct pf_query query = {0};
+	struct pf_profile all;
+	int rc = pf_make_profile(live, PF_SOURCE_THREADS, &query, NULL, &all);
+
+	if (rc == 0)
+		rc = -ESRCH;
+	for (size_t i = 0; rc == -ESRCH && i < all.sample_count; i++) {
+		struct pf_profile one = all; /* the same arrays, this sample alone */
+
+		if (!is_thread(&all, &all.samples[i], tid))
+			continue;
+		one.samples = &all.samples[i];
+		one.sample_count = 1;
+		show(out, &one);
+		rc = 0;
+	}
+	pf_profile_finish(&all);
+	if (rc < 0)
+		pf_buf_fail(out, rc);
+}
+
+static void put_stack(struct pf_buf *out, const struct pf_profile *one)
+{
+	static const struct pf_query query;
+
+	pf_render_threads(out, one, &query);
+}
+
+/* "0x7f... function", or a word where nobody knows: the first thread, and those made by hand. */
+static void put_creator(struct pf_buf *out, const struct pf_profile *one)
+{
+	const struct pf_sample *s = &one->samples[0];
+	const struct pf_label *by = NULL;
+	const struct pf_location *at;
+
+	for (uint32_t i = 0; i < s->label_count; i++)
+		if (strcmp(one->labels[s->label_first + i].key, "created_by") == 0)
+			by = &one->labels[s->label_first + i];
+	at = by ? pf_profile_location(one, (uint64_t)by->num) : NULL;
+	if (!by) {
+		pf_buf_str(out, "unknown\n");
+		return;
+	}
+	pf_buf_printf(out, "0x%llx ", (unsigned long long)by->num);
+	pf_buf_plain(out, at && at->line_count ? one->lines[at->line_first].function : "?");
+	pf_buf_char(out, '\n');
+}
+
+static void show_stack(struct pf_buf *out, struct pf_live *live, int tid)
+{
+	show_dumped(out, live, tid, put_stack);
+}
+
+static void show_creator(struct pf_buf *out, struct pf_live *live, int tid)
+{
+	show_dumped(out, live, tid, put_creator);
+}
+
 const struct pf_plain_row pf_thread_members[PF_THREAD_MEMBER_COUNT] = {
     {"name", show_name, NULL, 0, "the thread's name"},
     {"state", show_state, NULL, 0, "running, or what it sleeps in"},
     {"cpu_ns", show_cpu, NULL, 0, "CPU time used"},
     {"age_ns", show_age, NULL, 0, "time since it was first seen"},
+    {"stack", show_stack, NULL, 0, "where it is now"},
+    {"created_by", show_creator, NULL, 0, "the function that created it"},
 };

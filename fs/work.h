@@ -7,7 +7,11 @@
 #include "base/lock.h"
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
+
+/* The whole that a member, given by pointer, is part of. */
+#define PF_WHOLE(pointer, type, member) ((type *)(void *)((char *)(pointer)-offsetof(type, member)))
 
 enum { PF_WORKERS_MAX = 4 };
 

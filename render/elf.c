@@ -1,6 +1,7 @@
 #include "render/elf.h"
 #include "base/buf.h"
 #include "base/profile.h"
+#include "render/gzip.h"
 #include "render/xz.h"
 
 #include <elfutils/libdwelf.h>
@@ -13,7 +14,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-#include <zlib.h>
 
 /* The .gnu_debugdata of a 100 MB program is about 1 MB and unpacks to a few. */
 enum { MINIDEBUG_PACKED_MAX = 16 << 20, MINIDEBUG_MAX = 64 << 20 };
@@ -266,15 +266,15 @@ static int crc_of(const struct pf_elf *elf, uint32_t *out)
 	PF_SCOPED(pf_buf) piece = PF_BUF_INIT;
 	enum { PIECE_BYTES = 256 * 1024 };
 	char *room = pf_buf_room(&piece, PIECE_BYTES);
-	uLong crc = crc32(0, NULL, 0);
+	uint32_t crc = 0;
 	ssize_t got;
 
 	if (!room)
 		return piece.error;
 	for (uint64_t at = 0; (got = pf_elf_read(elf, room, PIECE_BYTES, at)) > 0;
 	     at += (uint64_t)got)
-		crc = crc32(crc, (const Bytef *)room, (uInt)got);
-	*out = (uint32_t)crc;
+		crc = pf_gzip_crc(crc, room, (size_t)got);
+	*out = crc;
 	return (int)got;
 }
 

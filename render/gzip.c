@@ -122,3 +122,8 @@ int pf_gzip_unpack(struct pf_buf *out, const void *bytes, size_t length, size_t 
 	/* zlib's other codes lie in -6..2; -EFBIG and -ENOMEM are ours. */
 	return rc == -EFBIG || rc == -ENOMEM ? rc : -EINVAL;
 }
+
+uint32_t pf_gzip_crc(uint32_t crc, const void *bytes, size_t length)
+{
+	return (uint32_t)crc32_z(crc, bytes, length);
+}

@@ -24,3 +24,8 @@ pf_render_fn pf_render_folded;  /* root;...;leaf COUNT */
 pf_render_fn pf_render_threads; /* one block per thread, same stacks together */
 pf_render_fn pf_render_legacy;  /* Go's debug=1 (reference/pprof.md 3.5) */
 pf_render_fn pf_render_stacks;  /* Go's goroutine?debug=2 */
+
+/* The profile in a file that pf_render_pprof or another tool wrote, gzipped or plain. `out` is
+ * initialised by the caller, who finishes it in every case; it has no name. 0; -EINVAL for what is
+ * no complete, consistent profile; -E2BIG more columns than PF_VALUES_MAX; -EFBIG; -ENOMEM. */
+int pf_pprof_read(struct pf_profile *out, const void *bytes, size_t length);

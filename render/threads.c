@@ -24,6 +24,16 @@ static const char *text_label(const struct pf_label *l)
 	return l->str ? l->str : "";
 }
 
+/* The function an address lies in, outermost if inlined; "" where nobody knows. */
+static const char *name_of(const struct pf_profile *p, uint64_t address)
+{
+	const struct pf_location *at = pf_profile_location(p, address);
+
+	if (!at || at->line_count == 0)
+		return "";
+	return p->lines[at->line_first + at->line_count - 1].function;
+}
+
 struct pf_thread_labels pf_thread_labels(const struct pf_profile *p, const struct pf_sample *s)
 {
 	struct pf_thread_labels out = {.name = "", .state = "", .syscall = "", .created_by = ""};
@@ -42,7 +52,7 @@ struct pf_thread_labels pf_thread_labels(const struct pf_profile *p, const struc
 		else if (strcmp(l->key, "syscall") == 0)
 			out.syscall = text_label(l);
 		else if (strcmp(l->key, "created_by") == 0)
-			out.created_by = text_label(l);
+			out.created_by = l->str ? l->str : name_of(p, (uint64_t)l->num);
 	}
 	return out;
 }

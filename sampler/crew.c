@@ -14,13 +14,15 @@
 #include <unistd.h>
 
 /* Enough for libfuse and libdw; what is not touched costs address space only. */
-enum { CREW_STACK_BYTES = 1024 * 1024, NAME_SIZE = 16 };
+enum { CREW_STACK_BYTES = 1024 * 1024, NAME_SIZE = 16, BEING_STARTED = -1 };
 
 PF_TLS uint32_t pf_guard_depth;
 
-static pid_t members[PF_CREW_MAX]; /* atomic; 0: free, -1: being started */
-static uint32_t alive;             /* atomic; a futex word for pf_crew_wait_gone() */
-static int64_t gone_cpu_ns;        /* atomic; CPU time of members that ended */
+/* By place, atomic: 0 free, BEING_STARTED, the tid of a living member, or -tid of one that is done
+ * but may still be seen in /proc for a moment. */
+static pid_t members[PF_CREW_MAX];
+static uint32_t alive;      /* atomic; a futex word for pf_crew_wait_gone() */
+static int64_t gone_cpu_ns; /* atomic; CPU time of members that ended */
 
 struct start {
 	void *(*run)(void *);
@@ -29,21 +31,38 @@ struct start {
 	char name[NAME_SIZE];
 };
 
+static bool is_done(pid_t member)
+{
+	return member < BEING_STARTED;
+}
+
+static bool is_gone(pid_t tid)
+{
+	return syscall(SYS_tgkill, getpid(), tid, 0) != 0 && errno == ESRCH;
+}
+
 static pid_t *claim_place(void)
 {
 	for (size_t i = 0; i < PF_CREW_MAX; i++) {
-		pid_t nobody = 0;
+		pid_t now = __atomic_load_n(&members[i], __ATOMIC_ACQUIRE);
 
-		if (__atomic_compare_exchange_n(
-			&members[i], &nobody, -1, false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED))
+		if (now != 0 && !(is_done(now) && is_gone(-now)))
+			continue;
+		if (__atomic_compare_exchange_n(&members[i], &now, BEING_STARTED, false,
+			__ATOMIC_ACQ_REL, __ATOMIC_RELAXED))
 			return &members[i];
 	}
 	return NULL;
 }
 
-static void leave_place(pid_t *member)
+static void set_place(pid_t *member, pid_t tid)
 {
-	__atomic_store_n(member, 0, __ATOMIC_RELEASE);
+	__atomic_store_n(member, tid, __ATOMIC_RELEASE);
+	pf_futex_wake((uint32_t *)member, INT_MAX);
+}
+
+static void one_less(void)
+{
 	__atomic_fetch_sub(&alive, 1, __ATOMIC_ACQ_REL);
 	pf_futex_wake(&alive, INT_MAX);
 }
@@ -55,10 +74,11 @@ static void *member_main(void *arg)
 	pf_guard_enter(); /* for life */
 	free(arg);
 	prctl(PR_SET_NAME, start.name);
-	__atomic_store_n(start.member, (pid_t)syscall(SYS_gettid), __ATOMIC_RELEASE);
+	set_place(start.member, (pid_t)syscall(SYS_gettid));
 	start.run(start.arg);
 	__atomic_fetch_add(&gone_cpu_ns, pf_clock_ns(CLOCK_THREAD_CPUTIME_ID), __ATOMIC_RELAXED);
-	leave_place(start.member);
+	set_place(start.member, -(pid_t)syscall(SYS_gettid));
+	one_less();
 	return NULL;
 }
 
@@ -105,7 +125,8 @@ int pf_crew_start(const char *name, void *(*run)(void *), void *arg)
 		goto out;
 leave:
 	free(start);
-	leave_place(member);
+	set_place(member, 0);
+	one_less();
 out:
 	if (entered)
 		pf_guard_leave();
@@ -114,10 +135,27 @@ out:
 
 PF_SIGSAFE bool pf_crew_has(pid_t tid)
 {
-	for (size_t i = 0; i < PF_CREW_MAX; i++)
-		if (__atomic_load_n(&members[i], __ATOMIC_ACQUIRE) == tid)
+	for (size_t i = 0; i < PF_CREW_MAX; i++) {
+		pid_t member = __atomic_load_n(&members[i], __ATOMIC_ACQUIRE);
+
+		if (member == tid || member == -tid)
 			return true;
+	}
 	return false;
+}
+
+void pf_crew_settle(void)
+{
+	for (size_t i = 0; i < PF_CREW_MAX; i++) {
+		pid_t member;
+
+		while ((member = __atomic_load_n(&members[i], __ATOMIC_ACQUIRE)) == BEING_STARTED)
+			pf_futex_wait((uint32_t *)&members[i], (uint32_t)BEING_STARTED, -1);
+		/* The kernel may give its number to a thread of the program. */
+		if (is_done(member) && is_gone(-member))
+			__atomic_compare_exchange_n(
+			    &members[i], &member, 0, false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED);
+	}
 }
 
 int64_t pf_crew_cpu_ns(void)

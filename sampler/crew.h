@@ -18,6 +18,11 @@ int pf_crew_start(const char *name, void *(*run)(void *), void *arg);
 /* Is this one of ours? PF_SIGSAFE, any thread. */
 bool pf_crew_has(pid_t tid);
 
+/* Waits until no member is between its creation and being known to pf_crew_has(), and forgets those
+ * whose thread is gone. Who lists threads and then calls this can tell ours from the program's: a
+ * member is known until /proc has forgotten it. Our own threads. */
+void pf_crew_settle(void);
+
 /* CPU time of all members, living and gone, in nanoseconds. */
 int64_t pf_crew_cpu_ns(void);
 

@@ -53,8 +53,8 @@ static int look_at_allocator(void)
 	if (pf_real_resolve() < 0)
 		return refuse("the program has no malloc and free that could be found");
 	if (pf_real_home() == PF_REAL_HOME_SANITIZER)
-		return refuse("malloc is a sanitizer's (Address-, Leak-, Memory- or "
-			      "ThreadSanitizer), which has its own books");
+		return refuse("malloc is AddressSanitizer's or another sanitizer's, which keeps "
+			      "books of its own: build without -fsanitize to profile the heap");
 	return 0;
 }
 
@@ -62,7 +62,8 @@ static void say_enabled(void)
 {
 	if (pf_real_home() == PF_REAL_HOME_PROGRAM)
 		pf_feature_set(PF_FEATURE_HEAP, PF_FEATURE_DEGRADED,
-		    "the executable has its own malloc: only calls from shared libraries are seen");
+		    "the executable has its own malloc: only what shared libraries allocate is seen, "
+		    "and not what the executable frees");
 	else
 		pf_feature_set(PF_FEATURE_HEAP, PF_FEATURE_OK, NULL);
 }
@@ -137,8 +138,8 @@ static void add_site(void *arg, uint32_t stack, uint32_t class, const int64_t va
 static void add_comments(struct pf_profile *out)
 {
 	static const enum pf_counter losses[] = {PF_COUNTER_HEAP_LOST_TABLE,
-	    PF_COUNTER_HEAP_SITES_FULL, PF_COUNTER_HEAP_LOST_NESTED, PF_COUNTER_HEAP_MISSED_FREES,
-	    PF_COUNTER_PATCH_FOREIGN, PF_COUNTER_PATCH_REFUSED, PF_COUNTER_STACK_OVERFLOW};
+	    PF_COUNTER_HEAP_SITES_FULL, PF_COUNTER_HEAP_MISSED_FREES, PF_COUNTER_PATCH_FOREIGN,
+	    PF_COUNTER_PATCH_REFUSED, PF_COUNTER_STACK_OVERFLOW};
 
 	pf_profile_comment(out, "heap_sample_bytes %lld", (long long)out->period);
 	for (size_t i = 0; i < PF_COUNT(losses); i++) {

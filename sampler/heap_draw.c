@@ -195,15 +195,12 @@ PF_HOOK uint64_t pf_draw_sampled(size_t size)
 	if (d->generation != now) {
 		give_seed(d, now);
 		unlooked = size + 1;
-		d->left = 0 - unlooked;
 		hit = 0;
 	}
 	if (rate == 1) {
 		set_left(d, 0, 0);
 		return 1;
 	}
-	if ((int64_t)d->left >= 0)
-		return 0; /* asked too early: the hooks of rate 1 ask every time */
 	/* No drop was drawn before this place: memoryless, so the next is drawn from here. */
 	if (!hit) {
 		uint64_t distance = draw_distance(d, rate);
@@ -216,6 +213,13 @@ PF_HOOK uint64_t pf_draw_sampled(size_t size)
 	}
 	set_left(d, draw_distance(d, rate), rate);
 	return hit;
+}
+
+PF_HOOK uint64_t pf_draw_every(size_t size)
+{
+	if (pf_knob_get(PF_KNOB_HEAP_SAMPLE_BYTES) == 1)
+		return __atomic_load_n(&drawing, __ATOMIC_ACQUIRE);
+	return pf_draw_spend(size) ? pf_draw_sampled(size) : 0;
 }
 
 /* ---- start, stop ---- */

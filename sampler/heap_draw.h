@@ -33,9 +33,13 @@ PF_INLINE bool pf_draw_spend(size_t size)
 	return __builtin_sub_overflow(pf_draw_here.left, size + 1, &pf_draw_here.left);
 }
 
-/* Right after pf_draw_spend(size): 0, or the rate at which this allocation is sampled. A
+/* Right after pf_draw_spend(size) said true: 0, or the rate at which this allocation is sampled. A
  * change of the knob is noticed within PF_DRAW_LOOK_BYTES a thread. PF_HOOK. */
 uint64_t pf_draw_sampled(size_t size);
+
+/* The same without counting first, for the hooks of rate 1: whatever is left here of a larger rate
+ * plays no part. PF_HOOK. */
+uint64_t pf_draw_every(size_t size);
 
 /* How many allocations of this size one sample stands for, in units of 2^-PF_DRAW_WEIGHT_BITS;
  * relative error below 5e-7. PF_HOOK. */

@@ -35,70 +35,63 @@ PF_INLINE size_t product(size_t count, size_t size)
 
 /* ---- allocating ---- */
 
-/* Three functions for each: pf_real_after_ is the hook, which counts; slow_ is where the count has
- * run out; every_ is the hook of rate 1. `bytes` is what was asked for. */
-#define ALLOCATING(name, params, args, bytes)                                                      \
-	static PF_HOOK void *slow_##name params                                                    \
+/* Three hooks' worth for each: pf_real_after_ is the hook, which counts; slow_ is where the count
+ * has run out; every_ is the hook of rate 1. `bytes` is what was asked for. */
+#define ALLOCATING(name, type, params, args, bytes)                                                \
+	static PF_HOOK type take_##name(uint64_t rate, PF_UNPACK params)                           \
 	{                                                                                          \
-		uint64_t rate = pf_draw_sampled(bytes);                                            \
 		void *at = pf_real_##name args;                                                    \
                                                                                                    \
 		if (rate)                                                                          \
 			note(at, bytes, rate);                                                     \
 		return at;                                                                         \
 	}                                                                                          \
-	static PF_HOOK void *pf_real_after_##name params                                           \
+	HOOKS_OF(name, type, params, args, bytes)
+
+#define HOOKS_OF(name, type, params, args, bytes)                                                  \
+	static PF_HOOK type slow_##name params                                                     \
+	{                                                                                          \
+		return take_##name(pf_draw_sampled(bytes), PF_UNPACK args);                        \
+	}                                                                                          \
+	static PF_HOOK type pf_real_after_##name params                                            \
 	{                                                                                          \
 		if (PF_UNLIKELY(pf_draw_spend(bytes)))                                             \
 			return slow_##name args;                                                   \
 		return PF_REAL_CALL(name, args);                                                   \
 	}                                                                                          \
-	static PF_HOOK void *every_##name params                                                   \
+	static PF_HOOK type every_##name params                                                    \
 	{                                                                                          \
-		pf_draw_spend(bytes);                                                              \
-		return slow_##name args;                                                           \
+		return take_##name(pf_draw_every(bytes), PF_UNPACK args);                          \
 	}
+#define PF_UNPACK(...) __VA_ARGS__
 
-ALLOCATING(malloc, (size_t size), (size), size)
-ALLOCATING(calloc, (size_t count, size_t size), (count, size), product(count, size))
-ALLOCATING(aligned_alloc, (size_t align, size_t size), (align, size), size)
-ALLOCATING(memalign, (size_t align, size_t size), (align, size), size)
-ALLOCATING(valloc, (size_t size), (size), size)
-ALLOCATING(pvalloc, (size_t size), (size), size)
-ALLOCATING(mallocx, (size_t size, int flags), (size, flags), size)
-ALLOCATING(_Znwm, (size_t size), (size), size)
-ALLOCATING(_Znam, (size_t size), (size), size)
-ALLOCATING(_ZnwmRKSt9nothrow_t, (size_t size, const void *tag), (size, tag), size)
-ALLOCATING(_ZnamRKSt9nothrow_t, (size_t size, const void *tag), (size, tag), size)
-ALLOCATING(_ZnwmSt11align_val_t, (size_t size, size_t align), (size, align), size)
-ALLOCATING(_ZnamSt11align_val_t, (size_t size, size_t align), (size, align), size)
-ALLOCATING(_ZnwmSt11align_val_tRKSt9nothrow_t, (size_t size, size_t align, const void *tag),
+ALLOCATING(malloc, void *, (size_t size), (size), size)
+ALLOCATING(calloc, void *, (size_t count, size_t size), (count, size), product(count, size))
+ALLOCATING(aligned_alloc, void *, (size_t align, size_t size), (align, size), size)
+ALLOCATING(memalign, void *, (size_t align, size_t size), (align, size), size)
+ALLOCATING(valloc, void *, (size_t size), (size), size)
+ALLOCATING(pvalloc, void *, (size_t size), (size), size)
+ALLOCATING(mallocx, void *, (size_t size, int flags), (size, flags), size)
+ALLOCATING(_Znwm, void *, (size_t size), (size), size)
+ALLOCATING(_Znam, void *, (size_t size), (size), size)
+ALLOCATING(_ZnwmRKSt9nothrow_t, void *, (size_t size, const void *tag), (size, tag), size)
+ALLOCATING(_ZnamRKSt9nothrow_t, void *, (size_t size, const void *tag), (size, tag), size)
+ALLOCATING(_ZnwmSt11align_val_t, void *, (size_t size, size_t align), (size, align), size)
+ALLOCATING(_ZnamSt11align_val_t, void *, (size_t size, size_t align), (size, align), size)
+ALLOCATING(_ZnwmSt11align_val_tRKSt9nothrow_t, void *, (size_t size, size_t align, const void *tag),
     (size, align, tag), size)
-ALLOCATING(_ZnamSt11align_val_tRKSt9nothrow_t, (size_t size, size_t align, const void *tag),
+ALLOCATING(_ZnamSt11align_val_tRKSt9nothrow_t, void *, (size_t size, size_t align, const void *tag),
     (size, align, tag), size)
 
-static PF_HOOK int slow_posix_memalign(void **out, size_t align, size_t size)
+static PF_HOOK int take_posix_memalign(uint64_t rate, void **out, size_t align, size_t size)
 {
-	uint64_t rate = pf_draw_sampled(size);
 	int rc = pf_real_posix_memalign(out, align, size);
 
 	if (rate && rc == 0)
 		note(*out, size, rate);
 	return rc;
 }
-
-static PF_HOOK int pf_real_after_posix_memalign(void **out, size_t align, size_t size)
-{
-	if (PF_UNLIKELY(pf_draw_spend(size)))
-		return slow_posix_memalign(out, align, size);
-	return PF_REAL_CALL(posix_memalign, (out, align, size));
-}
-
-static PF_HOOK int every_posix_memalign(void **out, size_t align, size_t size)
-{
-	pf_draw_spend(size);
-	return slow_posix_memalign(out, align, size);
-}
+HOOKS_OF(posix_memalign, int, (void **out, size_t align, size_t size), (out, align, size), size)
 
 /* ---- freeing ---- */
 
@@ -155,10 +148,10 @@ static PF_HOOK size_t usable(void *at)
 	return pf_real_malloc_usable_size(at);
 }
 
-static PF_HOOK void resize_begin(struct resize *r, void *at, size_t size, bool drawn)
+static PF_HOOK void resize_begin(struct resize *r, void *at, uint64_t rate)
 {
 	r->every_block = pf_knob_get(PF_KNOB_HEAP_SAMPLE_BYTES) == 1;
-	r->rate = drawn ? pf_draw_sampled(size) : 0;
+	r->rate = rate;
 	r->usable_then = usable(at);
 	r->move.generation = 0;
 	if (at && pf_live_maybe(at))
@@ -194,30 +187,36 @@ static PF_HOOK void resize_end(struct resize *r, void *at, void *to, size_t size
 }
 
 #define RESIZING(name, params, args, bytes)                                                        \
-	static PF_HOOK void *slow_##name(bool drawn, PF_UNPACK params)                             \
+	static PF_HOOK void *take_##name(uint64_t rate, PF_UNPACK params)                          \
 	{                                                                                          \
 		struct resize resize;                                                              \
 		void *to;                                                                          \
                                                                                                    \
-		resize_begin(&resize, at, bytes, drawn);                                           \
+		resize_begin(&resize, at, rate);                                                   \
 		to = pf_real_##name args;                                                          \
 		resize_end(&resize, at, to, bytes);                                                \
 		return to;                                                                         \
 	}                                                                                          \
+	static PF_HOOK void *slow_##name params                                                    \
+	{                                                                                          \
+		return take_##name(pf_draw_sampled(bytes), PF_UNPACK args);                        \
+	}                                                                                          \
+	static PF_HOOK void *known_##name params                                                   \
+	{                                                                                          \
+		return take_##name(0, PF_UNPACK args);                                             \
+	}                                                                                          \
 	static PF_HOOK void *pf_real_after_##name params                                           \
 	{                                                                                          \
 		if (PF_UNLIKELY(pf_draw_spend(bytes)))                                             \
-			return slow_##name(true, PF_UNPACK args);                                  \
+			return slow_##name args;                                                   \
 		if (PF_UNLIKELY(pf_live_maybe(at)))                                                \
-			return slow_##name(false, PF_UNPACK args);                                 \
+			return known_##name args;                                                  \
 		return PF_REAL_CALL(name, args);                                                   \
 	}                                                                                          \
 	static PF_HOOK void *every_##name params                                                   \
 	{                                                                                          \
-		pf_draw_spend(bytes);                                                              \
-		return slow_##name(true, PF_UNPACK args);                                          \
+		return take_##name(pf_draw_every(bytes), PF_UNPACK args);                          \
 	}
-#define PF_UNPACK(...) __VA_ARGS__
 
 RESIZING(realloc, (void *at, size_t size), (at, size), size)
 RESIZING(

@@ -92,6 +92,7 @@ void pf_sampler_stop(void)
 
 void pf_sampler_fork_child(void)
 {
+	pf_stack_fork_child();
 	pf_heap_fork_child();
 	pf_patch_fork_child();
 	pf_cpu_fork_child();

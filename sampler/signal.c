@@ -4,7 +4,6 @@
 #include "base/lock.h"
 #include "sampler/ask.h"
 #include "sampler/cpu.h"
-#include "sampler/crew.h"
 #include "sampler/task.h"
 
 #include <errno.h>
@@ -122,7 +121,7 @@ static void count_blockers(uint32_t blockers[65])
 	for (size_t i = 0; i < list.count; i++) {
 		uint64_t mask;
 
-		if (pf_crew_has(list.tids[i]) || pf_thread_blocked(list.tids[i], &mask) < 0)
+		if (pf_thread_blocked(list.tids[i], &mask) < 0)
 			continue;
 		for (int signal = 1; signal <= 64; signal++)
 			blockers[signal] += mask >> (signal - 1) & 1;

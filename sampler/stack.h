@@ -16,9 +16,10 @@
 
 enum { PF_STACK_DEPTH_MAX = 512, PF_STACK_OVERFLOW = 0 };
 
-/* Once, from normal code on a thread other than the main one: learns which code is ours and where
- * stacks are (pf_unwind_init). */
+/* From normal code, once: learns which code is ours and where stacks are (pf_unwind_init). */
 void pf_stack_init(void);
+/* In the child after fork: no capture is under way, whatever the parent's threads were doing. */
+void pf_stack_fork_child(void);
 
 /* The id of these lookup addresses (base/profile.h), leaf first. */
 uint32_t pf_stack_intern(const uint64_t *pcs, uint32_t count);

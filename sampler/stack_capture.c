@@ -53,6 +53,12 @@ void pf_stack_init(void)
 	__atomic_store_n(&library_high, (uintptr_t)found.dlfo_map_end, __ATOMIC_RELEASE);
 }
 
+void pf_stack_fork_child(void)
+{
+	rooms_taken = 0;
+	pf_unwind_fork_child();
+}
+
 PF_INLINE bool is_between(uint64_t pc, const char *low, const char *high)
 {
 	return pc - (uintptr_t)low < (uintptr_t)high - (uintptr_t)low;

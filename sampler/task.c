@@ -101,6 +101,17 @@ static int add_entries(struct pf_task_list *list, const char *at, const char *en
 	return 0;
 }
 
+static void leave_crew_out(struct pf_task_list *list)
+{
+	size_t kept = 0;
+
+	pf_crew_settle();
+	for (size_t i = 0; i < list->count; i++)
+		if (!pf_crew_has(list->tids[i]))
+			list->tids[kept++] = list->tids[i];
+	list->count = kept;
+}
+
 int pf_task_list(struct pf_task_list *list)
 {
 	_Alignas(struct kernel_dirent) char entries[16384];
@@ -123,6 +134,8 @@ int pf_task_list(struct pf_task_list *list)
 	close(fd);
 	if (rc < 0)
 		pf_task_list_finish(list);
+	else
+		leave_crew_out(list);
 	return rc;
 }
 

@@ -1,4 +1,4 @@
-/* Task: the kernel's files about our threads, /proc/self/task/TID/FILE.
+/* Task: the kernel's files about the program's threads, /proc/self/task/TID/FILE.
  *
  * The directory is opened once and kept, so that a chroot of the program changes nothing. Our own
  * threads only: the descriptor is in their private table.
@@ -12,7 +12,7 @@ struct pf_task_list {
 	size_t count, capacity;
 };
 
-/* Every thread there is, ours included. 0 or -errno; a finish in both cases does no harm. */
+/* Every thread of the program; ours are left out. 0 or -errno; a finish in both cases does no harm. */
 int pf_task_list(struct pf_task_list *list);
 void pf_task_list_finish(struct pf_task_list *list);
 

@@ -3,7 +3,6 @@
 #include "base/clock.h"
 #include "base/counter.h"
 #include "base/lock.h"
-#include "sampler/crew.h"
 #include "sampler/task.h"
 
 #include <errno.h>
@@ -302,15 +301,13 @@ static bool is_known(pid_t tid)
 	return known;
 }
 
-/* A slot for a thread that nobody has told us of: true when it got one. One of ours is not in the
- * crew any more while it ends, but it keeps its name. */
+/* A slot for a thread that nobody has told us of: true when it got one. */
 static bool meet(pid_t tid)
 {
-	static const char ours[] = "proffs/";
 	char name[PF_THREAD_NAME];
 	struct pf_thread *t = NULL;
 
-	if (!read_name(tid, name) || strncmp(name, ours, sizeof(ours) - 1) == 0)
+	if (!read_name(tid, name))
 		return false;
 	pf_lock_take(&registry_lock);
 	if (!find_locked(tid))
@@ -323,17 +320,12 @@ static bool meet(pid_t tid)
 	return t;
 }
 
-/* A clock that ran backwards belongs to somebody new under an old number. One of ours may have been
- * met before it had told the crew its number: its time is not the program's. */
+/* A clock that ran backwards belongs to somebody new under an old number. */
 static void look_at(struct pf_thread *t, int64_t now_ns, void (*gone)(struct pf_thread *thread))
 {
 	int64_t cpu = pf_clock_ns(pf_clock_of_thread(t->tid));
 	int64_t before = __atomic_load_n(&t->cpu_ns, __ATOMIC_RELAXED);
 
-	if (pf_crew_has(t->tid)) {
-		__atomic_store_n(&t->sampled_cpu_ns, INT64_MAX, __ATOMIC_RELAXED);
-		cpu = -1;
-	}
 	if (cpu < 0 || cpu < before) {
 		if (pf_thread_end(t))
 			gone(t);
@@ -356,7 +348,7 @@ static int scan_once(int *fresh_count)
 	for (size_t i = 0; i < list.count; i++) {
 		pid_t tid = list.tids[i];
 
-		if (!pf_crew_has(tid) && !is_known(tid) && meet(tid))
+		if (!is_known(tid) && meet(tid))
 			++*fresh_count;
 	}
 	pf_task_list_finish(&list);

@@ -20,7 +20,11 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-enum { PAGE_BYTES = 4096, FOREIGN_MAX = 1 << 20 };
+enum {
+	PAGE_BYTES = 4096,
+	FOREIGN_MAX = 1 << 20,
+	DESCRIPTOR_BYTES = 2048, /* of it are looked at; it is some 2300 long */
+};
 
 /* Learned by pf_unwind_init; zero means not known. */
 static uint64_t descriptor_distance; /* of the descriptor from the thread pointer, wraps */
@@ -35,6 +39,17 @@ PF_SIGSAFE bool pf_unwind_memory_probe(uint64_t address)
 	long rc = pf_unwind_syscall(SYS_rt_sigprocmask, UINT32_MAX, address, 0, 8, 0, 0);
 
 	return rc == -EINVAL;
+}
+
+PF_SIGSAFE bool pf_unwind_memory_copy(uint64_t address, void *out, size_t size)
+{
+	struct {
+		uint64_t base, length;
+	} local = {(uintptr_t)out, size}, remote = {address, size};
+	long pid = pf_unwind_syscall(SYS_getpid, 0, 0, 0, 0, 0, 0);
+
+	return pf_unwind_syscall(SYS_process_vm_readv, (uint64_t)pid, (uintptr_t)&local, 1,
+		   (uintptr_t)&remote, 1, 0) == (long)size;
 }
 
 PF_SIGSAFE bool pf_unwind_memory_extend(struct pf_unwind_memory *memory, uint64_t end)
@@ -142,39 +157,63 @@ PF_SIGSAFE uint64_t pf_unwind_marker(enum pf_unwind_end end)
 	return ends[end].marker;
 }
 
-/* From a thread's own block: where its descriptor keeps {address, size, guard}. */
-static void learn_descriptor(void)
+/* The main program's first stack pointer, as the loader keeps it. Weak: the loader is loaded anyway,
+ * and shall not become a dependency of ours. */
+extern void *__libc_stack_end __attribute__((weak));
+
+/* Do these words of a descriptor tell the block that ends at `end`? Some glibc count the guard in
+ * the size of a stack and some do not: the block begins at its low end or one guard below. */
+static bool is_block(const uint64_t *word, uint64_t low, uint64_t end, uint64_t guard)
+{
+	return word[0] + word[1] == end && word[2] == guard &&
+	       (word[0] == low || word[0] + guard == low);
+}
+
+/* On the main thread they are known: no block, and as its size the first stack pointer. */
+static bool is_block_of_main(const uint64_t *word)
+{
+	return word[0] == 0 && word[1] == (uintptr_t)__libc_stack_end && word[2] == 0;
+}
+
+/* The calling thread's stack as glibc tells it: 0 or -errno. Not the main thread, for which glibc
+ * would read a file and allocate. */
+static int ask_glibc(uint64_t *low, uint64_t *end, uint64_t *guard)
 {
 	pthread_attr_t attr;
-	void *stack = NULL;
-	size_t size = 0, guard = 0;
-	uint64_t descriptor = (uint64_t)pthread_self();
-	const uint64_t *word = (const uint64_t *)(uintptr_t)descriptor;
+	void *stack;
+	size_t size, guard_size;
+	int rc = pthread_getattr_np(pthread_self(), &attr);
 
-	if (getpid() == (pid_t)syscall(SYS_gettid) ||
-	    pthread_getattr_np(pthread_self(), &attr) != 0)
-		return;
-	if (pthread_attr_getstack(&attr, &stack, &size) != 0 ||
-	    pthread_attr_getguardsize(&attr, &guard) != 0)
-		size = 0;
+	if (rc != 0)
+		return -rc;
+	rc = pthread_attr_getstack(&attr, &stack, &size);
+	if (rc == 0)
+		rc = pthread_attr_getguardsize(&attr, &guard_size);
 	pthread_attr_destroy(&attr);
+	if (rc != 0)
+		return -rc;
+	*low = (uintptr_t)stack;
+	*end = *low + size;
+	*guard = guard_size;
+	return 0;
+}
 
-	uint64_t end = (uint64_t)(uintptr_t)stack + size;
+/* Where a thread's descriptor keeps {address, size, guard} of its block: looked for in our own,
+ * whose block is known. */
+static void learn_descriptor(void)
+{
+	uint64_t descriptor = (uint64_t)pthread_self(), low = 0, end = 0, guard = 0;
+	const uint64_t *word = (const uint64_t *)(uintptr_t)descriptor;
+	bool is_main = getpid() == (pid_t)syscall(SYS_gettid);
 
-	/* Some glibc count the guard in the size and some do not: the block ends where the stack
-	 * ends, and begins at its low end or one guard below. */
-	for (size_t i = 1; size != 0 && i < 512; i++) {
-		uint64_t start = word[i];
-
-		if ((uint64_t)(uintptr_t)&word[i + 3] > end)
-			return;
-		if (start + word[i + 1] == end && word[i + 2] == guard &&
-		    (start == (uint64_t)(uintptr_t)stack ||
-			start + guard == (uint64_t)(uintptr_t)stack)) {
-			descriptor_distance = descriptor - pf_unwind_thread_pointer();
-			__atomic_store_n(&block_offset, i * sizeof(*word), __ATOMIC_RELEASE);
-			return;
-		}
+	if (is_main ? !&__libc_stack_end : ask_glibc(&low, &end, &guard) < 0)
+		return;
+	for (size_t i = 2; i < DESCRIPTOR_BYTES / sizeof(*word); i++) {
+		if (is_main ? !is_block_of_main(&word[i]) : !is_block(&word[i], low, end, guard))
+			continue;
+		descriptor_distance = descriptor - pf_unwind_thread_pointer();
+		__atomic_store_n(&block_offset, i * sizeof(*word), __ATOMIC_RELEASE);
+		return;
 	}
 }
 
@@ -199,6 +238,11 @@ static void learn_main(void)
 		below = high;
 	}
 	fclose(maps);
+}
+
+void pf_unwind_fork_child(void)
+{
+	pf_unwind_image_fork_child();
 }
 
 void pf_unwind_init(void)

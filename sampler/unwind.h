@@ -41,9 +41,11 @@ struct pf_unwind_memory {
 	                   * the walk tries on, a page at a time */
 };
 
-/* Once, from normal code on a thread other than the main one (a child keeps it). Without it
- * everything works, but every stack is a foreign one and every module may vanish. */
+/* From normal code, once; a second call learns what the first could not. Without it everything
+ * works, but every stack is a foreign one and every module may vanish. */
 void pf_unwind_init(void);
+/* In the child after fork: nobody is reading or closing a module. */
+void pf_unwind_fork_child(void);
 
 /* Registers of an interrupted context: all known, PC exact. PF_SIGSAFE. */
 void pf_unwind_from_context(struct pf_unwind_regs *regs, const ucontext_t *context);

@@ -180,6 +180,8 @@ static PF_SIGSAFE uint32_t pack(struct pf_unwind_image *image, const struct pf_u
 	    !pack_cfa(image, frame, &kind, &offset) || !pack_bp(image, frame, &bp) ||
 	    !pack_return(frame, &kind, bp))
 		return SHORT_NONE;
+	if (kind == SHORT_FROM_SP && bp == BP_AT_BP)
+		bp = BP_SAME; /* see bp_is_popped */
 	return ((uint32_t)(offset / PF_SHORT_UNIT) & ((1 << OFFSET_BITS) - 1)) << OFFSET_SHIFT |
 	       bp << 3 | kind;
 }
@@ -307,14 +309,27 @@ static PF_SIGSAFE bool long_register(struct walk *w, struct pf_unwind_image *ima
 	return true;
 }
 
+/* gcc forgets to say that the epilogue of a realigned frame has popped bp. While it is at *bp, bp
+ * points into this frame; popped, it is the caller's and does not. */
+PF_INLINE bool bp_is_popped(const struct walk *w, const struct pf_unwind_row *row, uint64_t cfa)
+{
+	uint64_t sp = w->regs.value[PF_REG_SP];
+
+	return row->reg[PF_REG_BP].kind == PF_RULE_AT_EXPRESSION &&
+	       row->cfa.kind == PF_RULE_IS_CFA && row->cfa_register != PF_REG_BP &&
+	       w->regs.value[PF_REG_BP] - sp >= cfa - sp;
+}
+
 /* The registers of the caller in `caller`; false when pc or sp cannot be had. */
 static PF_SIGSAFE bool long_registers(struct walk *w, struct pf_unwind_image *image,
-    const struct pf_unwind_frame *frame, struct pf_unwind_regs *caller)
+    struct pf_unwind_frame *frame, struct pf_unwind_regs *caller)
 {
 	uint64_t cfa, wanted = w->all ? PF_REG_BIT(PF_REG_COUNT) - 1 : FOLLOWED;
 
 	if (!long_cfa(w, image, frame, &cfa))
 		return false;
+	if (!frame->signal && bp_is_popped(w, &frame->row, cfa))
+		frame->row.reg[PF_REG_BP].kind = PF_RULE_SAME;
 	caller->known = PF_REG_BIT(PF_REG_SP);
 	caller->value[PF_REG_SP] = cfa;
 	for (uint32_t reg = 0; reg < PF_REG_COUNT; reg++) {
@@ -347,7 +362,7 @@ PF_INLINE bool signal_registers(struct walk *w, struct pf_unwind_regs *caller)
 
 /* To the caller by the whole row. */
 static PF_SIGSAFE bool step_long(
-    struct walk *w, struct pf_unwind_image *image, const struct pf_unwind_frame *frame)
+    struct walk *w, struct pf_unwind_image *image, struct pf_unwind_frame *frame)
 {
 	struct pf_unwind_regs caller;
 	uint64_t sp = w->regs.value[PF_REG_SP];
@@ -377,12 +392,23 @@ static PF_SIGSAFE bool step_long(
 	return true;
 }
 
-/* Is there a call in front of `pc`? Asked of the kernel first: it may be anything but code. */
-static PF_SIGSAFE enum pf_code_call call_before(uint64_t pc, uint64_t *target)
+/* Is there a call in front of `pc`? Asked of the kernel first: it may be anything but code. Code on
+ * the calling thread's own stack stays while we look; on a copied stack it may go between two
+ * instructions of ours, so there it is copied too. */
+static PF_SIGSAFE enum pf_code_call call_before(const struct walk *w, uint64_t pc, uint64_t *target)
 {
-	if (pc < PF_PC_MARKER_END || !pf_unwind_memory_probe(pc - PF_CODE_BEFORE))
+	uint8_t code[PF_CODE_BEFORE];
+	uint64_t at = pc - PF_CODE_BEFORE;
+
+	if (pc < PF_PC_MARKER_END)
 		return PF_CODE_NO_CALL;
-	return pf_unwind_code_call((const uint8_t *)(uintptr_t)(pc - PF_CODE_BEFORE), pc, target);
+	if (w->reads_copy)
+		return pf_unwind_memory_copy(at, code, sizeof(code))
+			   ? pf_unwind_code_call(code, pc, target)
+			   : PF_CODE_NO_CALL;
+	return pf_unwind_memory_probe(at)
+		   ? pf_unwind_code_call((const uint8_t *)(uintptr_t)at, pc, target)
+		   : PF_CODE_NO_CALL;
 }
 
 /* The first instructions of a function, before it has made a frame: a stub that jumps on, or a jump
@@ -403,7 +429,7 @@ static PF_SIGSAFE bool step_from_entry(struct walk *w)
 	} else {
 		sp += 8;
 	}
-	call = call_before(back, &target);
+	call = call_before(w, back, &target);
 	if (call == PF_CODE_NO_CALL)
 		return false;
 	if ((call != PF_CODE_CALL_DIRECT || pc - target >= STUB_BYTES) && pc >= PF_PC_MARKER_END &&
@@ -425,7 +451,7 @@ static PF_SIGSAFE bool step_by_pointer(struct walk *w)
 	    !pf_unwind_load(&w->memory, bp, &next) || !pf_unwind_load(&w->memory, bp + 8, &pc))
 		return stop(w, PF_UNWIND_NO_INFO);
 	pc = pf_unwind_strip(pc);
-	if (pc != 0 && call_before(pc, &target) == PF_CODE_NO_CALL)
+	if (pc != 0 && call_before(w, pc, &target) == PF_CODE_NO_CALL)
 		return stop(w, PF_UNWIND_NO_INFO);
 	w->regs.known &= FOLLOWED;
 	w->regs.value[PF_REG_BP] = next;
@@ -440,7 +466,7 @@ static PF_SIGSAFE bool climb_without(struct walk *w)
 {
 	uint64_t pc = w->regs.value[PF_REG_PC], target;
 
-	if (!w->exact && !w->is_return && call_before(pc, &target) == PF_CODE_NO_CALL)
+	if (!w->exact && !w->is_return && call_before(w, pc, &target) == PF_CODE_NO_CALL)
 		return stop(w, PF_UNWIND_NO_INFO); /* no call came from there: not a frame */
 	if (w->look >= PF_PC_MARKER_END && !emit(w, w->look))
 		return false;

@@ -1,6 +1,8 @@
 #include "sampler/unwind_image.h"
 #include "sampler/find_object.h"
+#include "sampler/gate.h"
 #include "sampler/unwind.h"
+#include "sampler/unwind_memory.h"
 
 #include <dlfcn.h>
 #include <elf.h>
@@ -89,8 +91,15 @@ void pf_unwind_image_init(void)
 		return;
 	if (page != 0)
 		page_size = page;
+	pf_gate_enter();
 	dl_iterate_phdr(note_permanent, &count);
+	pf_gate_leave();
 	__atomic_store_n(&permanent_count, count, __ATOMIC_RELEASE);
+}
+
+void pf_unwind_image_fork_child(void)
+{
+	gate_closers = gate_readers = 0;
 }
 
 static PF_SIGSAFE bool is_permanent(uint64_t map_low)
@@ -110,24 +119,12 @@ static PF_SIGSAFE bool is_permanent(uint64_t map_low)
 	return false;
 }
 
-/* Our own memory, through the kernel: what is not there is an error and not a fault. */
-static PF_SIGSAFE bool copy_out(uint64_t address, void *out, size_t size)
-{
-	struct {
-		uint64_t base, length;
-	} local = {(uintptr_t)out, size}, remote = {address, size};
-	long pid = pf_unwind_syscall(SYS_getpid, 0, 0, 0, 0, 0, 0);
-
-	return pf_unwind_syscall(SYS_process_vm_readv, (uint64_t)pid, (uintptr_t)&local, 1,
-		   (uintptr_t)&remote, 1, 0) == (long)size;
-}
-
 PF_INLINE const void *view(
     const struct pf_unwind_image *image, uint64_t address, void *room, size_t size)
 {
 	if (!image->copied)
 		return (const void *)(uintptr_t)address;
-	return copy_out(address, room, size) ? room : NULL;
+	return pf_unwind_memory_copy(address, room, size) ? room : NULL;
 }
 
 /* Does a program header hold the address? Then it is the segment from now on. */

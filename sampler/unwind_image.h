@@ -48,3 +48,4 @@ bool pf_unwind_image_reach(struct pf_unwind_image *image, uint64_t address, uint
 
 /* From normal code: which modules are permanent. */
 void pf_unwind_image_init(void);
+void pf_unwind_image_fork_child(void);

@@ -153,7 +153,7 @@ PF_HOOK int hook(int x) { return leaf(x) + 1; }'
 
 @test "libproffs.so itself passes" {
 	cd "$root"
-	run scripts/check-calls "$PROFFS_BUILD/agent/libproffs.so" \
+	run scripts/check-calls "$PROFFS_BUILD/libproffs.so" \
 		pf_sigsafe=scripts/allow-sigsafe pf_hook:pf_sigsafe=scripts/allow-hook
 	echo "$output"
 	[ "$status" -eq 0 ]

@@ -66,12 +66,12 @@ refuses() {
 	echo -heap >"$TREE/enable"
 	grep -qx 'heap off' "$TREE/enable"
 	grep -qx 'cpu on' "$TREE/enable"
-	run bash -c "printf '+heap\n-cpu\n+nonsense\n' >'$TREE/enable'"
+	run bash -c "echo '+heap -cpu +nonsense' >'$TREE/enable'"
 	[ "$status" -ne 0 ]
 	has "$output" "Invalid argument"
 	grep -qx 'heap off' "$TREE/enable"
 	grep -qx 'cpu on' "$TREE/enable"
-	printf '+heap\n-cpu\n' >"$TREE/enable"
+	echo '+heap -cpu' >"$TREE/enable"
 	grep -qx 'heap on' "$TREE/enable"
 	grep -qx 'cpu off' "$TREE/enable"
 	echo 0 >"$TREE/enable"
@@ -97,15 +97,17 @@ refuses() {
 }
 
 @test "status says what was done, what was lost, and what is not available" {
-	tree_start -- sleep 100
+	tree_start --set heap_sample_bytes=1 --set stack_depth=2 -- bash -c 'while :; do x=$((x + 1)); done'
+	cat "$TREE/cpu-1s.txt" >/dev/null
 	text=$(cat "$TREE/status")
-	for word in cpu_samples cpu_lost_ring_full heap_samples stack_truncated tree; do
-		has "$text" "$word"
+	for word in own_cpu_ms own_memory_bytes cpu_samples heap_samples stack_truncated; do
+		grep -qE "^$word +[1-9]" <<<"$text" || { echo "no $word in: $text"; return 1; }
 	done
+	grep -qE '^tree +ok' <<<"$text"
 }
 
 @test "every file that the README names can be read" {
-	tree_start -- "$TARGET/split"
+	tree_start --set heap_sample_bytes=1 -- bash -c 'while :; do x=$((x + 1)); done'
 	echo 1 >"$TREE/cpu/seconds"
 	cat "$TREE/cpu.pprof" >/dev/null
 	for name in README status error_log cmdline enable heap allocs threads goroutine \

@@ -1,9 +1,15 @@
 # The library: a program that links -lproffs decides itself.
 load ../helper
 
-# The program is a coprocess: ask COMMAND prints its answer.
+# The program is a coprocess with three descriptors: ask COMMAND prints its answer.
 start_linked() {
-	coproc LINKED { exec "$TARGET/linked" 2>"$ERR" 3>&-; }
+	coproc LINKED {
+		for fd in /proc/self/fd/*; do
+			fd=${fd##*/}
+			((fd < 3)) || exec {fd}>&-
+		done
+		exec "$TARGET/linked" 2>"$ERR"
+	}
 	PID=$LINKED_PID
 	STARTED+=("$PID")
 }

@@ -5,8 +5,9 @@
  *     -m DIR      attach the tree there; else detached and published
  *     -r REAPER   the path of proffs-reaper
  *     -w          with a wall collector; -R: the recorder has a window
- *     COMMAND     what the main thread does once the tree can be read; default: wait for SIGTERM
- *                 open PATH, exit N, read PATH, sigchld, stop
+ *     COMMAND     what the main thread does once the tree can be read: open PATH, read PATH,
+ *                 exit N, exec SECONDS, fork SECONDS, sigchld, stop; then it waits for SIGUSR1
+ *                 and ends cleanly
  *
  * Prints "ready PATH" when the tree is there, or "failed: REASON" and exits with 3. Its profiles
  * are known: see tests/unit/fs/fake_door.h. The first thread of the tree makes a private descriptor
@@ -66,10 +67,6 @@ static void *serve(void *arg)
 static void on_child(int sig)
 {
 	children++;
-}
-
-static void on_term(int sig)
-{
 }
 
 static void start_tree(void)
@@ -154,8 +151,7 @@ static void run_commands(char **words)
 int main(int argc, char **argv)
 {
 	struct sigaction child = {.sa_handler = on_child, .sa_flags = SA_RESTART};
-	struct sigaction term = {.sa_handler = on_term};
-	sigset_t only_term;
+	sigset_t usr1;
 	bool wall = false, recorder = false;
 	int option;
 
@@ -176,11 +172,11 @@ int main(int argc, char **argv)
 	sigaction(SIGCHLD, &child, NULL);
 	start_tree();
 	run_commands(argv + optind);
-	sigemptyset(&only_term);
-	sigaddset(&only_term, SIGUSR1);
-	sigprocmask(SIG_BLOCK, &only_term, NULL);
-	sigaction(SIGUSR1, &term, NULL);
-	sigwaitinfo(&only_term, NULL); /* USR1: a clean end; TERM: the default action */
+	sigemptyset(&usr1);
+	sigaddset(&usr1, SIGUSR1);
+	sigprocmask(SIG_BLOCK, &usr1, NULL);
+	while (sigwaitinfo(&usr1, NULL) < 0) /* after SIGCONT */
+		;
 	stop_tree();
 	return 0;
 }

@@ -376,9 +376,29 @@ static void finish_gives_everything_back(void **state)
 	pf_profile_finish(&p); /* zeroed memory is fine */
 }
 
+static void an_address_in_a_label_is_a_location_too(void **state)
+{
+	static const uint64_t pcs[] = {0x2000};
+	static const int64_t one[] = {1};
+	struct pf_profile p;
+
+	pf_profile_init(&p);
+	pf_profile_add_type(&p, "threads", "count");
+	pf_profile_add_sample(&p, pcs, 1, one);
+	pf_profile_label_num(&p, "created_by", 0x3000, "address");
+	pf_profile_label_num(&p, "tid", 0x4000, NULL);
+	pf_profile_set_locations(&p);
+	assert_int_equal(p.error, 0);
+	assert_non_null(pf_profile_location(&p, 0x2000));
+	assert_non_null(pf_profile_location(&p, 0x3000));
+	assert_null(pf_profile_location(&p, 0x4000));
+	pf_profile_finish(&p);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(an_address_in_a_label_is_a_location_too),
 	    cmocka_unit_test(strings_are_one_copy_each),
 	    cmocka_unit_test(ten_thousand_strings_stay_where_they_are),
 	    cmocka_unit_test(samples_keep_their_stacks_and_values),

@@ -96,6 +96,13 @@ static void members_laid_end_to_end_are_one_text(void **state)
 	assert_string_equal(pf_buf_text(&back), "one two");
 }
 
+static void the_crc_goes_on(void **state)
+{
+	assert_int_equal(
+	    pf_gzip_crc(0, "123456789", 9), 0xcbf43926); /* its well-known check value */
+	assert_int_equal(pf_gzip_crc(pf_gzip_crc(0, "1234", 4), "56789", 5), 0xcbf43926);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -104,6 +111,7 @@ int main(void)
 	    cmocka_unit_test(the_header_has_no_time),
 	    cmocka_unit_test(one_byte_over_the_limit_is_refused),
 	    cmocka_unit_test(anything_cut_or_changed_is_refused),
+	    cmocka_unit_test(the_crc_goes_on),
 	    cmocka_unit_test(members_laid_end_to_end_are_one_text),
 	};
 

@@ -83,7 +83,12 @@ static void the_starting_threads_mask_and_guard_are_as_before(void **state)
 	leave(&seen);
 }
 
-static void a_member_is_known_while_it_lives(void **state)
+static bool is_in_proc(pid_t tid)
+{
+	return syscall(SYS_tgkill, getpid(), tid, 0) == 0;
+}
+
+static void a_member_is_known_as_long_as_the_kernel_shows_it(void **state)
 {
 	struct seen seen;
 
@@ -91,6 +96,10 @@ static void a_member_is_known_while_it_lives(void **state)
 	assert_true(pf_crew_has(seen.tid));
 	assert_false(pf_crew_has((pid_t)syscall(SYS_gettid)));
 	leave(&seen);
+	assert_true(pf_crew_has(seen.tid)); /* done, and perhaps still in /proc */
+	while (is_in_proc(seen.tid))
+		usleep(1000);
+	pf_crew_settle();
 	assert_false(pf_crew_has(seen.tid));
 }
 
@@ -133,7 +142,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(a_member_has_a_name_blocks_signals_and_holds_the_guard),
 	    cmocka_unit_test(the_starting_threads_mask_and_guard_are_as_before),
-	    cmocka_unit_test(a_member_is_known_while_it_lives),
+	    cmocka_unit_test(a_member_is_known_as_long_as_the_kernel_shows_it),
 	    cmocka_unit_test(cpu_time_of_the_gone_is_kept),
 	    cmocka_unit_test(waiting_for_a_member_that_stays_times_out),
 	    cmocka_unit_test(more_than_the_table_holds_are_refused),

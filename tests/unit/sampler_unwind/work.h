@@ -7,3 +7,6 @@
 typedef void work_fn(int depth, volatile bool *stop);
 
 work_fn work_o2, work_o0, work_fp, work_os, work_cxx;
+
+/* One exception, thrown and caught. */
+void work_cxx_once(void);

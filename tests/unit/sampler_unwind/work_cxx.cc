@@ -73,3 +73,8 @@ void work_cxx(int depth, volatile bool *stop)
 {
 	descend(depth, stop);
 }
+
+extern "C" void work_cxx_once()
+{
+	catch_some();
+}

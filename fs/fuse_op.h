@@ -1,0 +1,62 @@
+/* What the fuse_*.c share: fuse.c is names and the session, fuse_file.c opens, reads and writes,
+ * fuse_dir.c lists. Nobody else looks in.
+ */
+#pragma once
+#define FUSE_USE_VERSION 35
+#include "fs/fuse.h"
+
+#include <fuse_lowlevel.h>
+
+struct pf_fuse {
+	struct pf_live *live;
+	struct pf_files *files;
+	struct fuse_session *session;
+	uid_t uid;
+	gid_t gid;
+	char *buffer;
+};
+
+/* A request that is answered later. */
+struct pf_late {
+	struct pf_call call;
+	struct pf_fuse *fuse;
+	fuse_req_t req;
+	struct fuse_file_info file;
+	uint64_t id;
+};
+
+static inline struct pf_fuse *pf_fuse_of(fuse_req_t req)
+{
+	return fuse_req_userdata(req);
+}
+
+/* The tree shows secrets and takes orders: its owner's alone, whatever the mount lets through. */
+bool pf_fuse_is_owner(fuse_req_t req);
+
+/* Will be answered by answer(), which begins with pf_late_end() and frees it; NULL: out of memory,
+ * and answered. */
+struct pf_late *pf_late_begin(fuse_req_t req, uint64_t id, const struct fuse_file_info *file,
+    void (*answer)(struct pf_call *call, int rc));
+/* Nobody interrupts it any more once this returns. */
+void pf_late_end(struct pf_late *late);
+
+/* Operations, by the file they are in: see struct fuse_lowlevel_ops. */
+void pf_fuse_open(fuse_req_t req, fuse_ino_t id, struct fuse_file_info *file);
+void pf_fuse_release(fuse_req_t req, fuse_ino_t id, struct fuse_file_info *file);
+void pf_fuse_read(
+    fuse_req_t req, fuse_ino_t id, size_t size, off_t offset, struct fuse_file_info *file);
+void pf_fuse_write(fuse_req_t req, fuse_ino_t id, const char *text, size_t length, off_t offset,
+    struct fuse_file_info *file);
+void pf_fuse_poll(
+    fuse_req_t req, fuse_ino_t id, struct fuse_file_info *file, struct fuse_pollhandle *handle);
+
+void pf_fuse_opendir(fuse_req_t req, fuse_ino_t id, struct fuse_file_info *file);
+void pf_fuse_readdir(
+    fuse_req_t req, fuse_ino_t id, size_t size, off_t offset, struct fuse_file_info *file);
+void pf_fuse_releasedir(fuse_req_t req, fuse_ino_t id, struct fuse_file_info *file);
+void pf_fuse_unlink(fuse_req_t req, fuse_ino_t parent, const char *name);
+
+static inline bool pf_fuse_is_control(const struct pf_object *object)
+{
+	return object->fixed && object->entry->kind == PF_KIND_CONTROL;
+}

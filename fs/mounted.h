@@ -1,0 +1,21 @@
+/* Mounted: our tree in the mount table, known by the number of its mount.
+ *
+ * A descriptor of the tree's root would do as well, but it would keep the mount busy: the user's
+ * own `umount` would be refused. So the number is remembered, the table asked, and what is found is
+ * checked by its number again before anything is done to it.
+ *
+ * Needs libc alone: the reaper is made of this, too.
+ */
+#pragma once
+#include <stdbool.h>
+#include <stddef.h>
+
+/* The number of the mount that an open file is in, or -1. */
+int pf_mounted_number(int fd);
+
+/* Is it a tree of proffs? Nobody else's mount is ever touched. */
+bool pf_mounted_is_tree(int number);
+
+/* The root of that tree, O_PATH, wherever it is attached now, with its path: a descriptor, or
+ * -ENOENT when it is not attached any more. Close it soon: it keeps the mount busy. */
+int pf_mounted_open(int number, char *path, size_t size);

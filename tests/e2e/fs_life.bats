@@ -1,0 +1,173 @@
+#!/usr/bin/env bats
+# Whatever becomes of the process, it leaves nothing behind, and nothing of ours holds it up.
+
+load fs.bash
+
+
+@test "kill -9 leaves no mount" {
+	start_host
+	kill -9 "$HOST"
+	until_true not_mounted
+	until_true ended "$HOST"
+}
+
+@test "SIGTERM leaves no mount" {
+	start_host
+	kill -TERM "$HOST"
+	until_true not_mounted
+}
+
+@test "a clean stop leaves no mount and the program goes on to its own end" {
+	start_host stop
+	wait "$HOST"
+	not_mounted
+}
+
+@test "exit with files of its own tree open leaves no mount and no zombie" {
+	start_host open status open heap open cpu/hz exit 7
+	ends_with 7 "$HOST"
+	until_true not_mounted
+}
+
+@test "kill -9 while its own main thread waits in its own tree" {
+	start_host read cpu-60s.pprof
+	running() { grep -q ', 1 waiting' "$M/cpu/status"; }
+	until_true running
+	kill -9 "$HOST"
+	until_true not_mounted
+	until_true ended "$HOST"
+}
+
+@test "the program reads its own tree" {
+	start_host read heap read cpu-0.1s.txt read cmdline
+	read_thrice() { [ "$(grep -c '^read [1-9]' "$DIR/out")" = 3 ]; }
+	until_true read_thrice
+}
+
+@test "kill -9 with a living forked child leaves no mount" {
+	start_host fork 30
+	forked() { CHILD=$(pgrep -P "$HOST" sleep); }
+	until_true forked
+	kill -9 "$HOST"
+	until_true not_mounted
+	kill -0 "$CHILD"
+}
+
+@test "exec leaves no mount, though the process lives on" {
+	start_host exec 30
+	until_true not_mounted
+	kill -0 "$HOST"
+}
+
+@test "readers that wait when the program is killed are told" {
+	start_host
+	cat "$M/cpu-60s.pprof" >"$DIR/o" 2>"$DIR/e" &
+	reader=$!
+	waiting() { grep -q ', 1 waiting' "$M/cpu/status"; }
+	until_true waiting
+	kill -9 "$HOST"
+	ends_with 1 "$reader"
+	grep -Eq 'connection abort|not connected' "$DIR/e"
+}
+
+@test "readers that wait when the agent stops get Interrupted" {
+	start_host
+	cat "$M/cpu-60s.pprof" >"$DIR/o" 2>"$DIR/e" &
+	reader=$!
+	waiting() { grep -q ', 1 waiting' "$M/cpu/status"; }
+	until_true waiting
+	kill -USR1 "$HOST"
+	ends_with 1 "$reader"
+	grep -q 'Interrupted system call' "$DIR/e"
+	wait "$HOST"
+	not_mounted
+}
+
+@test "umount from outside ends the tree, and the program goes on" {
+	start_host
+	umount -l "$M"
+	kill -0 "$HOST"
+	kill -USR1 "$HOST"
+	wait "$HOST"
+}
+
+@test "the remains of a dead tree are replaced" {
+	"$FS_HOST" -m "$M" >"$DIR/out" 2>&1 3>&- &
+	HOST=$!
+	until_true mounted
+	kill -9 "$HOST"
+	until_true ended "$HOST"
+	run -2 ls "$M"
+	[[ $output == *"not connected"* ]]
+	start_host
+	head -1 "$M/heap" | grep -q '^text heap'
+	[ "$(grep -c " $M fuse.proffs " /proc/mounts)" = 1 ]
+}
+
+@test "a living tree, a link, a foreign or full directory are refused, each by name" {
+	start_host
+	run -3 "$FS_HOST" -m "$M"
+	[[ $output == *"another tree is mounted there"* ]]
+	mkdir "$DIR/empty" "$DIR/full" "$DIR/foreign"
+	ln -s "$DIR/empty" "$DIR/link"
+	run -3 "$FS_HOST" -m "$DIR/link"
+	[[ $output == *"symbolic link"* ]]
+	touch "$DIR/full/file"
+	run -3 "$FS_HOST" -m "$DIR/full"
+	[[ $output == *"not empty"* ]]
+	chown 12345 "$DIR/foreign"
+	run -3 "$FS_HOST" -m "$DIR/foreign"
+	[[ $output == *"somebody else"* ]]
+	run -3 "$FS_HOST" -m "$DIR/full/file"
+	[[ $output == *"no directory"* ]]
+	run -3 "$FS_HOST" -m "$DIR/missing/deep"
+	[[ $output == *"cannot be created"* ]]
+}
+
+@test "a missing mount point is made for its owner alone" {
+	start_host
+	umount -l "$M"
+	[ "$(stat -c %a "$M")" = 700 ]
+}
+
+@test "a detached tree is found by its link, is in no mount table, and goes with its process" {
+	export XDG_RUNTIME_DIR=$DIR/run
+	mkdir -m 700 "$XDG_RUNTIME_DIR"
+	start_any
+	[ "$READY" = "$XDG_RUNTIME_DIR/proffs/$HOST" ]
+	head -1 "$READY/heap" | grep -q '^text heap'
+	echo 98 >"$READY/cpu/hz" && [ "$(cat "$READY/cpu/hz")" = 98 ]
+	not grep -q "^proffs-$HOST " /proc/mounts
+	kill -9 "$HOST"
+	gone() { [ ! -L "$READY" ]; }
+	until_true gone
+}
+
+@test "without a directory that only its owner can write to, nothing is published" {
+	export XDG_RUNTIME_DIR=$DIR/run
+	mkdir -p "$XDG_RUNTIME_DIR/proffs"
+	chmod 777 "$XDG_RUNTIME_DIR/proffs"
+	start_any
+	[ "$READY" = "/run/proffs/$HOST" ]
+	kill -USR1 "$HOST"
+	wait "$HOST"
+	[ ! -L "$READY" ]
+}
+
+@test "the program sees no child of ours and no SIGCHLD" {
+	start_host sigchld
+	said() { grep -q '^sigchld 0 wait -1 No child processes' "$DIR/out"; }
+	until_true said
+}
+
+@test "a stopped program's waiting reader can be killed" {
+	start_host
+	kill -STOP "$HOST"
+	cat "$M/heap" >/dev/null 2>&1 &
+	reader=$!
+	sleep 0.2
+	kill -9 "$reader"
+	until_true ended "$reader"
+	kill -CONT "$HOST"
+	head -1 "$M/heap" | grep -q '^text heap'
+}
