@@ -5,6 +5,7 @@
 #include "base/knob.h"
 #include "base/lock.h"
 #include "sampler/heap_book.h"
+#include "sampler/heap_builtin.h"
 #include "sampler/heap_draw.h"
 #include "sampler/heap_hook.h"
 #include "sampler/heap_site.h"
@@ -58,14 +59,17 @@ static int look_at_allocator(void)
 	return 0;
 }
 
+static const char *builtin; /* atomic; what to say of an allocator inside the executable */
+
 static void say_enabled(void)
 {
+	const char *reason = __atomic_load_n(&builtin, __ATOMIC_ACQUIRE);
+
 	if (pf_real_home() == PF_REAL_HOME_PROGRAM)
-		pf_feature_set(PF_FEATURE_HEAP, PF_FEATURE_DEGRADED,
-		    "the executable has its own malloc: only what shared libraries allocate is seen, "
-		    "and not what the executable frees");
-	else
-		pf_feature_set(PF_FEATURE_HEAP, PF_FEATURE_OK, NULL);
+		reason =
+		    "the executable has its own malloc: only what shared libraries allocate is "
+		    "seen, and not what the executable frees";
+	pf_feature_set(PF_FEATURE_HEAP, reason ? PF_FEATURE_DEGRADED : PF_FEATURE_OK, reason);
 }
 
 static int enable_locked(void)
@@ -124,6 +128,17 @@ void pf_heap_fork_child(void)
 
 /* ---- the profile ---- */
 
+/* Takes milliseconds, so not while the program waits for its start: at the first reading. */
+static void look_for_builtin(void)
+{
+	static bool looked; /* atomic */
+
+	if (__atomic_exchange_n(&looked, true, __ATOMIC_ACQ_REL))
+		return;
+	__atomic_store_n(&builtin, pf_heap_builtin(), __ATOMIC_RELEASE);
+	say_enabled();
+}
+
 static void add_site(void *arg, uint32_t stack, uint32_t class, const int64_t values[4])
 {
 	struct pf_profile *out = arg;
@@ -157,6 +172,7 @@ int pf_heap_collect(struct pf_profile *out, const struct pf_query *query, struct
 
 	if (!pf_heap_enabled())
 		return -ENODATA;
+	look_for_builtin();
 	if (query->gc)
 		pf_release_memory(NULL);
 	out->time_ns = pf_clock_real_ns();

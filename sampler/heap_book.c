@@ -6,8 +6,6 @@
 #include "sampler/heap_site.h"
 #include "sampler/stack.h"
 
-#include <errno.h>
-
 static const int64_t PATIENCE_NS = PF_NS_PER_SECOND;
 
 static uint32_t open_generation; /* atomic; 0: closed */
@@ -139,8 +137,10 @@ PF_HOOK void pf_book_move_drop(const struct pf_book_move *move)
 
 /* ---- open, close ---- */
 
-/* They leave within microseconds and wake nobody, so look again every millisecond. */
-static int wait_until_nobody_is_inside(void)
+/* They leave within microseconds and wake nobody, so look again every millisecond. Who does not
+ * leave in a second has been taken out by longjmp from a signal handler, or waits for a page: what it
+ * may still write is counted wrong, but in memory that is there for ever. */
+static void wait_until_nobody_is_inside(void)
 {
 	int64_t deadline_ns = pf_clock_now_ns() + PATIENCE_NS;
 	uint32_t busy;
@@ -149,18 +149,16 @@ static int wait_until_nobody_is_inside(void)
 		int64_t now = pf_clock_now_ns();
 
 		if (now >= deadline_ns)
-			return -EBUSY;
+			return;
 		pf_futex_wait(&inside, busy, now + PF_NS_PER_MS);
 	}
-	return 0;
 }
 
 int pf_book_open(void)
 {
-	int rc = wait_until_nobody_is_inside();
+	int rc;
 
-	if (rc < 0)
-		return rc;
+	wait_until_nobody_is_inside();
 	pf_live_clear();
 	pf_site_clear();
 	rc = pf_live_init();

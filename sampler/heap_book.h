@@ -32,7 +32,7 @@ bool pf_book_move_stay(const struct pf_book_move *move, const void *at, size_t s
 /* It is gone. PF_HOOK. */
 void pf_book_move_drop(const struct pf_book_move *move);
 
-/* Empty and open: 0, -ENOMEM, or -EBUSY while somebody is still inside. Normal code. */
+/* Empty and open: 0 or -ENOMEM. Normal code. */
 int pf_book_open(void);
 /* Closed, and waits (at most a second) until nobody writes any more. Normal code. */
 void pf_book_close(void);

@@ -7,7 +7,7 @@
 #include <sys/mman.h>
 
 #ifdef PF_SMALL
-enum { FIRST_BUCKETS = 4, TABLES_MAX = 18 };
+enum { FIRST_BUCKETS = 4, TABLES_MAX = 13 };
 #else
 enum { FIRST_BUCKETS = 4096, TABLES_MAX = 8 };
 #endif
