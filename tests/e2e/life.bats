@@ -167,3 +167,46 @@ lives() {
 	is "$(outcome "$LIFE" forks 1000)" "$(watched attached "$LIFE" forks 1000)"
 	wait_until 5 nothing_left
 }
+
+# ---- a tree for every process ----
+
+trees_served() {
+	local readme
+	for readme in "$BATS_TEST_TMPDIR"/t-*/README; do
+		[ ! -r "$readme" ] || echo "$readme"
+	done | wc -l
+}
+
+@test "a prefork server: each of 64 children has a tree of its own, and list shows them" {
+	touch go
+	background "$PROFFS" run -m "$BATS_TEST_TMPDIR/t-%p" -- "$LIFE" prefork 64 "$PWD/go"
+	all_there() { [ "$(trees_served)" -eq 65 ]; }
+	wait_until 60 all_there
+	is "$("$PROFFS" list | grep -c " $BATS_TEST_TMPDIR/t-")" 65
+	for child in $(pgrep -P "$PID"); do
+		is "$(tr '\0' '\n' <"$BATS_TEST_TMPDIR/t-$child/cmdline" | sed -n 2p)" prefork
+		has "$(cat "$BATS_TEST_TMPDIR/t-$child/threads")" by_prefork
+	done
+	rm go
+	STATUS=0
+	wait "$PID" || STATUS=$?
+	is "$STATUS" 0
+	says "good: 64"
+	wait_until 10 nothing_left
+}
+
+@test "what a shell starts has a tree of its own, too" {
+	background "$PROFFS" run -m "$BATS_TEST_TMPDIR/t-%p" -- bash -c 'sleep 98 & sleep 99; exit 3'
+	both_there() { [ "$(cat "$BATS_TEST_TMPDIR"/t-*/cmdline | grep -cazE '^9[89]$')" -eq 2 ]; }
+	wait_until 20 both_there
+	kill $(pgrep -P "$PID" sleep)
+	wait "$PID" || is $? 3
+	wait_until 5 nothing_left
+}
+
+@test "forks with a tree for each: as many as without" {
+	mkdir trees
+	plain=$(outcome "$LIFE" forks 100)
+	is "$(outcome "$PROFFS" run -m "$PWD/trees/%p" -- "$LIFE" forks 100)" "$plain"
+	wait_until 10 nothing_left
+}
