@@ -83,6 +83,7 @@ static int collect_threads(
 	pf_profile_add_type(out, "threads", "count");
 	out->time_ns = pf_clock_real_ns();
 	pf_profile_add_sample(out, &pc, 1, &one);
+	pf_profile_label_num(out, "tid", getpid(), NULL);
 	return out->error;
 }
 
