@@ -182,6 +182,8 @@ void fake_door_reset(bool wall)
 			    [PF_SOURCE_CPU] = collect_window,
 			    [PF_SOURCE_WALL] = wall ? collect_window : NULL,
 			    [PF_SOURCE_HEAP] = collect_heap,
+			    [PF_SOURCE_HEAP_PEAK] = collect_heap,
+			    [PF_SOURCE_HEAP_LEAKS] = collect_heap,
 			    [PF_SOURCE_THREADS] = collect_threads,
 			},
 		    .threads = list_threads,
