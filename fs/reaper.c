@@ -18,7 +18,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
-#include <sys/stat.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 static void wait_for_the_end(int alive, int pidfd)
@@ -29,13 +29,26 @@ static void wait_for_the_end(int alive, int pidfd)
 		;
 }
 
+/* Does nobody serve it any more? The end of the pipe may be seen a moment before /dev/fuse is
+ * closed. statfs, unlike stat, is never answered from the kernel's memory. */
+static bool is_dead(const char *path)
+{
+	enum { TRIES = 40, PAUSE_US = 50000 };
+	struct statfs st;
+
+	for (int i = 0; i < TRIES; i++) {
+		if (statfs(path, &st) != 0 && (errno == ENOTCONN || errno == ECONNABORTED))
+			return true;
+		usleep(PAUSE_US);
+	}
+	return false;
+}
+
 /* An ordinary user may not unmount by descriptor; fusermount3 goes by name, so make sure that the
  * name means a tree that nobody serves. */
 static int unmount_by_name(const char *path)
 {
-	struct stat st;
-
-	if (stat(path, &st) == 0 || (errno != ENOTCONN && errno != ECONNABORTED))
+	if (!is_dead(path))
 		return 0;
 	execl("/usr/bin/fusermount3", "fusermount3", "-u", "-z", "--", path, (char *)NULL);
 	execl("/bin/fusermount3", "fusermount3", "-u", "-z", "--", path, (char *)NULL);

@@ -8,7 +8,7 @@
 #include <string.h>
 
 #ifdef PF_SMALL
-enum { RECORDER_MAX = 64 };
+enum { RECORDER_MAX = 4096 };
 #else
 enum { RECORDER_MAX = 262144 }; /* 20 MiB: 97 Hz on 45 busy threads for a minute */
 #endif

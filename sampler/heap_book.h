@@ -32,10 +32,13 @@ bool pf_book_move_stay(const struct pf_book_move *move, const void *at, size_t s
 /* It is gone. PF_HOOK. */
 void pf_book_move_drop(const struct pf_book_move *move);
 
-/* Empty and open: 0, -ENOMEM, or -EBUSY while somebody is still inside. Normal code. */
+/* Empty and open: 0 or -ENOMEM. Normal code. */
 int pf_book_open(void);
 /* Closed, and waits (at most a second) until nobody writes any more. Normal code. */
 void pf_book_close(void);
 /* In the child after fork: closed, and nobody is inside. Atomic stores only. */
 void pf_book_fork_child(void);
 bool pf_book_is_open(void);
+
+/* Centiseconds since it was opened: fine enough for ages, and lasts for a year. PF_HOOK. */
+uint32_t pf_book_clock(void);

@@ -12,6 +12,9 @@
 
 #include <stddef.h>
 
+/* A hook on its own cache line: worth a fifth of what a pair of them costs. */
+#define HOT __attribute__((aligned(64)))
+
 /* The real function is never called with the guard held: operator new may throw through us. */
 static PF_HOOK void note(const void *at, size_t size, uint64_t rate)
 {
@@ -53,7 +56,7 @@ PF_INLINE size_t product(size_t count, size_t size)
 	{                                                                                          \
 		return take_##name(pf_draw_sampled(bytes), PF_UNPACK args);                        \
 	}                                                                                          \
-	static PF_HOOK type pf_real_after_##name params                                            \
+	static PF_HOOK HOT type pf_real_after_##name params                                        \
 	{                                                                                          \
 		if (PF_UNLIKELY(pf_draw_spend(bytes)))                                             \
 			return slow_##name args;                                                   \
@@ -102,7 +105,7 @@ HOOKS_OF(posix_memalign, int, (void **out, size_t align, size_t size), (out, ali
 		pf_book_drop(at);                                                                  \
 		pf_real_##name args;                                                               \
 	}                                                                                          \
-	static PF_HOOK void pf_real_after_##name params                                            \
+	static PF_HOOK HOT void pf_real_after_##name params                                        \
 	{                                                                                          \
 		if (PF_UNLIKELY(pf_live_maybe(at)))                                                \
 			slow_##name args;                                                          \
@@ -205,7 +208,7 @@ static PF_HOOK void resize_end(struct resize *r, void *at, void *to, size_t size
 	{                                                                                          \
 		return take_##name(0, PF_UNPACK args);                                             \
 	}                                                                                          \
-	static PF_HOOK void *pf_real_after_##name params                                           \
+	static PF_HOOK HOT void *pf_real_after_##name params                                       \
 	{                                                                                          \
 		if (PF_UNLIKELY(pf_draw_spend(bytes)))                                             \
 			return slow_##name args;                                                   \

@@ -9,12 +9,7 @@
 #include <errno.h>
 #include <string.h>
 
-#ifdef PF_SMALL
-enum { SETS_MAX = 8 };
-#else
-enum { SETS_MAX = 16384 };
-#endif
-enum { BUCKETS = 1024 };
+enum { SETS_MAX = 16384, BUCKETS = 1024 };
 
 struct pair {
 	char key[PF_LABEL_TEXT_MAX];

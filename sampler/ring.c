@@ -4,11 +4,7 @@
 
 #include <errno.h>
 
-#ifdef PF_SMALL
-enum { CELLS = 16 };
-#else
 enum { CELLS = 65536 };
-#endif
 
 _Static_assert(sizeof(struct pf_ring_record) == 32, "two cells to a cache line");
 

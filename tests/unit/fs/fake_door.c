@@ -83,6 +83,7 @@ static int collect_threads(
 	pf_profile_add_type(out, "threads", "count");
 	out->time_ns = pf_clock_real_ns();
 	pf_profile_add_sample(out, &pc, 1, &one);
+	pf_profile_label_num(out, "tid", getpid(), NULL);
 	return out->error;
 }
 
@@ -181,6 +182,8 @@ void fake_door_reset(bool wall)
 			    [PF_SOURCE_CPU] = collect_window,
 			    [PF_SOURCE_WALL] = wall ? collect_window : NULL,
 			    [PF_SOURCE_HEAP] = collect_heap,
+			    [PF_SOURCE_HEAP_PEAK] = collect_heap,
+			    [PF_SOURCE_HEAP_LEAKS] = collect_heap,
 			    [PF_SOURCE_THREADS] = collect_threads,
 			},
 		    .threads = list_threads,

@@ -28,12 +28,12 @@ static APART long plain(struct deep *d, int depth, long x)
 
 static APART long saves_registers(struct deep *d, int depth, long x)
 {
-	long a = x * 3, b = x ^ 5, c = x + depth, e = x - depth, f = a * b, y;
+	long a = x ^ 3, b = x & 5, c = x | depth, e = ~x, f = a ^ b, y;
 
 	STAY;
-	y = next(d, depth, a + f);
+	y = next(d, depth, a ^ f);
 	STAY;
-	return a + b * c - e + f + y;
+	return (a & b) ^ c ^ e ^ f ^ y;
 }
 
 static APART long small_array(struct deep *d, int depth, long x)
@@ -99,7 +99,7 @@ static APART long passes_on_the_stack(struct deep *d, int depth, long x)
 
 static APART long floats(struct deep *d, int depth, long x)
 {
-	volatile double z = (double)x * 1.5;
+	volatile double z = (double)(x & 1023) * 1.5;
 	long y = next(d, depth, (long)z);
 
 	STAY;

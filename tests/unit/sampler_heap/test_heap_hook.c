@@ -25,6 +25,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -228,6 +229,34 @@ static void a_realloc_that_fails_changes_nothing(void **state)
 	ASSERT_SUMS(16, 0, 0, 0, 0);
 	free(at);
 	ASSERT_SUMS(15, 1, 500, 0, 0);
+}
+
+/* With room for a little more, but not for what is asked. */
+static void a_realloc_that_hits_the_limit_changes_nothing(void **state)
+{
+	struct rlimit was, tight;
+	char *volatile at;
+	void *to;
+	int error;
+
+	fake_stack(18);
+	at = malloc(1 << 20);
+	fake_stack(19);
+	getrlimit(RLIMIT_AS, &was);
+	tight = was;
+	tight.rlim_cur = 1 << 20;
+	setrlimit(RLIMIT_AS, &tight);
+	errno = 0;
+	to = realloc(at, 1 << 30);
+	error = errno;
+	setrlimit(RLIMIT_AS, &was);
+	fake_stack(0);
+	assert_null(to);
+	assert_int_equal(error, ENOMEM);
+	ASSERT_SUMS(18, 1, 1 << 20, 1, 1 << 20);
+	ASSERT_SUMS(19, 0, 0, 0, 0);
+	free(at);
+	ASSERT_SUMS(18, 1, 1 << 20, 0, 0);
 }
 
 enum { HOPELESS = 6 };
@@ -591,6 +620,7 @@ int main(void)
 	    AT_RATE_1(a_block_that_moves_belongs_to_who_moved_it),
 	    AT_RATE_1(realloc_of_nothing_is_malloc_and_to_nothing_is_free),
 	    AT_RATE_1(a_realloc_that_fails_changes_nothing),
+	    AT_RATE_1(a_realloc_that_hits_the_limit_changes_nothing),
 	    AT_RATE_1(what_cannot_be_had_is_not_counted_and_errno_is_the_allocators),
 	    AT_RATE_1(threads_that_free_each_others_blocks_are_accounted_for),
 	    AT_RATE_1(ten_million_pairs_leave_nothing_behind),

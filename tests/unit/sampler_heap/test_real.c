@@ -63,6 +63,28 @@ static void it_is_said_when_calls_are_hidden(void **state)
 	assert_int_equal(pf_features[PF_FEATURE_HEAP].state, PF_FEATURE_OFF);
 }
 
+/* As Rust's tikv-jemallocator names it. */
+__attribute__((used)) static void *_rjem_malloc(size_t size)
+{
+	return malloc(size);
+}
+
+static void an_allocator_inside_the_executable_is_said_at_the_first_reading(void **state)
+{
+	const struct pf_query plain = {.gc = false};
+	struct pf_profile p;
+
+	assert_non_null(_rjem_malloc);
+	assert_int_equal(pf_heap_enable(true), 0);
+	pf_profile_init(&p);
+	assert_int_equal(pf_heap_collect(&p, &plain, NULL), 0);
+	pf_profile_finish(&p);
+	assert_int_equal(pf_features[PF_FEATURE_HEAP].state, PF_FEATURE_DEGRADED);
+	if (EXPECTED_HOME != PF_REAL_HOME_PROGRAM)
+		assert_non_null(strstr(pf_features[PF_FEATURE_HEAP].reason, "jemalloc"));
+	assert_int_equal(pf_heap_enable(false), 0);
+}
+
 static void a_sanitizers_malloc_is_refused(void **state)
 {
 	assert_int_equal(pf_heap_enable(true), -EOPNOTSUPP);
@@ -78,6 +100,7 @@ int main(void)
 	    cmocka_unit_test(its_home_is_known),
 	    cmocka_unit_test(calls_by_pointer_reach_the_real_function),
 	    cmocka_unit_test(it_is_said_when_calls_are_hidden),
+	    cmocka_unit_test(an_allocator_inside_the_executable_is_said_at_the_first_reading),
 	};
 	const struct CMUnitTest refused[] = {
 	    cmocka_unit_test(its_home_is_known),

@@ -57,7 +57,7 @@ static int compare_module(struct dl_phdr_info *info, size_t size, void *arg)
 	for (int i = 0; i < info->dlpi_phnum; i++) {
 		const ElfW(Phdr) *phdr = &info->dlpi_phdr[i];
 		const char *at = (const char *)(info->dlpi_addr + phdr->p_vaddr);
-		const ElfW(Nhdr) *note = (const ElfW(Nhdr) *)at;
+		const ElfW(Nhdr) *note = (const ElfW(Nhdr) *)(const void *)at;
 
 		if (phdr->p_type == PT_LOAD && (phdr->p_flags & PF_X)) {
 			mapping = mapping_of(at);
@@ -69,8 +69,8 @@ static int compare_module(struct dl_phdr_info *info, size_t size, void *arg)
 			continue;
 		for (; (const char *)note < at + phdr->p_filesz;
 		     note = (const ElfW(Nhdr) *)(const void *)((const char *)(note + 1) +
-						 ((note->n_namesz + 3) & ~3u) +
-						 ((note->n_descsz + 3) & ~3u))) {
+							       ((note->n_namesz + 3) & ~3u) +
+							       ((note->n_descsz + 3) & ~3u))) {
 			const unsigned char *id = (const unsigned char *)(note + 1) + 4;
 
 			if (note->n_type != NT_GNU_BUILD_ID || expected[0] != '\0')
