@@ -9,6 +9,7 @@
 #include "sampler/drain.h"
 #include "sampler/label.h"
 #include "sampler/map.h"
+#include "sampler/precise.h"
 #include "sampler/ring.h"
 #include "sampler/signal.h"
 #include "sampler/stack.h"
@@ -19,6 +20,8 @@
 
 #include <errno.h>
 #include <stddef.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 /* A thread whose clock is this many samples ahead of its records is not being sampled. */
 enum { OVERDUE_SAMPLES = 4 };
@@ -33,6 +36,8 @@ static int64_t period_ns;         /* atomic, written under control_lock; 0: noth
 
 static struct pf_lock drain_lock = PF_LOCK_INIT(PF_LOCK_WINDOW); /* one reader of the ring */
 static struct pf_feed feed = PF_FEED_INIT(PF_COUNTER_CPU_LOST_RECORDER);
+
+static bool look_asked; /* atomic: a look round is due before its time */
 
 static int64_t lost_ns;     /* atomic: weight of samples that found no place */
 static uint64_t lost_count; /* atomic: how many */
@@ -145,6 +150,14 @@ PF_HOOK void pf_cpu_thread_end(struct pf_thread *t)
 
 /* ---- the drainer ---- */
 
+/* How far apart its samples are. */
+static int64_t interval_of(const struct pf_thread *t, int64_t period)
+{
+	int64_t tick = pf_timer_tick_ns();
+
+	return period > tick || pf_precise_has(t) ? period : tick;
+}
+
 static void feed_record(const struct pf_ring_record *in)
 {
 	const struct pf_thread *t = pf_thread_at(in->thread);
@@ -160,8 +173,8 @@ static void feed_record(const struct pf_ring_record *in)
 	    .count = in->rest ? 0 : 1,
 	};
 
-	if (!in->rest)
-		out.nominal_ns = period > pf_timer_tick_ns() ? period : pf_timer_tick_ns();
+	if (!in->rest && t)
+		out.nominal_ns = interval_of(t, period);
 	/* Another thread in the slot: the record is from before a pause, its thread forgotten. */
 	if (t && t->tid == in->tid) {
 		out.start = t->start;
@@ -256,6 +269,10 @@ static int arm_all(int64_t period)
 
 		if (!t || !pf_thread_is_live(t))
 			continue;
+		if (pf_precise_has(t)) {
+			armed++;
+			continue;
+		}
 		rc = pf_timer_arm(t, period);
 		if (rc == 0)
 			armed++;
@@ -292,7 +309,7 @@ static void arm_missing(int64_t period)
 	for (uint32_t i = 0; i < pf_thread_limit(); i++) {
 		struct pf_thread *t = pf_thread_at(i);
 
-		if (t && pf_thread_is_live(t) &&
+		if (t && pf_thread_is_live(t) && !pf_precise_has(t) &&
 		    __atomic_load_n(&t->timer_state, __ATOMIC_RELAXED) == 0)
 			pf_timer_arm(t, period);
 	}
@@ -323,6 +340,7 @@ static void look_round(void)
 	if (period_ns && !pf_signal_is_ours())
 		move_signal_locked();
 	if (period_ns) {
+		pf_precise_update(pf_knob_get(PF_KNOB_CPU_PRECISE) ? period_ns : 0);
 		arm_missing(period_ns);
 		push_rests(OVERDUE_SAMPLES * (period_ns > tick ? period_ns : tick));
 	}
@@ -345,12 +363,15 @@ int64_t pf_cpu_turn(int64_t now_ns)
 	static int64_t due_ns, look_due_ns; /* the drainer's alone */
 
 	if (!pf_cpu_active()) {
+		pf_precise_update(0);
 		drain();
 		settle();
 		due_ns = 0;
 		return -1;
 	}
-	if (now_ns < due_ns)
+	if (__atomic_exchange_n(&look_asked, false, __ATOMIC_ACQ_REL))
+		look_due_ns = 0;
+	else if (now_ns < due_ns)
 		return due_ns;
 	drain();
 	if (now_ns >= look_due_ns) {
@@ -362,6 +383,12 @@ int64_t pf_cpu_turn(int64_t now_ns)
 }
 
 /* ---- on and off ---- */
+
+static void ask_look(void)
+{
+	__atomic_store_n(&look_asked, true, __ATOMIC_RELEASE);
+	pf_drain_wake();
+}
 
 static int begin_locked(int64_t period)
 {
@@ -379,7 +406,7 @@ static int begin_locked(int64_t period)
 	pf_cpu_scan();
 	forget_all();
 	__atomic_store_n(&period_ns, period, __ATOMIC_SEQ_CST);
-	pf_drain_wake();
+	ask_look();
 	rc = arm_all(period);
 	if (rc < 0) {
 		__atomic_store_n(&period_ns, 0, __ATOMIC_SEQ_CST);
@@ -454,6 +481,16 @@ int pf_cpu_enable(bool on)
 	return rc;
 }
 
+/* A program's thread may not try: the descriptor would be in the program's table. */
+static int apply_precise(enum pf_knob_id id, int64_t value)
+{
+	int rc = value && pf_crew_has((pid_t)syscall(SYS_gettid)) ? pf_precise_probe() : 0;
+
+	if (rc == 0)
+		ask_look();
+	return rc;
+}
+
 static int apply_hz(enum pf_knob_id id, int64_t value)
 {
 	int rc;
@@ -461,12 +498,14 @@ static int apply_hz(enum pf_knob_id id, int64_t value)
 	pf_lock_take(&control_lock);
 	rc = update_locked();
 	pf_lock_give(&control_lock);
+	ask_look();
 	return rc;
 }
 
 void pf_cpu_init(void)
 {
 	pf_knobs[PF_KNOB_CPU_HZ].apply = apply_hz;
+	pf_knobs[PF_KNOB_CPU_PRECISE].apply = apply_precise;
 }
 
 void pf_cpu_stop(void)
@@ -486,6 +525,8 @@ PF_SIGSAFE void pf_cpu_fork_child(void)
 	period_ns = 0;
 	lost_ns = 0;
 	lost_count = 0;
+	look_asked = false;
+	pf_precise_fork_child();
 	pf_thread_fork_child();
 	pf_task_fork_child();
 	pf_drain_fork_child();
@@ -516,8 +557,12 @@ static int fill(struct pf_profile *out, struct pf_window *window, int64_t hz, in
 	pf_profile_set_period(out, "cpu", "nanoseconds", PF_NS_PER_SECOND / hz);
 	out->time_ns = pf_clock_real_ns() - (now_ns - began_ns);
 	out->duration_ns = now_ns - began_ns;
-	pf_profile_comment(out, "cpu: %lld Hz per thread, timers looked at every %lld us",
-	    (long long)hz, (long long)(pf_timer_tick_ns() / PF_NS_PER_US));
+	if (pf_knob_get(PF_KNOB_CPU_PRECISE))
+		pf_profile_comment(
+		    out, "cpu: %lld Hz per thread, by perf events where possible", (long long)hz);
+	else
+		pf_profile_comment(out, "cpu: %lld Hz per thread, timers looked at every %lld us",
+		    (long long)hz, (long long)(pf_timer_tick_ns() / PF_NS_PER_US));
 	rc = pf_window_fill(window, out);
 	if (rc < 0)
 		return rc;

@@ -47,6 +47,10 @@ struct pf_thread {
 	int timer;
 	bool timer_refused; /* timer_create failed, counted once */
 
+	/* Of precise.c; outlives the thread, as syscall_fd. */
+	int event_fd; /* +1, atomic; 0: none. In the private descriptor table */
+	uint32_t event_generation;
+
 	/* Of the handler on this very thread (cpu.c). */
 	uint32_t in_handler;
 	uint64_t room_page;     /* the page under the handler last found to be stack */
