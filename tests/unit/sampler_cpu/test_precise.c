@@ -108,7 +108,7 @@ static int switched_on_and_off(void)
 		return 2;
 	if (put_precise(0) < 0 || !comes_to(PF_FEATURE_OFF))
 		return 3;
-	return samples() <= SECOND / 2 / pf_timer_tick_ns() + 2 ? 0 : 4;
+	return is_precise(samples()) ? 4 : 0;
 }
 
 static void events_come_more_often_than_the_tick(void **state)
