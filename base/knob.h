@@ -16,6 +16,8 @@
 	X(WALL_HZ, "wall/hz", "Hz", 1, 1000, 20, "wall-clock samples a second, per thread")        \
 	X(HEAP_SAMPLE_BYTES, "config/heap_sample_bytes", "bytes", 0, 1ll << 40, 524288,            \
 	    "mean bytes between two heap samples; 1 samples every block, 0 none")                  \
+	X(HEAP_PEAK_RESET, "config/heap_peak_reset", "", 0, 1, 0,                                  \
+	    "write 1: heap_peak is measured from now on")                                          \
 	X(STACK_DEPTH, "config/stack_depth", "frames", 1, 512, 128, "deepest stack kept")          \
 	X(RECORDER_SECONDS, "config/recorder_seconds", "seconds", 1, 3600, 60,                     \
 	    "how far back cpu.pprof reaches without a capture")                                    \

@@ -83,6 +83,8 @@ static const char *reason(int error)
 		return "not possible in this process (see status)";
 	case -EACCES:
 		return "not the owner of this tree";
+	case -EEXIST:
+		return "there is one of that name";
 	default:
 		return strerrordesc_np(-error);
 	}

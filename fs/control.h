@@ -32,6 +32,7 @@ struct pf_control {
 	struct pf_buf gc_said;
 	int64_t gc_time_ns;
 	bool enable_running;
+	char frozen[65]; /* the last snapshot's name; "": none yet */
 };
 
 void pf_control_init(struct pf_control *control);

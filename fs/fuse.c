@@ -161,11 +161,6 @@ static void on_symlink(fuse_req_t req, const char *target, fuse_ino_t parent, co
 	fuse_reply_err(req, EPERM);
 }
 
-static void on_rmdir(fuse_req_t req, fuse_ino_t parent, const char *name)
-{
-	fuse_reply_err(req, EPERM);
-}
-
 static void on_rename(fuse_req_t req, fuse_ino_t parent, const char *name, fuse_ino_t new_parent,
     const char *new_name, unsigned flags)
 {
@@ -204,13 +199,13 @@ static const struct fuse_lowlevel_ops operations = {
     .opendir = pf_fuse_opendir,
     .readdir = pf_fuse_readdir,
     .releasedir = pf_fuse_releasedir,
-    .unlink = pf_fuse_unlink,
+    .unlink = pf_fuse_remove,
+    .rmdir = pf_fuse_remove,
     .statfs = on_statfs,
     .create = on_create,
     .mkdir = on_mkdir,
     .mknod = on_mknod,
     .symlink = on_symlink,
-    .rmdir = on_rmdir,
     .rename = on_rename,
     .link = on_link,
 };

@@ -157,8 +157,9 @@ void pf_fuse_releasedir(fuse_req_t req, fuse_ino_t id, struct fuse_file_info *fi
 	fuse_reply_err(req, 0);
 }
 
-/* Only a list may let go of its names. */
-void pf_fuse_unlink(fuse_req_t req, fuse_ino_t parent, const char *name)
+/* Only a list may let go of its names. Of a directory, too: the kernel has seen to it that unlink
+ * comes for files and rmdir for directories. */
+void pf_fuse_remove(fuse_req_t req, fuse_ino_t parent, const char *name)
 {
 	struct pf_fuse *fuse = pf_fuse_of(req);
 	struct pf_object object;
@@ -166,8 +167,8 @@ void pf_fuse_unlink(fuse_req_t req, fuse_ino_t parent, const char *name)
 
 	if (rc == 0 && !pf_fuse_is_owner(req))
 		rc = -EACCES;
-	else if (rc == 0 && object.fixed && object.entry->list && object.entry->list->remove)
-		rc = object.entry->list->remove(fuse->live, name);
+	else if (rc == 0 && object.directory && object.entry->list && object.entry->list->remove)
+		rc = object.entry->list->remove(fuse->live, object.key, name);
 	else if (rc == 0)
 		rc = -EPERM;
 	fuse_reply_err(req, -rc);

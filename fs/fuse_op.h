@@ -54,7 +54,7 @@ void pf_fuse_opendir(fuse_req_t req, fuse_ino_t id, struct fuse_file_info *file)
 void pf_fuse_readdir(
     fuse_req_t req, fuse_ino_t id, size_t size, off_t offset, struct fuse_file_info *file);
 void pf_fuse_releasedir(fuse_req_t req, fuse_ino_t id, struct fuse_file_info *file);
-void pf_fuse_unlink(fuse_req_t req, fuse_ino_t parent, const char *name);
+void pf_fuse_remove(fuse_req_t req, fuse_ino_t parent, const char *name);
 
 static inline bool pf_fuse_is_control(const struct pf_object *object)
 {

@@ -18,30 +18,58 @@ void pf_kept_init(struct pf_kept *kept)
 	*kept = (struct pf_kept){.lock = PF_LOCK_INIT(PF_LOCK_LEAF)};
 }
 
-static void free_all(struct pf_kept_file *file)
+struct pf_kept_file *pf_kept_file_create(const char *name, struct pf_snapshot *snapshot)
 {
-	while (file) {
-		struct pf_kept_file *next = file->next;
+	struct pf_kept_file *file = calloc(1, sizeof(*file));
 
-		pf_snapshot_drop(file->snapshot);
-		free(file);
-		file = next;
+	if (!file)
+		return NULL;
+	file->snapshot = pf_snapshot_hold(snapshot);
+	file->bytes = snapshot->text.length;
+	snprintf(file->name, sizeof(file->name), "%s", name);
+	return file;
+}
+
+void pf_kept_file_destroy(struct pf_kept_file *first)
+{
+	while (first) {
+		struct pf_kept_file *next = first->next;
+
+		pf_kept_file_destroy(first->files); /* which have none */
+		pf_snapshot_drop(first->snapshot);
+		free(first);
+		first = next;
 	}
 }
 
 void pf_kept_finish(struct pf_kept *kept)
 {
-	free_all(kept->oldest);
+	pf_kept_file_destroy(kept->oldest);
 	kept->oldest = NULL;
 }
 
-static struct pf_kept_file **find_locked(struct pf_kept *kept, const char *name)
-{
-	struct pf_kept_file **at = &kept->oldest;
+/* ---- the queue ---- */
 
+static struct pf_kept_file **find_in(struct pf_kept_file **at, const char *name)
+{
 	while (*at && strcmp((*at)->name, name) != 0)
 		at = &(*at)->next;
 	return at;
+}
+
+/* The names of the queue itself (key 0), or those in the directory of that key; NULL: it has gone. */
+static struct pf_kept_file **names_locked(
+    struct pf_kept *kept, int key, struct pf_kept_file **directory)
+{
+	*directory = NULL;
+	if (key == 0)
+		return &kept->oldest;
+	for (struct pf_kept_file *file = kept->oldest; file; file = file->next)
+		if (file->key == key) {
+			*directory = file;
+			return &file->files;
+		}
+	return NULL;
 }
 
 static struct pf_kept_file *take_out_locked(struct pf_kept *kept, struct pf_kept_file **at)
@@ -51,7 +79,7 @@ static struct pf_kept_file *take_out_locked(struct pf_kept *kept, struct pf_kept
 	*at = file->next;
 	file->next = NULL;
 	kept->count--;
-	kept->bytes -= file->snapshot->text.length;
+	kept->bytes -= file->bytes;
 	return file;
 }
 
@@ -65,7 +93,7 @@ static void choose_name_locked(
 	for (unsigned n = 2;; n++) {
 		snprintf(
 		    file->name, sizeof(file->name), "%.16s-%.16s%.12s.pprof", stem, stamp, again);
-		if (!*find_locked(kept, file->name))
+		if (!*find_in(&kept->oldest, file->name))
 			return;
 		snprintf(again, sizeof(again), "-%u", n);
 	}
@@ -88,70 +116,142 @@ static struct pf_kept_file *take_surplus_locked(struct pf_kept *kept)
 	return surplus;
 }
 
+/* Behind the newest; returns those that had to go. */
+static struct pf_kept_file *append_locked(struct pf_kept *kept, struct pf_kept_file *file)
+{
+	struct pf_kept_file **at = &kept->oldest;
+
+	while (*at)
+		at = &(*at)->next;
+	*at = file;
+	kept->count++;
+	kept->bytes += file->bytes;
+	return take_surplus_locked(kept);
+}
+
 int pf_kept_add(struct pf_kept *kept, const char *stem, int64_t time_ns, uint64_t capture,
     struct pf_snapshot *snapshot)
 {
-	struct pf_kept_file *file = calloc(1, sizeof(*file));
+	struct pf_kept_file *file = pf_kept_file_create("", snapshot);
 	struct pf_kept_file *surplus;
-	struct pf_kept_file **at;
 
 	if (!file)
 		return -ENOMEM;
-	file->snapshot = pf_snapshot_hold(snapshot);
 	file->capture = capture;
 	pf_lock_take(&kept->lock);
 	choose_name_locked(kept, file, stem, time_ns);
-	for (at = &kept->oldest; *at; at = &(*at)->next)
-		;
-	*at = file;
-	kept->count++;
-	kept->bytes += snapshot->text.length;
-	surplus = take_surplus_locked(kept);
+	surplus = append_locked(kept, file);
 	pf_lock_give(&kept->lock);
-	free_all(surplus);
+	pf_kept_file_destroy(surplus);
 	return 0;
+}
+
+int pf_kept_add_directory(
+    struct pf_kept *kept, const char *name, int64_t time_ns, struct pf_kept_file *files)
+{
+	struct pf_kept_file *file = calloc(1, sizeof(*file));
+	struct pf_kept_file *surplus = NULL;
+	bool taken;
+
+	if (!file)
+		return -ENOMEM;
+	file->time_ns = time_ns;
+	snprintf(file->name, sizeof(file->name), "%s", name);
+	for (struct pf_kept_file *f = files; f; f = f->next)
+		file->bytes += f->bytes;
+	pf_lock_take(&kept->lock);
+	taken = *find_in(&kept->oldest, name);
+	if (!taken) {
+		file->files = files;
+		file->key = ++kept->last_key;
+		surplus = append_locked(kept, file);
+	}
+	pf_lock_give(&kept->lock);
+	if (taken)
+		free(file);
+	pf_kept_file_destroy(surplus);
+	return taken ? -EEXIST : 0;
+}
+
+bool pf_kept_has(struct pf_kept *kept, const char *name)
+{
+	bool has;
+
+	pf_lock_take(&kept->lock);
+	has = *find_in(&kept->oldest, name);
+	pf_lock_give(&kept->lock);
+	return has;
 }
 
 /* ---- rows of the table ---- */
 
-void pf_kept_list(struct pf_live *live, void (*add)(void *to, const char *name), void *to)
+void pf_kept_list(struct pf_live *live, int key, pf_add_fn *add, void *to)
 {
 	struct pf_kept *kept = pf_captures_kept(live->captures);
+	struct pf_kept_file *directory, **first;
 
 	pf_lock_take(&kept->lock);
-	for (struct pf_kept_file *file = kept->oldest; file; file = file->next)
-		add(to, file->name);
+	first = names_locked(kept, key, &directory);
+	for (struct pf_kept_file *file = first ? *first : NULL; file; file = file->next)
+		add(to, file->name, file->key != 0);
 	pf_lock_give(&kept->lock);
 }
 
-int pf_kept_find(struct pf_live *live, const char *name, struct pf_snapshot **snapshot, int *key)
+int pf_kept_find(struct pf_live *live, int key, const char *name, struct pf_found *out)
 {
 	struct pf_kept *kept = pf_captures_kept(live->captures);
-	struct pf_kept_file *file;
+	struct pf_kept_file *directory, **first, *file;
 
 	pf_lock_take(&kept->lock);
-	file = *find_locked(kept, name);
+	first = names_locked(kept, key, &directory);
+	file = first ? *find_in(first, name) : NULL;
 	if (file)
-		*snapshot = pf_snapshot_hold(file->snapshot);
+		*out = (struct pf_found){
+		    .snapshot = file->snapshot ? pf_snapshot_hold(file->snapshot) : NULL,
+		    .key = file->key,
+		    .time_ns = file->time_ns,
+		};
 	pf_lock_give(&kept->lock);
 	return file ? 0 : -ENOENT;
 }
 
-int pf_kept_remove(struct pf_live *live, const char *name)
+/* Out of the queue, or out of its directory: *out, to be destroyed. */
+static int remove_locked(struct pf_kept *kept, int key, const char *name, struct pf_kept_file **out)
+{
+	struct pf_kept_file *directory;
+	struct pf_kept_file **first = names_locked(kept, key, &directory);
+	struct pf_kept_file **at = first ? find_in(first, name) : NULL;
+
+	if (!at || !*at)
+		return -ENOENT;
+	if ((*at)->files)
+		return -ENOTEMPTY;
+	if (!directory) {
+		*out = take_out_locked(kept, at);
+		return 0;
+	}
+	*out = *at;
+	*at = (*out)->next;
+	(*out)->next = NULL;
+	directory->bytes -= (*out)->bytes;
+	kept->bytes -= (*out)->bytes;
+	return 0;
+}
+
+int pf_kept_remove(struct pf_live *live, int key, const char *name)
 {
 	struct pf_kept *kept = pf_captures_kept(live->captures);
-	struct pf_kept_file **at;
 	struct pf_kept_file *file = NULL;
+	int rc;
 
 	pf_lock_take(&kept->lock);
-	at = find_locked(kept, name);
-	if (*at)
-		file = take_out_locked(kept, at);
+	rc = remove_locked(kept, key, name, &file);
 	pf_lock_give(&kept->lock);
-	if (!file)
-		return -ENOENT;
+	if (rc < 0)
+		return rc;
 	/* cpu.pprof must not go on showing what its owner has removed. */
-	pf_capture_forget(live->captures, file->capture);
-	free_all(file);
+	if (file->capture)
+		pf_capture_forget(live->captures, file->capture);
+	pf_kept_file_destroy(file);
 	return 0;
 }

@@ -1,10 +1,14 @@
-/* Kept: the files under captures/, a queue whose oldest go first (config/captures_keep by count,
- * captures_keep_bytes by size). A reader who has one open keeps its bytes.
+/* Kept: what stands under captures/, a queue whose oldest go first (config/captures_keep by count,
+ * captures_keep_bytes by size). A reader who has a file open keeps its bytes.
+ *
+ *     cpu-20261121T024500.pprof     a finished capture: a file
+ *     before-release/               a snapshot (freeze.c): a directory of files, one in the queue
  *
  * Any thread of ours; the lock inside has rank PF_LOCK_LEAF.
  */
 #pragma once
 #include "base/lock.h"
+#include "fs/table.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -13,11 +17,17 @@
 struct pf_live;
 struct pf_snapshot;
 
+enum { PF_KEPT_NAME = 65 };
+
 struct pf_kept_file {
-	struct pf_kept_file *next; /* newer */
-	struct pf_snapshot *snapshot;
-	uint64_t capture; /* whose result it is */
-	char name[64];
+	struct pf_kept_file *next;    /* newer; in a directory: the next name */
+	struct pf_snapshot *snapshot; /* held; NULL: a directory */
+	struct pf_kept_file *files;   /* of a directory */
+	size_t bytes;
+	uint64_t capture; /* whose result it is, or 0 */
+	int64_t time_ns;  /* of a directory: since the epoch */
+	int key;          /* of a directory; 0: a file */
+	char name[PF_KEPT_NAME];
 };
 
 struct pf_kept {
@@ -25,6 +35,7 @@ struct pf_kept {
 	struct pf_kept_file *oldest; /* guarded by lock, as all below */
 	size_t count;
 	size_t bytes;
+	int last_key;
 };
 
 void pf_kept_init(struct pf_kept *kept);
@@ -36,7 +47,17 @@ void pf_kept_finish(struct pf_kept *kept);
 int pf_kept_add(struct pf_kept *kept, const char *stem, int64_t time_ns, uint64_t capture,
     struct pf_snapshot *snapshot);
 
+/* A directory of `files`, which it takes over if it succeeds. 0, -EEXIST, -ENOMEM. */
+int pf_kept_add_directory(
+    struct pf_kept *kept, const char *name, int64_t time_ns, struct pf_kept_file *files);
+bool pf_kept_has(struct pf_kept *kept, const char *name);
+
+/* A file for such a directory; holds `snapshot` for itself. NULL: no memory. */
+struct pf_kept_file *pf_kept_file_create(const char *name, struct pf_snapshot *snapshot);
+/* It and all behind it; NULL is fine. */
+void pf_kept_file_destroy(struct pf_kept_file *first);
+
 /* Rows of fs/table.c. */
-void pf_kept_list(struct pf_live *live, void (*add)(void *to, const char *name), void *to);
-int pf_kept_find(struct pf_live *live, const char *name, struct pf_snapshot **snapshot, int *key);
-int pf_kept_remove(struct pf_live *live, const char *name);
+void pf_kept_list(struct pf_live *live, int key, pf_add_fn *add, void *to);
+int pf_kept_find(struct pf_live *live, int key, const char *name, struct pf_found *out);
+int pf_kept_remove(struct pf_live *live, int key, const char *name);

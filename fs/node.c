@@ -177,7 +177,8 @@ static struct pf_attributes describe_node_locked(const struct pf_node *node)
 	a.settled = node->state == PF_NODE_READY;
 	a.time_ns = node->snapshot ? node->snapshot->time_ns : pf_clock_real_ns();
 	if (node->object.directory) /* tar would find that it changed meanwhile */
-		a.time_ns = node->files->live->door->started_ns;
+		a.time_ns = node->object.time_ns ? node->object.time_ns
+						 : node->files->live->door->started_ns;
 	a.size = node->snapshot ? (int64_t)node->snapshot->text.length : 0;
 	return a;
 }
@@ -249,8 +250,9 @@ static int get_node_locked(struct pf_files *files, uint64_t parent, const char *
 {
 	struct pf_node *node = find_virgin_locked(files, parent, name, object->ino);
 
-	if (node && node->object.snapshot != object->snapshot) {
-		pf_node_consume_locked(files, node); /* another file of the same name */
+	if (node &&
+	    (node->object.snapshot != object->snapshot || node->object.key != object->key)) {
+		pf_node_consume_locked(files, node); /* another thing of the same name */
 		node = NULL;
 	}
 	if (!node && too_many_locked(files, object)) {

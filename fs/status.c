@@ -37,7 +37,8 @@ static const char readme_head[] =
 
 static const char readme_tail[] =
     "\n"
-    "Sizes are 0 until a file is opened. For tar and backups use captures/, where they are real.\n"
+    "Sizes are 0 until a file is opened. For tar and backups: echo NAME > snapshot, and take\n"
+    "captures/NAME, where they are real.\n"
     "Times in names are UTC. The tree belongs to the user who runs the process, and to nobody else.\n"
     "tail -f and inotify see no changes here. The agent's threads make unshare(CLONE_NEWUSER)\n"
     "fail in this process.\n";

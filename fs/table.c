@@ -2,6 +2,7 @@
 #include "base/clock.h"
 #include "base/mark.h"
 #include "fs/control.h"
+#include "fs/freeze.h"
 #include "fs/kept.h"
 #include "fs/status.h"
 #include "fs/thread.h"
@@ -17,6 +18,11 @@ static const struct pf_profile_row profiles[] = {
 	 false, PF_COLLECTOR_HEAP, PF_FEATURE_HEAP, "memory in use, by who allocated it"},
 	{"allocs", PF_SOURCE_HEAP, "alloc_space", pf_render_text, pf_render_legacy, "allocs", NULL,
 	 false, PF_COLLECTOR_HEAP, PF_FEATURE_HEAP, "all memory ever allocated, by who did it"},
+	{"heap_peak", PF_SOURCE_HEAP_PEAK, NULL, pf_render_text, pf_render_legacy, "heap_peak", NULL,
+	 false, PF_COLLECTOR_HEAP, PF_FEATURE_HEAP, "memory in use when it was most"},
+	{"heap_leaks", PF_SOURCE_HEAP_LEAKS, NULL, pf_render_text, pf_render_legacy, "heap_leaks",
+	 NULL, false, PF_COLLECTOR_HEAP, PF_FEATURE_HEAP,
+	 "memory in use for long, largest first, with the ages of its blocks"},
 	{"threads", PF_SOURCE_THREADS, NULL, pf_render_threads, pf_render_stacks, "goroutine",
 	 "goroutine", false, PF_COLLECTOR_COUNT, PF_FEATURE_THREADS,
 	 "every thread and where it is now"},
@@ -32,14 +38,16 @@ static const struct pf_view_row views[] = {
 static const struct pf_plain_row plains[] = {
 	{"README",    pf_readme_show,     NULL, 0, "this text"},
 	{"status",    pf_status_show,     NULL, 0,
-	 "what the agent did and lost, its own cost, what is not possible here and why"},
+	 "what the agent did and lost, its own cost, what is not possible here and why", true},
 	{"error_log", pf_error_log_show,  NULL, 0, "the last refused writes, in words"},
 	{"cmdline",   pf_cmdline_show,    NULL, 0,
-	 "the program's arguments, each ended by a NUL, as in /proc/PID/cmdline"},
+	 "the program's arguments, each ended by a NUL, as in /proc/PID/cmdline", true},
 	{"enable",    pf_enable_show,     pf_enable_store, 0,
 	 "collectors, on or off: write 1, 0, +NAME, -NAME, several at once; all of them or none"},
 	{"gc",        pf_gc_show,         pf_gc_store, 0,
 	 "write 1: give free memory back to the kernel; read: what came of the last time"},
+	{"snapshot",  pf_freeze_show,     pf_freeze_store, 0,
+	 "write NAME: keep every instant profile, in every form, of now as captures/NAME/"},
 	{"debug/pprof/cmdline", pf_go_cmdline_show, NULL, 0, "the arguments as Go sends them"},
 };
 
@@ -53,7 +61,8 @@ static const struct pf_plain_row windows[] = {
 
 static const struct pf_list_row lists[] = {
 	{"captures", pf_kept_list, pf_kept_find, pf_kept_remove, NULL, 0,
-	 "finished captures, the oldest go first (config/captures_keep, captures_keep_bytes); rm frees one"},
+	 "finished captures and snapshots, of real sizes; the oldest go first (config/captures_keep,"
+	 " captures_keep_bytes); rm and rm -r free one"},
 	{"thread", pf_thread_list, pf_thread_find, NULL, pf_thread_members, PF_THREAD_MEMBER_COUNT,
 	 "a directory per thread: name, state, stack, cpu_ns, age_ns, created_by"},
 };

@@ -47,18 +47,28 @@ struct pf_plain_row {
 	pf_store_fn *store; /* NULL: read only, a snapshot; else a control */
 	int arg;            /* given to both; window rows get their profile row's index */
 	const char *help;
+	bool frozen; /* part of what `echo NAME > snapshot` keeps */
 };
 
-/* A directory whose names come and go. */
+/* What a name in a list is: a file whose bytes are known, or a directory with a number. */
+struct pf_found {
+	struct pf_snapshot *snapshot; /* a file, held for the caller; NULL: a directory */
+	int key;                      /* of a directory */
+	int64_t time_ns;              /* of a directory, since the epoch; 0: as old as the tree */
+};
+
+typedef void pf_add_fn(void *to, const char *name, bool directory);
+
+/* A directory whose names come and go; key: 0, or that of a directory in it. A directory in it has
+ * `members` as its files, or, without those, names that come and go too. */
 struct pf_list_row {
 	const char *path;
-	void (*list)(struct pf_live *live, void (*add)(void *to, const char *name), void *to);
-	/* 0 and either *snapshot (held for the caller: a file) or *key (a directory of `members`);
-	 * -ENOENT. */
-	int (*find)(
-	    struct pf_live *live, const char *name, struct pf_snapshot **snapshot, int *key);
-	int (*remove)(struct pf_live *live, const char *name); /* NULL: nobody may */
-	const struct pf_plain_row *members;                    /* path is a name, arg the key */
+	void (*list)(struct pf_live *live, int key, pf_add_fn *add, void *to);
+	/* 0 or -ENOENT. */
+	int (*find)(struct pf_live *live, int key, const char *name, struct pf_found *out);
+	/* -ENOENT; -ENOTEMPTY a directory with something in it. NULL: nobody may. */
+	int (*remove)(struct pf_live *live, int key, const char *name);
+	const struct pf_plain_row *members; /* path is a name, arg the key */
 	size_t member_count;
 	const char *help;
 };

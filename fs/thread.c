@@ -29,7 +29,7 @@ static struct pf_thread_view *all_threads(struct pf_live *live, size_t *count)
 	return views;
 }
 
-void pf_thread_list(struct pf_live *live, void (*add)(void *to, const char *name), void *to)
+void pf_thread_list(struct pf_live *live, int key, pf_add_fn *add, void *to)
 {
 	size_t count;
 	struct pf_thread_view *views = all_threads(live, &count);
@@ -37,13 +37,13 @@ void pf_thread_list(struct pf_live *live, void (*add)(void *to, const char *name
 
 	for (size_t i = 0; views && i < count; i++) {
 		snprintf(name, sizeof(name), "%d", (int)views[i].tid);
-		add(to, name);
+		add(to, name, true);
 	}
 	free(views);
 }
 
 /* Asks the kernel, not the sampler: this runs on the thread that serves. */
-int pf_thread_find(struct pf_live *live, const char *name, struct pf_snapshot **snapshot, int *key)
+int pf_thread_find(struct pf_live *live, int key, const char *name, struct pf_found *out)
 {
 	char path[48], plain[16];
 	int64_t tid;
@@ -57,7 +57,7 @@ int pf_thread_find(struct pf_live *live, const char *name, struct pf_snapshot **
 	snprintf(path, sizeof(path), "/proc/self/task/%d", (int)tid);
 	if (access(path, F_OK) != 0)
 		return -ENOENT;
-	*key = (int)tid;
+	out->key = (int)tid;
 	return 0;
 }
 

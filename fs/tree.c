@@ -309,11 +309,15 @@ static int find_in_list(
     struct pf_live *live, const struct pf_object *parent, const char *name, struct pf_object *out)
 {
 	const struct pf_list_row *list = parent->entry->list;
+	struct pf_found found = {.key = 0};
 	int rc;
 
 	*out = (struct pf_object){.entry = parent->entry, .ino = ino_of(parent->ino, name)};
-	if (parent->fixed) {
-		rc = list->find(live, name, &out->snapshot, &out->key);
+	if (parent->fixed || !list->members) {
+		rc = list->find(live, parent->key, name, &found);
+		out->snapshot = found.snapshot;
+		out->key = found.key;
+		out->time_ns = found.time_ns;
 		out->directory = rc == 0 && !out->snapshot;
 		return rc;
 	}
@@ -414,29 +418,27 @@ uint32_t pf_tree_mode(const struct pf_object *object)
 struct list_names {
 	struct pf_listing *to;
 	uint64_t parent;
-	uint32_t mode;
 };
 
-static void add_name(void *to, const char *name)
+static void add_name(void *to, const char *name, bool directory)
 {
 	struct list_names *names = to;
 
-	names->to->add(names->to, name, ino_of(names->parent, name), names->mode);
+	names->to->add(names->to, name, ino_of(names->parent, name), directory ? S_IFDIR : S_IFREG);
 }
 
 static void list_run_time(
     struct pf_live *live, const struct pf_object *parent, struct pf_listing *to)
 {
 	const struct pf_list_row *list = parent->entry->list;
-	struct list_names names = {to, parent->ino, S_IFREG};
+	struct list_names names = {to, parent->ino};
 
-	if (parent->fixed) {
-		names.mode = list->member_count ? S_IFDIR : S_IFREG;
-		list->list(live, add_name, &names);
+	if (parent->fixed || !list->members) {
+		list->list(live, parent->key, add_name, &names);
 		return;
 	}
 	for (size_t i = 0; i < list->member_count; i++)
-		add_name(&names, list->members[i].path);
+		add_name(&names, list->members[i].path, false);
 }
 
 void pf_tree_list(const struct pf_tree *tree, struct pf_live *live, const struct pf_object *parent,

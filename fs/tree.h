@@ -54,7 +54,8 @@ struct pf_object {
 	const struct pf_entry *entry; /* a file or directory, or the list it was found in */
 	bool fixed;                   /* the entry itself: nodeid entry->id, nothing to remember */
 	bool directory;
-	int key;                           /* of a list's directory: a thread */
+	int key;                           /* of a list's directory: a thread, a snapshot */
+	int64_t time_ns;                   /* of a list's directory; 0: as old as the tree */
 	const struct pf_plain_row *member; /* a file in such a directory */
 	struct pf_snapshot *snapshot;      /* a file whose bytes are known already: held */
 	struct pf_query query;

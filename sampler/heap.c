@@ -1,6 +1,4 @@
 #include "sampler/heap.h"
-#include "base/clock.h"
-#include "base/counter.h"
 #include "base/feature.h"
 #include "base/knob.h"
 #include "base/lock.h"
@@ -9,11 +7,8 @@
 #include "sampler/heap_draw.h"
 #include "sampler/heap_hook.h"
 #include "sampler/heap_site.h"
-#include "sampler/map.h"
 #include "sampler/patch.h"
 #include "sampler/real.h"
-#include "sampler/release.h"
-#include "sampler/stack.h"
 
 #include <errno.h>
 
@@ -40,6 +35,14 @@ static int apply_rate(enum pf_knob_id id, int64_t value)
 		rc = pf_heap_hook_on(value == 1);
 	pf_lock_give(&lock);
 	return rc;
+}
+
+static int apply_peak_reset(enum pf_knob_id id, int64_t value)
+{
+	if (value)
+		pf_site_peak_reset();
+	__atomic_store_n(&pf_knobs[id].value, 0, __ATOMIC_RELAXED); /* a button, not a switch */
+	return 0;
 }
 
 static int refuse(const char *reason)
@@ -72,6 +75,17 @@ static void say_enabled(void)
 	pf_feature_set(PF_FEATURE_HEAP, reason ? PF_FEATURE_DEGRADED : PF_FEATURE_OK, reason);
 }
 
+/* Takes milliseconds, so not while the program waits for its start: at the first reading. */
+void pf_heap_look_for_builtin(void)
+{
+	static bool looked; /* atomic */
+
+	if (__atomic_exchange_n(&looked, true, __ATOMIC_ACQ_REL))
+		return;
+	__atomic_store_n(&builtin, pf_heap_builtin(), __ATOMIC_RELEASE);
+	say_enabled();
+}
+
 static int enable_locked(void)
 {
 	int rc = look_at_allocator();
@@ -79,6 +93,7 @@ static int enable_locked(void)
 	if (rc < 0)
 		return rc;
 	pf_knobs[PF_KNOB_HEAP_SAMPLE_BYTES].apply = apply_rate;
+	pf_knobs[PF_KNOB_HEAP_PEAK_RESET].apply = apply_peak_reset;
 	/* The hooks first, all of them, and only then the book: a block that is sampled in one
 	 * module shall not be freed unseen in another. */
 	rc = pf_heap_hook_on(wants_every_block());
@@ -124,66 +139,4 @@ void pf_heap_fork_child(void)
 	pf_book_fork_child();
 	pf_lock_reset(&lock);
 	pf_patch_fork_child();
-}
-
-/* ---- the profile ---- */
-
-/* Takes milliseconds, so not while the program waits for its start: at the first reading. */
-static void look_for_builtin(void)
-{
-	static bool looked; /* atomic */
-
-	if (__atomic_exchange_n(&looked, true, __ATOMIC_ACQ_REL))
-		return;
-	__atomic_store_n(&builtin, pf_heap_builtin(), __ATOMIC_RELEASE);
-	say_enabled();
-}
-
-static void add_site(void *arg, uint32_t stack, uint32_t class, const int64_t values[4])
-{
-	struct pf_profile *out = arg;
-	const uint64_t *pcs;
-	uint32_t count = pf_stack_read(stack, &pcs);
-
-	pf_profile_add_sample(out, pcs, count, values);
-	if (class != 0)
-		pf_profile_label_num(out, "bytes", (int64_t)pf_site_class_bytes(class), NULL);
-}
-
-static void add_comments(struct pf_profile *out)
-{
-	static const enum pf_counter losses[] = {PF_COUNTER_HEAP_LOST_TABLE,
-	    PF_COUNTER_HEAP_SITES_FULL, PF_COUNTER_HEAP_MISSED_FREES, PF_COUNTER_PATCH_FOREIGN,
-	    PF_COUNTER_PATCH_REFUSED, PF_COUNTER_STACK_OVERFLOW};
-
-	pf_profile_comment(out, "heap_sample_bytes %lld", (long long)out->period);
-	for (size_t i = 0; i < PF_COUNT(losses); i++) {
-		uint64_t lost = pf_counter_get(losses[i]);
-
-		if (lost)
-			pf_profile_comment(out, "%s %llu (%s)", pf_counter_name(losses[i]),
-			    (unsigned long long)lost, pf_counter_what(losses[i]));
-	}
-}
-
-int pf_heap_collect(struct pf_profile *out, const struct pf_query *query, struct pf_wait *wait)
-{
-	int rc;
-
-	if (!pf_heap_enabled())
-		return -ENODATA;
-	look_for_builtin();
-	if (query->gc)
-		pf_release_memory(NULL);
-	out->time_ns = pf_clock_real_ns();
-	pf_profile_add_type(out, "alloc_objects", "count");
-	pf_profile_add_type(out, "alloc_space", "bytes");
-	pf_profile_add_type(out, "inuse_objects", "count");
-	pf_profile_add_type(out, "inuse_space", "bytes");
-	pf_profile_set_period(out, "space", "bytes", pf_knob_get(PF_KNOB_HEAP_SAMPLE_BYTES));
-	out->leaf_is_return = true;
-	pf_site_for_each(add_site, out);
-	add_comments(out);
-	rc = pf_map_fill(out);
-	return rc < 0 ? rc : out->error;
 }

@@ -11,6 +11,7 @@ static const int64_t PATIENCE_NS = PF_NS_PER_SECOND;
 static uint32_t open_generation; /* atomic; 0: closed */
 static uint32_t last_generation; /* of the last opening; enable's lock */
 static uint32_t inside;          /* atomic futex word: how many are writing */
+static int64_t opened_ns;        /* written before open_generation */
 
 /* The generation of the book, which stays as it is until leave(); 0: closed, not entered. */
 static PF_HOOK uint32_t enter(void)
@@ -59,6 +60,7 @@ PF_HOOK void pf_book_add(const void *at, size_t size, uint64_t rate)
 
 	if (!enter())
 		return;
+	entry.born = pf_book_clock();
 	entry.weight = pf_draw_weight(size, rate);
 	entry.site = pf_site_find(pf_stack_capture_here(), size);
 	pf_site_add(entry.site, PF_SITE_OBJECTS, size, entry.weight);
@@ -137,6 +139,14 @@ PF_HOOK void pf_book_move_drop(const struct pf_book_move *move)
 
 /* ---- open, close ---- */
 
+PF_HOOK uint32_t pf_book_clock(void)
+{
+	/* Coarse: it may lag behind the clock that opened the book. */
+	int64_t age_ns = pf_clock_ns(CLOCK_MONOTONIC_COARSE) - opened_ns;
+
+	return age_ns < 0 ? 0 : (uint32_t)(age_ns / (10 * PF_NS_PER_MS));
+}
+
 /* They leave within microseconds and wake nobody, so look again every millisecond. Who does not
  * leave in a second has been taken out by longjmp from a signal handler, or waits for a page: what it
  * may still write is counted wrong, but in memory that is there for ever. */
@@ -166,6 +176,7 @@ int pf_book_open(void)
 		rc = pf_site_init();
 	if (rc < 0)
 		return rc;
+	opened_ns = pf_clock_now_ns();
 	if (++last_generation == 0)
 		last_generation = 1;
 	__atomic_store_n(&open_generation, last_generation, __ATOMIC_SEQ_CST);

@@ -39,3 +39,6 @@ void pf_book_close(void);
 /* In the child after fork: closed, and nobody is inside. Atomic stores only. */
 void pf_book_fork_child(void);
 bool pf_book_is_open(void);
+
+/* Centiseconds since it was opened: fine enough for ages, and lasts for a year. PF_HOOK. */
+uint32_t pf_book_clock(void);

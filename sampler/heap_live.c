@@ -197,15 +197,44 @@ void pf_live_clear(void)
 		memset(pf_live_filter, 0, sizeof(pf_live_filter));
 }
 
-uint64_t pf_live_count(void)
+/* Its entry, if it is the same block before and after the copy. */
+static bool copy_entry(const struct table *table, size_t i, struct pf_live_entry *out)
 {
-	uint64_t count = 0;
+	uintptr_t at = __atomic_load_n(&table->words[i], __ATOMIC_ACQUIRE);
+	const struct pf_live_entry *entry = &table->entries[i];
+
+	if (at <= CLAIMED)
+		return false;
+	out->size = __atomic_load_n(&entry->size, __ATOMIC_RELAXED);
+	out->weight = __atomic_load_n(&entry->weight, __ATOMIC_RELAXED);
+	out->site = __atomic_load_n(&entry->site, __ATOMIC_RELAXED);
+	out->born = __atomic_load_n(&entry->born, __ATOMIC_RELAXED);
+	__atomic_thread_fence(__ATOMIC_ACQUIRE);
+	return __atomic_load_n(&table->words[i], __ATOMIC_RELAXED) == at;
+}
+
+void pf_live_for_each(pf_live_each_fn *each, void *arg)
+{
+	struct pf_live_entry entry;
 
 	for (int k = 0; k < TABLES_MAX; k++) {
 		const struct table *table = __atomic_load_n(&tables[k], __ATOMIC_ACQUIRE);
 
 		for (size_t i = 0; table && i < bucket_count(k) * BUCKET; i++)
-			count += __atomic_load_n(&table->words[i], __ATOMIC_RELAXED) > CLAIMED;
+			if (copy_entry(table, i, &entry))
+				each(arg, &entry);
 	}
+}
+
+static void count_one(void *count, const struct pf_live_entry *entry)
+{
+	++*(uint64_t *)count;
+}
+
+uint64_t pf_live_count(void)
+{
+	uint64_t count = 0;
+
+	pf_live_for_each(count_one, &count);
 	return count;
 }

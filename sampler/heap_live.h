@@ -23,6 +23,7 @@ struct pf_live_entry {
 	uint64_t size;   /* asked for */
 	uint64_t weight; /* pf_draw_weight() */
 	uint32_t site;   /* heap_site.h */
+	uint32_t born;   /* pf_book_clock() when it was allocated */
 };
 
 enum { PF_LIVE_PAGE_SHIFT = 12, PF_LIVE_FILTER_PAGES = 1 << (32 - PF_LIVE_PAGE_SHIFT) };
@@ -54,5 +55,9 @@ int pf_live_init(void);
 /* Empties everything. Nobody may be inside insert or remove. */
 void pf_live_clear(void);
 
-/* Blocks in the table now, by counting them. */
+/* Every block that is in the table from beginning to end of the call; what comes or goes meanwhile
+ * may be among them. Our own threads. */
+typedef void pf_live_each_fn(void *arg, const struct pf_live_entry *entry);
+void pf_live_for_each(pf_live_each_fn *each, void *arg);
+/* How many. */
 uint64_t pf_live_count(void);

@@ -1,5 +1,6 @@
 #include "sampler/heap_site.h"
 #include "base/arena.h"
+#include "base/clock.h"
 #include "base/counter.h"
 #include "sampler/heap_draw.h"
 #include "sampler/stack.h"
@@ -23,11 +24,19 @@ struct sum {
 struct row {
 	uint64_t key; /* atomic: KEY_USED, stack, class; 0: nobody's */
 	struct sum sums[PF_SITE_SUMS];
+	uint64_t noted;                     /* atomic: the peak of which the next two are */
+	int64_t noted_objects, noted_bytes; /* atomic; in parts */
 };
 
 /* Table k has FIRST_ROWS << k rows, numbered on from the one before; row 0 is `overflow`. */
 static struct row *tables[TABLES_MAX]; /* atomic; each once, in order */
 static struct row overflow = {.key = KEY_USED};
+
+/* In parts of a byte: room for eight terabytes in use. */
+static int64_t live_parts; /* atomic */
+static int64_t peak_parts; /* atomic */
+static uint64_t peak;      /* atomic: its number */
+static int64_t peak_ns;    /* atomic */
 
 /* ---- size classes ---- */
 
@@ -135,28 +144,89 @@ PF_INLINE void add(struct sum *sum, unsigned __int128 parts)
 		__atomic_fetch_add(&sum->parts, rest, __ATOMIC_RELAXED);
 }
 
-PF_HOOK void pf_site_add_bytes(
-    uint32_t site, enum pf_site_sum bytes, uint64_t size, uint64_t weight)
-{
-	add(&row_of(site)->sums[bytes], (unsigned __int128)size * weight);
-}
-
-PF_HOOK void pf_site_add(uint32_t site, enum pf_site_sum objects, uint64_t size, uint64_t weight)
-{
-	struct sum *sums = row_of(site)->sums;
-
-	add(&sums[objects], weight);
-	add(&sums[objects + 1], (unsigned __int128)size * weight);
-}
-
 /* In parts. */
-static __int128 read_sum(const struct sum *sum)
+PF_INLINE __int128 read_sum(const struct sum *sum)
 {
 	uint64_t parts = __atomic_load_n(&sum->parts, __ATOMIC_ACQUIRE);
 	uint64_t whole = __atomic_load_n(&sum->whole, __ATOMIC_ACQUIRE);
 
 	return ((__int128)whole << PF_DRAW_WEIGHT_BITS) + parts;
 }
+
+/* What the row has in use; freed first: it must not see go what it has not seen come. */
+PF_INLINE __int128 in_use(const struct row *row, enum pf_site_sum freed, enum pf_site_sum came)
+{
+	__int128 gone = read_sum(&row->sums[freed]);
+
+	return read_sum(&row->sums[came]) - gone;
+}
+
+/* Before a row changes. */
+static PF_HOOK void note_peak(struct row *row)
+{
+	uint64_t now = __atomic_load_n(&peak, __ATOMIC_ACQUIRE);
+
+	if (__atomic_load_n(&row->noted, __ATOMIC_RELAXED) == now)
+		return;
+	__atomic_store_n(&row->noted_objects,
+	    (int64_t)in_use(row, PF_SITE_FREED_OBJECTS, PF_SITE_OBJECTS), __ATOMIC_RELAXED);
+	__atomic_store_n(&row->noted_bytes,
+	    (int64_t)in_use(row, PF_SITE_FREED_BYTES, PF_SITE_BYTES), __ATOMIC_RELAXED);
+	__atomic_store_n(&row->noted, now, __ATOMIC_RELEASE);
+}
+
+/* After it has. */
+static PF_HOOK void change_total(int64_t parts)
+{
+	int64_t total = __atomic_add_fetch(&live_parts, parts, __ATOMIC_RELAXED);
+	int64_t highest = __atomic_load_n(&peak_parts, __ATOMIC_RELAXED);
+
+	if (parts <= 0)
+		return;
+	while (total > highest)
+		if (__atomic_compare_exchange_n(
+			&peak_parts, &highest, total, true, __ATOMIC_RELAXED, __ATOMIC_RELAXED)) {
+			__atomic_store_n(
+			    &peak_ns, pf_clock_ns(CLOCK_REALTIME_COARSE), __ATOMIC_RELAXED);
+			__atomic_fetch_add(&peak, 1, __ATOMIC_RELEASE);
+			return;
+		}
+}
+
+PF_HOOK void pf_site_add_bytes(
+    uint32_t site, enum pf_site_sum bytes, uint64_t size, uint64_t weight)
+{
+	unsigned __int128 parts = (unsigned __int128)size * weight;
+	struct row *row = row_of(site);
+
+	note_peak(row);
+	add(&row->sums[bytes], parts);
+	change_total(bytes == PF_SITE_BYTES ? (int64_t)parts : -(int64_t)parts);
+}
+
+PF_HOOK void pf_site_add(uint32_t site, enum pf_site_sum objects, uint64_t size, uint64_t weight)
+{
+	struct row *row = row_of(site);
+
+	note_peak(row);
+	add(&row->sums[objects], weight);
+	pf_site_add_bytes(site, objects + 1, size, weight);
+}
+
+int64_t pf_site_peak_ns(void)
+{
+	return __atomic_load_n(&peak_ns, __ATOMIC_RELAXED);
+}
+
+void pf_site_peak_reset(void)
+{
+	__atomic_store_n(
+	    &peak_parts, __atomic_load_n(&live_parts, __ATOMIC_RELAXED), __ATOMIC_RELAXED);
+	__atomic_store_n(&peak_ns, pf_clock_real_ns(), __ATOMIC_RELAXED);
+	__atomic_fetch_add(&peak, 1, __ATOMIC_RELEASE);
+}
+
+/* ---- reading ---- */
 
 static int64_t to_units(__int128 parts)
 {
@@ -165,34 +235,70 @@ static int64_t to_units(__int128 parts)
 	return (int64_t)((parts + (1 << (PF_DRAW_WEIGHT_BITS - 1))) >> PF_DRAW_WEIGHT_BITS);
 }
 
-static void visit(const struct row *row, pf_site_each_fn *each, void *arg)
+static void now_values(const struct row *row, int64_t values[4])
+{
+	values[2] = to_units(in_use(row, PF_SITE_FREED_OBJECTS, PF_SITE_OBJECTS));
+	values[3] = to_units(in_use(row, PF_SITE_FREED_BYTES, PF_SITE_BYTES));
+	values[0] = to_units(read_sum(&row->sums[PF_SITE_OBJECTS]));
+	values[1] = to_units(read_sum(&row->sums[PF_SITE_BYTES]));
+}
+
+static void peak_values(const struct row *row, int64_t values[4])
+{
+	now_values(row, values);
+	if (__atomic_load_n(&row->noted, __ATOMIC_ACQUIRE) !=
+	    __atomic_load_n(&peak, __ATOMIC_ACQUIRE))
+		return; /* unchanged since */
+	values[2] = to_units(__atomic_load_n(&row->noted_objects, __ATOMIC_RELAXED));
+	values[3] = to_units(__atomic_load_n(&row->noted_bytes, __ATOMIC_RELAXED));
+}
+
+static void visit(const struct row *row, void (*read)(const struct row *, int64_t *),
+    pf_site_each_fn *each, void *arg)
 {
 	uint64_t key = __atomic_load_n(&row->key, __ATOMIC_ACQUIRE);
-	__int128 sums[PF_SITE_SUMS];
 	int64_t values[4];
 
 	if (key == 0)
 		return;
-	for (int i = 0; i < PF_SITE_SUMS; i++)
-		sums[i] = read_sum(&row->sums[i]);
-	if (sums[PF_SITE_OBJECTS] == 0 && sums[PF_SITE_FREED_OBJECTS] == 0)
-		return;
-	values[0] = to_units(sums[PF_SITE_OBJECTS]);
-	values[1] = to_units(sums[PF_SITE_BYTES]);
-	values[2] = to_units(sums[PF_SITE_OBJECTS] - sums[PF_SITE_FREED_OBJECTS]);
-	values[3] = to_units(sums[PF_SITE_BYTES] - sums[PF_SITE_FREED_BYTES]);
-	each(arg, (uint32_t)(key >> 16), (uint32_t)key & 0xffff, values);
+	read(row, values);
+	if (values[0] || values[2])
+		each(arg, (uint32_t)(key >> 16), (uint32_t)key & 0xffff, values);
 }
 
-void pf_site_for_each(pf_site_each_fn *each, void *arg)
+static void visit_all(void (*read)(const struct row *, int64_t *), pf_site_each_fn *each, void *arg)
 {
-	visit(&overflow, each, arg);
+	visit(&overflow, read, each, arg);
 	for (int k = 0; k < TABLES_MAX; k++) {
 		const struct row *table = __atomic_load_n(&tables[k], __ATOMIC_ACQUIRE);
 
 		for (size_t i = 0; table && i < row_count(k); i++)
-			visit(&table[i], each, arg);
+			visit(&table[i], read, each, arg);
 	}
+}
+
+void pf_site_for_each(pf_site_each_fn *each, void *arg)
+{
+	visit_all(now_values, each, arg);
+}
+
+void pf_site_for_each_at_peak(pf_site_each_fn *each, void *arg)
+{
+	visit_all(peak_values, each, arg);
+}
+
+uint32_t pf_site_stack(uint32_t site)
+{
+	return (uint32_t)(__atomic_load_n(&row_of(site)->key, __ATOMIC_ACQUIRE) >> 16);
+}
+
+uint32_t pf_site_numbers(void)
+{
+	int k = 0;
+
+	while (k < TABLES_MAX && __atomic_load_n(&tables[k], __ATOMIC_ACQUIRE))
+		k++;
+	return first_number(k);
 }
 
 int pf_site_init(void)
@@ -203,6 +309,8 @@ int pf_site_init(void)
 void pf_site_clear(void)
 {
 	overflow = (struct row){.key = KEY_USED};
+	live_parts = peak_parts = peak_ns = 0;
+	peak = 1; /* no row has noted anything of it */
 	for (int k = 0; k < TABLES_MAX && tables[k]; k++)
 		memset(tables[k], 0, row_count(k) * sizeof(*tables[k]));
 }

@@ -3,6 +3,9 @@
  * Rows are found by hash, made by whoever comes first, and stay. A sum is two counters that are
  * only added to: whole units, and parts of a unit (2^-PF_DRAW_WEIGHT_BITS), so that taking away
  * exactly what was added leaves exactly nothing, and a day of terabytes does not overflow.
+ *
+ * The peak is a picture taken without copying: each new highest total gets a number, and a row that
+ * is about to change for the first time since then first notes what it holds.
  */
 #pragma once
 #include "base/mark.h"
@@ -35,6 +38,17 @@ void pf_site_add_bytes(uint32_t site, enum pf_site_sum bytes, uint64_t size, uin
  * allocated, blocks and bytes in use), to the nearest whole unit. Our own threads. */
 typedef void pf_site_each_fn(void *arg, uint32_t stack, uint32_t class, const int64_t values[4]);
 void pf_site_for_each(pf_site_each_fn *each, void *arg);
+
+/* The same, but what was in use at the moment when it was most: values[2] and [3]. Exact while one
+ * thread allocates; with several, to within what they were at in that instant. */
+void pf_site_for_each_at_peak(pf_site_each_fn *each, void *arg);
+/* When that was (real time, 0: never), and from now on anew. */
+int64_t pf_site_peak_ns(void);
+void pf_site_peak_reset(void);
+
+/* The stack of a row, and an upper bound of row numbers. */
+uint32_t pf_site_stack(uint32_t site);
+uint32_t pf_site_numbers(void);
 
 /* First table: 0 or -ENOMEM. Normal code. */
 int pf_site_init(void);

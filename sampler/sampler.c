@@ -37,6 +37,8 @@ static struct pf_sampler door = {
 	    [PF_SOURCE_CPU] = pf_cpu_collect,
 	    [PF_SOURCE_WALL] = pf_wall_collect,
 	    [PF_SOURCE_HEAP] = pf_heap_collect,
+	    [PF_SOURCE_HEAP_PEAK] = pf_heap_peak_collect,
+	    [PF_SOURCE_HEAP_LEAKS] = pf_heap_leaks_collect,
 	    [PF_SOURCE_THREADS] = pf_threads_collect,
 	},
     .threads = pf_threads_list,

@@ -28,10 +28,12 @@ enum pf_collector {
 
 /* Where a profile comes from; fs/table.c names one in each profile row. */
 enum pf_source {
-	PF_SOURCE_CPU,     /* query.seconds_ns > 0: a window; 0: the recorder's */
-	PF_SOURCE_WALL,    /* the same */
-	PF_SOURCE_HEAP,    /* Go's four columns, default inuse_space */
-	PF_SOURCE_THREADS, /* every thread now: one sample each */
+	PF_SOURCE_CPU,        /* query.seconds_ns > 0: a window; 0: the recorder's */
+	PF_SOURCE_WALL,       /* the same */
+	PF_SOURCE_HEAP,       /* Go's four columns, default inuse_space */
+	PF_SOURCE_HEAP_PEAK,  /* in use when it was most */
+	PF_SOURCE_HEAP_LEAKS, /* in use for long, with ages */
+	PF_SOURCE_THREADS,    /* every thread now: one sample each */
 	PF_SOURCE_COUNT,
 };
 

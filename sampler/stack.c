@@ -74,15 +74,16 @@ static PF_SIGSAFE uint32_t take_words(uint64_t words)
 	return (uint32_t)start;
 }
 
+/* One multiplication a frame, none of which waits for the one before. */
 static PF_SIGSAFE uint32_t hash_of(const uint64_t *pcs, uint32_t count)
 {
 	uint64_t hash = count;
 
-	for (uint32_t i = 0; i < count; i++) {
-		hash = (hash ^ pcs[i]) * 0x9e3779b97f4a7c15ull;
-		hash ^= hash >> 32;
-	}
-	return (uint32_t)hash;
+	for (uint32_t i = 0; i < count; i++)
+		hash = (hash << 7 | hash >> 57) + pcs[i] * 0x9e3779b97f4a7c15ull;
+	hash ^= hash >> 32;
+	hash *= 0xd6e8feb86659fd93ull;
+	return (uint32_t)(hash >> 32);
 }
 
 /* The id of the same stack in the chain [id, end), or `end`. */

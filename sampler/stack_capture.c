@@ -59,18 +59,24 @@ void pf_stack_fork_child(void)
 	pf_unwind_fork_child();
 }
 
-PF_INLINE bool is_between(uint64_t pc, const char *low, const char *high)
-{
-	return pc - (uintptr_t)low < (uintptr_t)high - (uintptr_t)low;
-}
+/* Where our code is: the library, or, as a part of a program, the two sections. */
+struct own {
+	uint64_t low[2], size[2];
+};
 
-PF_INLINE bool is_own(uint64_t pc)
+PF_INLINE void own_get(struct own *own)
 {
 	uint64_t high = __atomic_load_n(&library_high, __ATOMIC_ACQUIRE);
 
-	return pc - library_low < high - library_low ||
-	       is_between(pc, __start_pf_hook, __stop_pf_hook) ||
-	       is_between(pc, __start_pf_sigsafe, __stop_pf_sigsafe);
+	own->low[0] = high ? library_low : (uintptr_t)__start_pf_sigsafe;
+	own->size[0] = (high ? high : (uintptr_t)__stop_pf_sigsafe) - own->low[0];
+	own->low[1] = (uintptr_t)__start_pf_hook;
+	own->size[1] = (uintptr_t)__stop_pf_hook - own->low[1];
+}
+
+PF_INLINE bool is_own(const struct own *own, uint64_t pc)
+{
+	return pc - own->low[0] < own->size[0] || pc - own->low[1] < own->size[1];
 }
 
 static PF_SIGSAFE uint64_t *rooms_get(void)
@@ -115,10 +121,12 @@ static PF_SIGSAFE void room_give(const uint64_t *room)
  * the thread began in a function of ours. */
 static PF_SIGSAFE uint32_t cut_own(uint64_t *pcs, uint32_t count)
 {
+	struct own own;
 	uint32_t kept = 0;
 
+	own_get(&own);
 	for (uint32_t i = 0; i < count; i++) {
-		if (!is_own(pcs[i]))
+		if (!is_own(&own, pcs[i]))
 			pcs[kept++] = pcs[i];
 	}
 	return kept;

@@ -73,9 +73,9 @@ uint64_t pf_unwind_marker(enum pf_unwind_end end);
 void pf_unwind_bounds(uint64_t sp, struct pf_unwind_memory *memory);
 
 /* Around the real dlclose: between the two, nobody reads the unwind info of modules that can be
- * closed, and begin waits (up to 100 ms) for those who do. Any thread, not nested in a walk. */
+ * closed, and begin waits (up to 100 ms) for those who do. PF_HOOK; errno is kept. */
 void pf_unwind_close_begin(void);
 void pf_unwind_close_end(void);
 
-/* Forget cached unwind rows: a module has been closed. Any thread. */
+/* Forget cached unwind rows: a module has been closed. Any thread, PF_SIGSAFE. */
 void pf_unwind_flush(void);

@@ -555,7 +555,7 @@ PF_SIGSAFE uint32_t pf_unwind_cfi(const struct pf_unwind_regs *regs,
 	return w.count;
 }
 
-void pf_unwind_flush(void)
+PF_SIGSAFE void pf_unwind_flush(void)
 {
 	uint32_t now = __atomic_load_n(&pf_unwind_generation, __ATOMIC_RELAXED), next;
 

@@ -38,7 +38,7 @@ static PF_SIGSAFE bool gate_enter(void)
 	return false;
 }
 
-void pf_unwind_close_begin(void)
+PF_HOOK void pf_unwind_close_begin(void)
 {
 	struct timespec nap = {.tv_nsec = GATE_NAP_NS};
 
@@ -52,7 +52,7 @@ void pf_unwind_close_begin(void)
 	}
 }
 
-void pf_unwind_close_end(void)
+PF_HOOK void pf_unwind_close_end(void)
 {
 	pf_unwind_flush();
 	__atomic_fetch_sub(&gate_closers, 1, __ATOMIC_SEQ_CST);

@@ -4,6 +4,7 @@
 #                                    $PID is the program, $OUT and $ERR are files with what it prints
 #   tree_stop [SIGNAL]               ends it; $STATUS is its exit code as a shell sees it
 #   wait_until SECONDS CMD...        true as soon as CMD is; the only way a test here may wait
+#   own_mounts CMD...                in a mount table of its own; instead of a shell
 #   is GOT WANTED, has TEXT PIECE, hasnt TEXT PIECE
 #   pprof_rows FILE [FLAGS]          the rows of `go tool pprof -top`: flat flat% sum% cum cum% NAME
 #
@@ -106,6 +107,15 @@ tree_stop() {
 # says LINE: the program has printed this line.
 says() {
 	grep -qxF -e "$1" "$OUT"
+}
+
+# own_mounts CMD...: in a mount table of its own, as root of it.
+own_mounts() {
+	if [ "$(id -u)" -eq 0 ]; then
+		exec unshare -m "$@"
+	else
+		exec unshare -rm "$@"
+	fi
 }
 
 # ---- what a profile says ----

@@ -8,7 +8,7 @@ load ../helper
 		meson install -C "$1" --no-rebuild --quiet
 		exec /usr/local/bin/proffs run -m "$2" -- sleep 100
 	END
-	background unshare -rm bash inside.sh "$BUILD" "$TREE"
+	background own_mounts bash inside.sh "$BUILD" "$TREE"
 	# The mount table is the program's own: look through its root.
 	ready() { [ -r "/proc/$PID/root$TREE/README" ]; }
 	wait_until 20 ready || { cat "$OUT" "$ERR"; return 1; }

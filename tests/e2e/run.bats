@@ -198,7 +198,7 @@ refused() {
 
 # without_fuse SETUP CMD...: CMD where SETUP was done in a mount table of its own.
 without_fuse() {
-	unshare -rm bash -c "$1"' && shift && exec "$@"' sh "$@"
+	(own_mounts bash -c "$1"' && shift && exec "$@"' sh "$@")
 }
 
 @test "without /dev/fuse the program runs all the same, and one line says what is missing" {

@@ -209,7 +209,7 @@ static void the_latest_is_there_until_its_file_is_removed(void **state)
 	    pf_capture_join_any(live.captures, PF_SOURCE_CPU, &a.waiter, &a.capture), 0);
 	pf_capture_drop(live.captures, a.capture);
 	assert_int_equal(kept->count, 1);
-	assert_int_equal(pf_kept_remove(&live, kept->oldest->name), 0);
+	assert_int_equal(pf_kept_remove(&live, 0, kept->oldest->name), 0);
 	assert_int_equal(
 	    pf_capture_join_any(live.captures, PF_SOURCE_CPU, &a.waiter, &a.capture), -ENODATA);
 	assert_int_equal(kept->count, 0);

@@ -270,7 +270,7 @@ static void formats_of_one_capture_are_drawn_once_each(void **state)
 	close_node(&z, c);
 }
 
-static void copy_name(void *to, const char *name)
+static void copy_name(void *to, const char *name, bool directory)
 {
 	strcpy(to, name);
 }
@@ -284,7 +284,7 @@ static void a_capture_has_its_size_before_it_is_opened(void **state)
 	char name[64];
 
 	assert_int_equal(open_node(&o, id), 0);
-	pf_kept_list(&live, copy_name, name);
+	pf_kept_list(&live, 0, copy_name, name);
 	assert_int_equal(pf_files_lookup(files, captures, name, &a), 0);
 	assert_int_equal(a.size, o.call.snapshot->text.length);
 	assert_true(a.settled);

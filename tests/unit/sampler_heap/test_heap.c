@@ -7,6 +7,7 @@
 #include <cmocka.h>
 
 #include "base/buf.h"
+#include "base/clock.h"
 #include "base/counter.h"
 #include "base/knob.h"
 #include "sampler/heap.h"
@@ -170,6 +171,89 @@ static void enabling_twice_changes_nothing(void **state)
 	assert_int_equal(pf_counter_get(PF_COUNTER_PATCH_SLOTS), 0);
 }
 
+/* ---- the peak, and leaks ---- */
+
+/* In use by a stack in the last column of a profile. */
+static int64_t in_use(pf_collect_fn *collect, uint32_t stack)
+{
+	struct pf_profile p;
+	int64_t bytes = 0;
+
+	pf_profile_init(&p);
+	assert_int_equal(collect(&p, &plain, NULL), 0);
+	for (size_t i = 0; i < p.sample_count; i++)
+		if (p.pcs[p.samples[i].pc_first] == 0x10000 + stack)
+			bytes += p.samples[i].value[p.type_count - 1];
+	pf_profile_finish(&p);
+	return bytes;
+}
+
+static void the_peak_is_what_was_in_use_then(void **state)
+{
+	char *large[10], *later;
+
+	fake_stack(5);
+	for (int i = 0; i < 10; i++)
+		large[i] = malloc(1 << 20);
+	for (int i = 0; i < 8; i++)
+		free(large[i]);
+	fake_stack(6);
+	later = malloc(5 << 20);
+	fake_stack(0);
+	assert_int_equal(in_use(pf_heap_collect, 5), 2 << 20);
+	assert_int_equal(in_use(pf_heap_collect, 6), 5 << 20);
+	assert_int_equal(in_use(pf_heap_peak_collect, 5), 10 << 20);
+	assert_int_equal(in_use(pf_heap_peak_collect, 6), 0);
+	/* A little more than ever before, and that is the peak. */
+	fake_stack(6);
+	later = realloc(later, 9 << 20);
+	fake_stack(0);
+	assert_int_equal(in_use(pf_heap_peak_collect, 5), 2 << 20);
+	assert_int_equal(in_use(pf_heap_peak_collect, 6), 9 << 20);
+	free(later);
+	assert_int_equal(pf_knob_put(PF_KNOB_HEAP_PEAK_RESET, 1), 0);
+	assert_int_equal(pf_knob_get(PF_KNOB_HEAP_PEAK_RESET), 0);
+	assert_int_equal(in_use(pf_heap_peak_collect, 5), 2 << 20);
+	assert_int_equal(in_use(pf_heap_peak_collect, 6), 0);
+	free(large[8]);
+	free(large[9]);
+	assert_int_equal(in_use(pf_heap_peak_collect, 5), 2 << 20);
+}
+
+/* A thousand blocks of 1 KiB that nobody frees, then heavy coming and going of others. */
+static void a_leak_comes_first(void **state)
+{
+	static char *leaked[1000], *churn[100];
+	int64_t end_ns;
+	struct pf_profile p;
+	const struct pf_sample *s;
+
+	fake_stack(7);
+	for (int i = 0; i < 1000; i++)
+		leaked[i] = malloc(1024);
+	fake_stack(8);
+	end_ns = pf_clock_now_ns() + 300 * (int64_t)PF_NS_PER_MS;
+	for (unsigned i = 0; pf_clock_now_ns() < end_ns; i++) {
+		free(churn[i % 100]);
+		churn[i % 100] = malloc(i % 5000);
+	}
+	fake_stack(0);
+	pf_profile_init(&p);
+	assert_int_equal(pf_heap_leaks_collect(&p, &plain, NULL), 0);
+	s = &p.samples[0];
+	assert_int_equal(p.pcs[s->pc_first], 0x10000 + 7);
+	assert_int_equal(s->value[0], 1000);
+	assert_int_equal(s->value[1], 1024000);
+	assert_string_equal(p.labels[s->label_first].key, "oldest");
+	assert_string_equal(p.labels[s->label_first + 1].key, "youngest");
+	pf_profile_finish(&p);
+	for (int i = 0; i < 1000; i++)
+		free(leaked[i]);
+	for (int i = 0; i < 100; i++)
+		free(churn[i]);
+	assert_int_equal(in_use(pf_heap_leaks_collect, 7), 0);
+}
+
 /* Sixty megabytes in small blocks, all freed but the last: glibc keeps them until it is asked. */
 static void free_memory_is_given_back(void **state)
 {
@@ -203,6 +287,9 @@ int main(void)
 		one_sample_for_each_stack_and_size_class, enable_at_rate_1, disable),
 	    cmocka_unit_test_setup_teardown(
 		two_profiles_can_be_subtracted, enable_at_rate_1, disable),
+	    cmocka_unit_test_setup_teardown(
+		the_peak_is_what_was_in_use_then, enable_at_rate_1, disable),
+	    cmocka_unit_test_setup_teardown(a_leak_comes_first, enable_at_rate_1, disable),
 	    cmocka_unit_test(off_there_is_nothing_to_read),
 	    cmocka_unit_test(enabling_twice_changes_nothing),
 	    cmocka_unit_test(free_memory_is_given_back),

@@ -1,0 +1,12 @@
+/* Freeze: `echo NAME > snapshot` keeps every instant profile, in every form, of one moment, as the
+ * files of captures/NAME/: of real sizes, for tar and backups.
+ */
+#pragma once
+#include "fs/table.h"
+
+/* Collects, draws and keeps. 0; -EINVAL not a name; -EEXIST; -ENOMEM; -errno of a collector. */
+int pf_freeze(struct pf_live *live, const char *name, size_t length);
+
+/* Rows of fs/table.c. The store trims white space; the name of the last one is read back. */
+pf_show_fn pf_freeze_show;
+pf_store_fn pf_freeze_store;

@@ -1,0 +1,212 @@
+# The life of a process: whatever it does to itself, it ends as it would without us, and leaves no
+# mount, no link, no process of ours.
+load ../helper
+
+LIFE=$TARGET/life
+
+reapers_left() {
+	local exe
+	for exe in /proc/[0-9]*/exe; do
+		[ "$(readlink "$exe" 2>/dev/null)" != "$BUILD/fs/proffs-reaper" ] || echo "$exe"
+	done
+}
+
+links_left() {
+	find "$XDG_RUNTIME_DIR" -type l
+}
+
+nothing_left() {
+	[ -z "$(mounts_left; links_left; reapers_left)" ] && return 0
+	echo "left: $(mounts_left; links_left; reapers_left)"
+	return 1
+}
+
+# outcome CMD...: its standard output and its exit code, in a minute at the most.
+outcome() {
+	local code=0
+	timeout -k 1 60 "$@" </dev/null 2>>"$ERR" 3>&- || code=$?
+	echo "exit code: $code"
+}
+
+# watched WAY CMD...: the same with the agent in it. The command knows where its tree will be.
+watched() {
+	local way=$1
+	shift
+	case $way in
+	attached) LIFE_TREE=$TREE outcome "$PROFFS" run -m "$TREE" -- "$@" ;;
+	detached) LIFE_TREE=$XDG_RUNTIME_DIR/proffs/%p outcome "$PROFFS" run -- "$@" ;;
+	preloaded)
+		outcome env LD_PRELOAD="$BUILD/libproffs.so" PROFFS_MOUNT="$TREE" LIFE_TREE="$TREE" "$@"
+		;;
+	esac
+}
+
+# lives CASE [ARGS]: with and without us, in every way in, the same.
+lives() {
+	local plain way
+	plain=$(outcome "$LIFE" "$@")
+	for way in ${WAYS:-attached detached preloaded}; do
+		echo "$way"
+		is "$(watched "$way" "$LIFE" "$@")" "$plain"
+		wait_until 5 nothing_left
+	done
+}
+
+@test "a normal exit" { lives return; }
+
+@test "_exit" { lives _exit; }
+
+@test "ended by a signal" {
+	lives signal 15
+	lives signal 9
+	lives signal 1
+}
+
+@test "abort" { lives abort; }
+
+@test "a segmentation fault with a core" { lives segv; }
+
+@test "exec of another dynamic program" { lives exec /bin/sh -c 'sleep 0.5; echo other; exit 5'; }
+
+@test "the program that exec starts gets the tree" {
+	LIFE_TREE=$TREE background "$PROFFS" run -m "$TREE" -- "$LIFE" exec /bin/sleep 100
+	sleeps() { [ "$(tr '\0' ' ' <"$TREE/cmdline")" = "/bin/sleep 100 " ]; }
+	wait_until 20 sleeps
+	is "$(mounts_left | wc -l)" 1
+	tree_stop
+	wait_until 5 nothing_left
+}
+
+@test "exec of a static program leaves no corpse while that lives" {
+	lives exec "$TARGET/static"
+	cat >still.c <<-END
+		#include <unistd.h>
+		int main(void) { return pause(); }
+	END
+	"${CC:-cc}" -static -o still still.c
+	LIFE_TREE=$TREE background "$PROFFS" run -m "$TREE" -- "$LIFE" exec "$PWD/still"
+	is_still() { [ "$(readlink "/proc/$PID/exe")" = "$PWD/still" ]; }
+	wait_until 20 is_still
+	wait_until 5 nothing_left
+	tree_stop
+}
+
+@test "fork" { lives fork; }
+
+@test "vfork" { lives vfork; }
+
+@test "posix_spawn" { lives spawn /bin/sh -c 'echo spawned; exit 23'; }
+
+@test "a daemon's tree goes with its first process, and the daemon lives on" {
+	touch go
+	lives daemonize "$PWD/go"
+	for pid in $(pgrep -x life); do
+		! grep -qzxF "PROFFS_TEST_DIR=$PROFFS_TEST_DIR" "/proc/$pid/environ" || echo "$pid" >>daemons
+	done
+	is "$(wc -l <daemons)" 4
+	rm go
+	gone() { ! kill -0 $(cat daemons) 2>/dev/null; }
+	wait_until 5 gone
+}
+
+@test "setgid and setuid" {
+	[ "$(id -u)" -eq 0 ] || skip "for root"
+	lives setuid
+}
+
+@test "chroot" {
+	[ "$(id -u)" -eq 0 ] || skip "for root"
+	mkdir -p root
+	touch root/inside
+	lives chroot root
+}
+
+@test "a mount table of its own" {
+	[ "$(id -u)" -eq 0 ] || skip "for root"
+	lives unshare
+}
+
+@test "closefrom" { lives closefrom; }
+
+@test "dup2 over descriptors 3 to 20" { lives dup2; }
+
+@test "exit with files of its own tree open" { lives open; }
+
+@test "a stopped program's readers can be interrupted" {
+	tree_start -- sleep 100
+	kill -STOP "$PID"
+	is "$(timeout -s INT 1 cat "$TREE/heap" || echo $?)" 124
+	kill -CONT "$PID"
+	tree_ready
+	tree_stop
+	wait_until 5 nothing_left
+}
+
+@test "a debugger comes and goes" {
+	touch go
+	LIFE_TREE=$TREE background "$PROFFS" run -m "$TREE" -- "$LIFE" waiting "$PWD/go"
+	wait_until 20 says waiting
+	has "$(timeout 60 gdb -p "$PID" -batch -ex bt 2>&1)" by_waiting
+	tree_ready
+	rm go
+	STATUS=0
+	wait "$PID" || STATUS=$?
+	is "$STATUS" 9
+	wait_until 5 nothing_left
+}
+
+@test "a thread of the program reads the tree while others work" { lives reading; }
+
+@test "the main thread reads captures" { lives capture; }
+
+@test "statfs and getcwd inside the tree" {
+	WAYS="attached preloaded" lives inside
+}
+
+@test "a thousand forks of a threaded program that allocates" {
+	is "$(outcome "$LIFE" forks 1000)" "$(watched attached "$LIFE" forks 1000)"
+	wait_until 5 nothing_left
+}
+
+# ---- a tree for every process ----
+
+trees_served() {
+	local readme
+	for readme in "$BATS_TEST_TMPDIR"/t-*/README; do
+		[ ! -r "$readme" ] || echo "$readme"
+	done | wc -l
+}
+
+@test "a prefork server: each of 64 children has a tree of its own, and list shows them" {
+	touch go
+	background "$PROFFS" run -m "$BATS_TEST_TMPDIR/t-%p" -- "$LIFE" prefork 64 "$PWD/go"
+	all_there() { [ "$(trees_served)" -eq 65 ]; }
+	wait_until 60 all_there
+	is "$("$PROFFS" list | grep -c " $BATS_TEST_TMPDIR/t-")" 65
+	for child in $(pgrep -P "$PID"); do
+		is "$(tr '\0' '\n' <"$BATS_TEST_TMPDIR/t-$child/cmdline" | sed -n 2p)" prefork
+		has "$(cat "$BATS_TEST_TMPDIR/t-$child/threads")" by_prefork
+	done
+	rm go
+	STATUS=0
+	wait "$PID" || STATUS=$?
+	is "$STATUS" 0
+	says "good: 64"
+	wait_until 10 nothing_left
+}
+
+@test "what a shell starts has a tree of its own, too" {
+	background "$PROFFS" run -m "$BATS_TEST_TMPDIR/t-%p" -- bash -c 'sleep 98 & sleep 99; exit 3'
+	both_there() { [ "$(cat "$BATS_TEST_TMPDIR"/t-*/cmdline | grep -cazE '^9[89]$')" -eq 2 ]; }
+	wait_until 20 both_there
+	kill $(pgrep -P "$PID" sleep)
+	wait "$PID" || is $? 3
+	wait_until 5 nothing_left
+}
+
+@test "forks with a tree for each: as many as without" {
+	mkdir trees
+	plain=$(outcome "$LIFE" forks 100)
+	is "$(outcome "$PROFFS" run -m "$PWD/trees/%p" -- "$LIFE" forks 100)" "$plain"
+	wait_until 10 nothing_left
+}
