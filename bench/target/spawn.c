@@ -18,12 +18,13 @@ static int64_t now_ns(void)
 
 static int64_t once(char *const environment[])
 {
-	char *const command[] = {"/bin/true", NULL};
+	static char name[] = "/bin/true";
+	char *const command[] = {name, NULL};
 	int64_t start = now_ns();
 	pid_t child;
 	int status;
 
-	if (posix_spawn(&child, command[0], NULL, NULL, command, environment) != 0 ||
+	if (posix_spawn(&child, name, NULL, NULL, command, environment) != 0 ||
 	    waitpid(child, &status, 0) != child || status != 0)
 		exit(1);
 	return now_ns() - start;
@@ -32,7 +33,8 @@ static int64_t once(char *const environment[])
 int main(int argc, char **argv)
 {
 	char library[4096], empty[4096];
-	char *plain[] = {"LC_ALL=C", NULL};
+	char language[] = "LC_ALL=C";
+	char *plain[] = {language, NULL};
 	char *preloaded[64] = {library};
 	char *with_empty[] = {empty, NULL};
 
