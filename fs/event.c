@@ -42,7 +42,8 @@ static void finish_line(struct pf_event_line *line)
 	line->length = n + 1;
 }
 
-static void format_line(struct pf_event_line *line, const char *format, va_list args)
+static void PF_PRINTF(2, 0)
+    format_line(struct pf_event_line *line, const char *format, va_list args)
 {
 	char stamp[PF_UTC_TEXT];
 	int n;
