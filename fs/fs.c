@@ -161,13 +161,9 @@ PF_PUBLIC int proffs_fs_start(struct pf_fs **out, const struct pf_sampler *sampl
 	struct pf_fs *fs;
 	int rc;
 
-	if (strcmp(sampler->version, PF_VERSION) != 0) {
-		*why = "libproffs.so and libproffs-fs.so are of different versions";
-		return -EINVAL;
-	}
-	pf_counter_adopt(sampler->counters);
-	pf_knob_adopt(sampler->knobs);
-	pf_feature_adopt(sampler->features);
+	rc = pf_live_adopt(sampler, why);
+	if (rc < 0)
+		return rc;
 	*why = "out of memory";
 	fs = calloc(1, sizeof(*fs));
 	if (!fs)

@@ -25,6 +25,10 @@ struct pf_live {
 	uint64_t node_count;        /* atomic: files remembered for the kernel */
 };
 
+/* Counters, settings and features are from now on those of the agent's object: 0, or -EINVAL when
+ * that is of another version. */
+int pf_live_adopt(const struct pf_sampler *door, const char **why);
+
 /* 0 or -ENOMEM. `door` must outlive it. */
 int pf_live_init(struct pf_live *live, const struct pf_sampler *door);
 void pf_live_finish(struct pf_live *live);
