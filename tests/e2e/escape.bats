@@ -3,7 +3,7 @@
 
 load ../helper
 
-# A program whose thread is named ESC[31mred and burns in a function named ESC[31mburn.
+# A program whose thread is named ESC[31mred and CSI m, and burns in a function named ESC[31mburn.
 build_red() {
 	cat >red.c <<-'C'
 		#include <pthread.h>
@@ -18,7 +18,7 @@ build_red() {
 				;
 		}
 		static void *red(void *arg) {
-			prctl(PR_SET_NAME, "\033[31mred");
+			prctl(PR_SET_NAME, "\033[31mred\302\233m");
 			for (;;)
 				burn();
 		}
@@ -68,9 +68,9 @@ texts() {
 	local file
 	while read -r file; do
 		cat "$file" >text
-		if LC_ALL=C grep -q $'[\001-\010\013-\037\177]' text; then
+		if LC_ALL=C grep -q $'[\001-\010\013-\037\177]\\|\302[\200-\237]' text; then
 			echo "$file"
-			LC_ALL=C grep -m3 $'[\001-\010\013-\037\177]' text | cat -v
+			LC_ALL=C grep -m3 $'[\001-\010\013-\037\177]\\|\302[\200-\237]' text | cat -v
 			return 1
 		fi
 	done <names
