@@ -24,6 +24,7 @@ int pf_live_init(struct pf_live *live, const struct pf_sampler *door)
 	    .symbol_lock = PF_LOCK_INIT(PF_LOCK_SYMBOL),
 	};
 	pf_control_init(&live->control);
+	pf_events_init(&live->events);
 	live->tree = pf_tree_create(door);
 	live->symbols = pf_symbols_create();
 	live->captures = pf_captures_create(live);

@@ -5,6 +5,7 @@
 #pragma once
 #include "base/lock.h"
 #include "fs/control.h"
+#include "fs/event.h"
 #include "fs/tree.h"
 
 #include <sys/types.h>
@@ -17,6 +18,7 @@ struct pf_live {
 	const struct pf_tree *tree;
 	struct pf_captures *captures;
 	struct pf_control control;
+	struct pf_events events;
 	struct pf_lock symbol_lock;
 	struct pf_symbols *symbols; /* guarded by symbol_lock */
 	const char *where;          /* the tree's place, for status */

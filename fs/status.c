@@ -25,7 +25,8 @@ static const char readme_head[] =
     "  go tool pprof 'debug/pprof/heap?gc=1'      the names of Go's net/http/pprof\n"
     "\n"
     "Behind a name: seconds= (wait so long; of heap, allocs and threads the difference), hz=,\n"
-    "gc=1 (give free memory back first), debug=1 and 2 (Go's text forms), n= (rows of text).\n"
+    "gc=1 (give free memory back first), debug=1 and 2 (Go's text forms), n= (rows of text),\n"
+    "focus= (only stacks with a function that matches: an extended regular expression).\n"
     "Commas or ?a=b&c=d. Names that take time are links: searching the tree starts nothing.\n"
     "Captures of one kind take turns: a second one is refused as busy, the same name joins.\n"
     "\n"
@@ -39,7 +40,7 @@ static const char readme_tail[] =
     "Sizes are 0 until a file is opened. For tar and backups: echo NAME > snapshot, and take\n"
     "captures/NAME, where they are real.\n"
     "Times in names are UTC. The tree belongs to the user who runs the process, and to nobody else.\n"
-    "tail -f and inotify see no changes here. The agent's threads make unshare(CLONE_NEWUSER)\n"
+    "cat events tells of changes; tail -f and inotify do not. The agent's threads make unshare(CLONE_NEWUSER)\n"
     "fail in this process.\n";
 
 void pf_readme_show(struct pf_buf *out, struct pf_live *live, int arg)

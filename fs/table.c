@@ -47,14 +47,14 @@ static const struct pf_view_row views[] = {
 static const struct pf_plain_row plains[] = {
 	{"README",    pf_readme_show,     NULL, 0, "this text"},
 	{"status",    pf_status_show,     NULL, 0,
-	 "what the agent did and lost, its own cost, what is not possible here and why", true},
+	 "what the agent did and lost, its own cost, what is not possible here and why", .frozen = true},
 	{"stats",     pf_proc_stats_show, NULL, 0,
-	 "the process in numbers: memory, CPU time, threads, context switches, faults, descriptors", true},
+	 "the process in numbers: memory, CPU time, threads, context switches, faults, descriptors", .frozen = true},
 	{"buildinfo", pf_buildinfo_show,  NULL, 0,
-	 "versions and build ids: of the program, of the agent, of what it was built with", true},
+	 "versions and build ids: of the program, of the agent, of what it was built with", .frozen = true},
 	{"error_log", pf_error_log_show,  NULL, 0, "the last refused writes, in words"},
 	{"cmdline",   pf_proc_cmdline_show,    NULL, 0,
-	 "the program's arguments, each ended by a NUL, as in /proc/PID/cmdline", true},
+	 "the program's arguments, each ended by a NUL, as in /proc/PID/cmdline", .frozen = true},
 	{"enable",    pf_enable_show,     pf_enable_store, 0,
 	 "collectors, on or off: write 1, 0, +NAME, -NAME, several at once; all of them or none"},
 	{"gc",        pf_gc_show,         pf_gc_store, 0,
@@ -63,6 +63,9 @@ static const struct pf_plain_row plains[] = {
 	 "the same, but a collector of the program's own is left alone"},
 	{"snapshot",  pf_freeze_show,     pf_freeze_store, 0,
 	 "write NAME: keep every instant profile, in every form, of now as captures/NAME/"},
+	{"events",    NULL, NULL, 0,
+	 "a stream: a line for each start and end of a capture, refused write, gc, snapshot, loss",
+	 .stream = true},
 	{"debug/stats", pf_proc_stats_show, NULL, 0, "as stats"},
 	{"debug/gc",  pf_gc_show,         pf_gc_store, 0, "as gc"},
 	{"debug/freeOSMemory", pf_gc_show, pf_gc_store, 0, "as free_os_memory"},
@@ -75,6 +78,8 @@ static const struct pf_plain_row windows[] = {
 	{"enable",  pf_window_enable_show, pf_window_enable_store, 0,
 	 "1: the recorder keeps the last seconds always (config/recorder_seconds)"},
 	{"status",  pf_window_status_show, NULL, 0, "what is running and how far it is"},
+	{"wait",    pf_window_status_show, NULL, 0,
+	 "returns when the running capture has ended; at once when none runs", .waits = true},
 };
 
 static const struct pf_list_row lists[] = {

@@ -216,7 +216,7 @@ whole() {
 	[[ $output == *"No such file"* ]]
 	for bad in 'heap?debug=x' 'heap?seconds=0' 'heap?seconds=-1' 'heap?seconds=86401' \
 		'profile?seconds=1e3' 'profile?hz=0' 'heap?gc=%zz' 'heap,n=0' 'cpu-0s.pprof' \
-		'heap?seconds=1&debug=1'; do
+		'heap?seconds=1&debug=1' 'heap?focus=(' 'heap,focus=a{9999}'; do
 		run -1 cat "$M/$bad"
 		[[ $output == *"Invalid argument"* ]]
 	done
