@@ -1,6 +1,8 @@
 #include "sampler/arm.h"
+#include "base/clock.h"
 #include "base/counter.h"
 #include "sampler/precise.h"
+#include "sampler/proc.h"
 #include "sampler/sample.h"
 #include "sampler/signal.h"
 #include "sampler/timer.h"
@@ -9,6 +11,8 @@
 #include <signal.h>
 #include <sys/syscall.h>
 #include <unistd.h>
+
+enum { LOOKS = 3 };
 
 /* The next live thread from *number on, or NULL. */
 static struct pf_thread *next_live(uint32_t *number)
@@ -33,19 +37,41 @@ static bool is_served(const struct pf_thread *t)
 	return is_armed(t) || pf_precise_has(t);
 }
 
+/* One look. While a thread waits in sigwait(), the kernel shows the signals it waits for as not
+ * blocked: then the call says it. */
+static bool look(const struct pf_thread *t)
+{
+	uint64_t mask = 0;
+
+	pf_thread_blocked(t->tid, &mask);
+	if (pf_proc_state(t) == SYS_rt_sigtimedwait)
+		return true;
+	/* One that answers us at this moment is no blocker. */
+	return mask >> (pf_signal_number() - 1) & 1 && mask != pf_signal_mask_inside();
+}
+
 bool pf_arm_is_blocked(struct pf_thread *t)
 {
-	int64_t cpu_ns = __atomic_load_n(&t->cpu_ns, __ATOMIC_RELAXED);
-	uint64_t mask;
+	clockid_t clock = pf_clock_of_thread(t->tid);
+	int64_t now = pf_clock_ns(clock), before;
 
-	/* Its mask cannot have changed while it slept. */
-	if (t->blocks && t->blocks_cpu_ns == cpu_ns)
-		return true;
-	if (pf_thread_blocked(t->tid, &mask) < 0)
-		return false;
-	/* One that answers us at this moment is no blocker. */
-	t->blocks = mask >> (pf_signal_number() - 1) & 1 && mask != pf_signal_mask_inside();
-	t->blocks_cpu_ns = cpu_ns;
+	/* It cannot have changed while the thread slept. */
+	if (t->blocks_known && t->blocks_cpu_ns == now)
+		return t->blocks;
+	/* A thread that runs meanwhile may have gone into a wait or come out of one between the two
+	 * readings of a look: looked at again. (What is left: a thread that has been woken from its
+	 * wait and has not had its turn yet. It is safe all the same unless it waits by a system call
+	 * of its own, past sigwait_hook.c.) */
+	t->blocks = false;
+	for (int i = 0; i < LOOKS && !t->blocks; i++) {
+		before = now;
+		t->blocks = look(t);
+		now = pf_clock_ns(clock);
+		if (now == before)
+			break;
+	}
+	t->blocks_known = true;
+	t->blocks_cpu_ns = now;
 	if (t->blocks && !t->blocks_counted) {
 		t->blocks_counted = true;
 		pf_count(PF_COUNTER_CPU_LOST_BLOCKED);

@@ -19,5 +19,6 @@ void pf_arm_none(void);
 /* A new thread arms its own. PF_HOOK. */
 void pf_arm_self(struct pf_thread *thread, int64_t period_ns);
 
-/* Does this thread block our signal? False also where that cannot be told. Counts it, once. */
+/* Does this thread block our signal, or wait for it? False also where that cannot be told. Counts
+ * it, once. Not on the thread itself. */
 bool pf_arm_is_blocked(struct pf_thread *thread);

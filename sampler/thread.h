@@ -52,8 +52,8 @@ struct pf_thread {
 	uint32_t event_generation;
 
 	/* Of arm.c. */
-	bool blocks, blocks_counted; /* our signal */
-	int64_t blocks_cpu_ns;       /* its CPU clock when that was found */
+	bool blocks, blocks_known, blocks_counted; /* our signal */
+	int64_t blocks_cpu_ns;                     /* its CPU clock when that was found */
 
 	/* Of the handler on this very thread (sample.c). */
 	uint32_t in_handler;

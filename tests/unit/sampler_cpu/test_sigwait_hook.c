@@ -98,41 +98,45 @@ static void a_set_without_ours_is_passed_on(void **state)
 	assert_false(pf_sigwait_claimed());
 }
 
-static int over, unexpected; /* atomic */
+static pid_t waiter; /* atomic */
+static int unexpected;
 
-/* The signal thread of many a program; this one works between its waits. It calls the system
- * itself, past every hook: it must have no timer at all. */
+/* The signal thread of many a program: it waits for all signals, then works. It calls the system
+ * itself, past every hook, so it must have no timer at all; and while it waits, the kernel shows it
+ * as one that blocks nothing. */
 static void *wait_and_work(void *unused)
 {
+	struct timespec none = {0, 0};
 	sigset_t all;
 
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, NULL);
-	while (!__atomic_load_n(&over, __ATOMIC_ACQUIRE)) {
-		struct timespec soon = {0, 1000000};
-
-		if (syscall(SYS_rt_sigtimedwait, &all, NULL, &soon, 8) > 0)
-			__atomic_fetch_add(&unexpected, 1, __ATOMIC_RELAXED);
-		life_burn(3000000);
-	}
+	__atomic_store_n(&waiter, (pid_t)syscall(SYS_gettid), __ATOMIC_RELEASE);
+	if (syscall(SYS_rt_sigtimedwait, &all, NULL, NULL, 8) != SIGUSR1)
+		unexpected++;
+	life_burn(SECOND / 20);
+	if (syscall(SYS_rt_sigtimedwait, &all, NULL, &none, 8) > 0)
+		unexpected++;
 	return unused;
 }
 
-static void a_thread_that_blocked_before_gets_no_timer(void **state)
+static void a_thread_that_waits_for_signals_gets_no_timer(void **state)
 {
 	struct life life;
 	pthread_t thread;
 
 	assert_int_equal(pf_threadcreate_pthread(&thread, NULL, wait_and_work, NULL), 0);
-	usleep(20000);
+	while (!__atomic_load_n(&waiter, __ATOMIC_ACQUIRE))
+		usleep(100);
+	usleep(100000); /* it waits by now */
 	life_begin(&life, pf_cpu_collect, 1000);
-	usleep(1300000); /* with a look round in it */
-	assert_int_equal(life_end(&life), 0);
-	__atomic_store_n(&over, 1, __ATOMIC_RELEASE);
+	pthread_kill(thread, SIGUSR1);
 	pthread_join(thread, NULL);
+	assert_int_equal(life_end(&life), 0);
 	assert_int_equal(unexpected, 0);
 	/* Its time is there all the same. */
-	assert_true(life_at_leaf(&life.profile, PF_PC_NOT_SAMPLED, 1) > SECOND / 4);
+	assert_true(life_sum(&life.profile, waiter, 1) > SECOND / 25);
+	assert_true(life_at_leaf(&life.profile, PF_PC_NOT_SAMPLED, 1) > SECOND / 25);
 	pf_profile_finish(&life.profile);
 }
 
@@ -142,7 +146,7 @@ int main(void)
 	    cmocka_unit_test(who_waits_for_all_signals_does_not_get_ours),
 	    cmocka_unit_test(who_waits_for_ours_by_name_gets_it_and_it_is_known),
 	    cmocka_unit_test(a_set_without_ours_is_passed_on),
-	    cmocka_unit_test(a_thread_that_blocked_before_gets_no_timer),
+	    cmocka_unit_test(a_thread_that_waits_for_signals_gets_no_timer),
 	};
 
 	life_start();
