@@ -100,11 +100,15 @@ static void dump_entry(struct dump *dump, const struct pf_entry *entry, const ch
 	dump->error = dump->error ? dump->error : rc;
 }
 
-/* At the root, or a link there leads to it. */
-static bool is_at_root(const struct pf_tree *tree, const struct pf_entry *entry)
+/* What stands at the root; and profiles that a link there leads to. */
+static bool is_dumped(const struct pf_tree *tree, const struct pf_entry *entry)
 {
 	const struct pf_entry *above = pf_tree_entry(tree, entry->parent);
 
+	if (entry->kind == PF_KIND_PRINT)
+		return entry->parent == PF_TREE_ROOT && entry->listed;
+	if (entry->kind != PF_KIND_PROFILE || entry->view == &pf_table.go_view)
+		return false;
 	return entry->parent == PF_TREE_ROOT || (above && strcmp(above->name, ".now") == 0);
 }
 
@@ -114,9 +118,8 @@ static void dump_whole(struct dump *dump)
 
 	for (size_t i = 0; i < tree->count; i++) {
 		const struct pf_entry *entry = &tree->entries[i];
-		bool profile = entry->kind == PF_KIND_PROFILE && entry->view != &pf_table.go_view;
 
-		if ((profile || entry->kind == PF_KIND_PRINT) && is_at_root(tree, entry))
+		if (is_dumped(tree, entry))
 			dump_entry(dump, entry, entry->name);
 	}
 }

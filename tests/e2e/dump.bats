@@ -11,7 +11,7 @@ whole() {
 		cpu.txt cpu.pprof status cmdline README; do
 		[ -s "$1/$name" ] || { echo "no $name in: $(ls -A "$1")" && return 1; }
 	done
-	is "$(find "$1" -name '.*.new')" ""
+	is "$(find "$1" -name '.*.new' -o -name '*wait*' -o -name events)" ""
 	is "$(stat -c %a "$1/heap")" 600
 }
 
