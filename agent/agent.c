@@ -1,11 +1,11 @@
 #include "agent/agent.h"
+#include "agent/dump.h"
+#include "agent/library.h"
 #include "base/clock.h"
 #include "base/lock.h"
-#include "fs/fs.h"
 #include "sampler/crew.h"
 #include "sampler/gate.h"
 
-#include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -21,6 +21,8 @@ enum state { STOPPED, STARTING, RUNNING, FAILED, STOPPING };
 
 static const int64_t SHORT_LIFE_NS = 100 * (int64_t)PF_NS_PER_MS;
 static const int64_t STOP_NS = PF_NS_PER_SECOND;
+static const int64_t DUMP_NS =
+    10 * (int64_t)PF_NS_PER_SECOND; /* at exit, for whom asks for files */
 
 static struct pf_lock agent_lock = PF_LOCK_INIT(PF_LOCK_AGENT); /* over starts and stops */
 static uint32_t state;       /* enum state, atomic, a futex word */
@@ -28,14 +30,6 @@ static pid_t agent_pid;      /* the process the thread lives in: a raw clone's c
 static int failure;          /* -errno, set before FAILED */
 static struct pf_option now; /* of the running start; written while stopped */
 static struct pf_fs *tree;   /* atomic */
-
-/* libproffs-fs.so, opened once and kept. */
-static struct {
-	__typeof__(proffs_fs_start) *start;
-	__typeof__(proffs_fs_serve) *serve;
-	__typeof__(proffs_fs_stop) *stop;
-	__typeof__(proffs_fs_path) *path;
-} fs;
 
 static void set_state(enum state next)
 {
@@ -97,62 +91,19 @@ static int leave_program_descriptors(int *notice)
 	return 0;
 }
 
-/* Installed: DIR/proffs/NAME beside DIR/libproffs.so. Built and not installed: DIR/fs/NAME. */
-static const char *private_file(const char *name, char *out)
-{
-	static const char *const places[] = {"proffs", "fs"};
-
-	for (size_t i = 0; i < PF_COUNT(places); i++) {
-		int n = snprintf(out, PATH_MAX, "%s/%s/%s", now.private_dir, places[i], name);
-
-		if (n > 0 && n < PATH_MAX && access(out, R_OK) == 0)
-			return out;
-	}
-	return NULL;
-}
-
-static int open_fs_library(const char **why)
-{
-	static char reason[256];
-	char path[PATH_MAX];
-	void *library;
-
-	if (fs.start)
-		return 0;
-	*why = "libproffs-fs.so is not where libproffs.so expects it";
-	if (!private_file("libproffs-fs.so", path))
-		return -ENOENT;
-	pf_gate_enter();
-	library = dlopen(path, RTLD_NOW | RTLD_LOCAL);
-	if (!library) {
-		const char *said = dlerror();
-
-		snprintf(reason, sizeof(reason), "%.255s", said ? said : path);
-		*why = reason;
-		pf_gate_leave();
-		return -ELIBACC;
-	}
-	fs.serve = (__typeof__(fs.serve))dlsym(library, "proffs_fs_serve");
-	fs.stop = (__typeof__(fs.stop))dlsym(library, "proffs_fs_stop");
-	fs.path = (__typeof__(fs.path))dlsym(library, "proffs_fs_path");
-	fs.start = (__typeof__(fs.start))dlsym(library, "proffs_fs_start");
-	pf_gate_leave();
-	return fs.start && fs.serve && fs.stop && fs.path ? 0 : -ELIBACC;
-}
-
 static int open_tree(const char **why)
 {
 	static char mount[PATH_MAX];
 	char reaper[PATH_MAX];
 	struct pf_fs_options options = {
 	    .mount = pf_option_mount(&now, mount),
-	    .reaper = private_file("proffs-reaper", reaper),
+	    .reaper = pf_library_file(now.private_dir, "proffs-reaper", reaper),
 	};
 	struct pf_fs *opened;
-	int rc = open_fs_library(why);
+	int rc = pf_library_open(now.private_dir, why);
 
 	if (rc == 0)
-		rc = fs.start(&opened, pf_sampler_door(), &options, why);
+		rc = pf_library.start(&opened, pf_sampler_door(), &options, why);
 	if (rc == 0)
 		__atomic_store_n(&tree, opened, __ATOMIC_RELEASE);
 	return rc;
@@ -186,8 +137,9 @@ static void complain(int notice, int rc, const char *why)
 
 	if (notice < 0 || (rc == -EBUSY && !now.chosen))
 		return;
-	dprintf(notice, "proffs: no tree%s%s: %s; the program runs unwatched\n", at ? " at " : "",
-	    at ? at : "", why ? why : strerror(-rc));
+	dprintf(notice, "proffs: no tree%s%s: %s; %s\n", at ? " at " : "", at ? at : "",
+	    why ? why : strerror(-rc),
+	    pf_option_wants_files(&now) ? "only files are written" : "the program runs unwatched");
 }
 
 /* True when the program wants no more of us. */
@@ -202,40 +154,70 @@ static bool become_running(void)
 	return true;
 }
 
-static void *agent_main(void *unused)
+/* Files are wanted, and there is no tree, or none any more. */
+static void wait_for_stop(void)
 {
-	const char *why = NULL;
-	int notice;
-	int rc = leave_program_descriptors(&notice);
+	while (get_state() == RUNNING)
+		pf_futex_wait(&state, RUNNING, -1);
+}
 
-	if (rc < 0)
-		why = pf_features[PF_FEATURE_PRIVATE_FDS].reason;
-	else
-		rc = pf_sampler_start();
+static void serve_tree(void)
+{
+	pf_feature_set(PF_FEATURE_TREE, PF_FEATURE_OK, NULL);
+	if (!become_running())
+		pf_library.stop(tree);
+	pf_library.serve(tree);
+	pf_feature_set(PF_FEATURE_TREE, PF_FEATURE_OFF, NULL);
+	__atomic_store_n(&tree, NULL, __ATOMIC_RELEASE);
+}
+
+static void fail(int notice, int rc, const char *why)
+{
+	pf_feature_set(PF_FEATURE_TREE, PF_FEATURE_NONE, why);
+	if (now.patient)
+		complain(notice, rc, why);
+	__atomic_store_n(&failure, rc, __ATOMIC_RELEASE);
+}
+
+static int set_out(int *notice, const char **why)
+{
+	int rc = leave_program_descriptors(notice);
+
+	if (rc < 0) {
+		*why = pf_features[PF_FEATURE_PRIVATE_FDS].reason;
+		return rc;
+	}
+	rc = pf_sampler_start();
 	if (rc == 0 && now.chosen)
 		enable_collectors();
-	if (rc == 0 && outlive_short_life())
+	return rc;
+}
+
+static void *agent_main(void *unused)
+{
+	bool files = pf_option_wants_files(&now);
+	const char *why = NULL;
+	int notice;
+	int rc = set_out(&notice, &why);
+
+	files = files && rc == 0 && pf_dump_start(&now) == 0;
+	if (rc == 0 && outlive_short_life() && !now.treeless)
 		rc = open_tree(&why);
-	if (rc < 0) {
-		pf_feature_set(PF_FEATURE_TREE, PF_FEATURE_NONE, why);
-		if (now.patient)
-			complain(notice, rc, why);
-		__atomic_store_n(&failure, rc, __ATOMIC_RELEASE);
-	}
+	if (rc < 0)
+		fail(notice, rc, why);
 	if (notice >= 0)
 		close(notice);
-	if (tree) {
-		pf_feature_set(PF_FEATURE_TREE, PF_FEATURE_OK, NULL);
-		if (!now.chosen)
-			enable_collectors();
-		if (!become_running())
-			fs.stop(tree);
-		fs.serve(tree);
-		pf_feature_set(PF_FEATURE_TREE, PF_FEATURE_OFF, NULL);
-		__atomic_store_n(&tree, NULL, __ATOMIC_RELEASE);
+	if (!now.chosen && (tree || files))
+		enable_collectors();
+	if (tree)
+		serve_tree();
+	if (files) {
+		become_running();
+		wait_for_stop();
+		pf_dump_finish(&now);
 	}
 	pf_sampler_stop();
-	set_state(rc < 0 ? FAILED : STOPPED);
+	set_state(rc < 0 && !files ? FAILED : STOPPED);
 	return NULL;
 }
 
@@ -251,6 +233,7 @@ static void child_of_fork(void)
 	pf_sampler_fork_child();
 	pf_crew_forget();
 	pf_lock_reset(&agent_lock);
+	pf_dump_fork_child(&now);
 	state = STOPPED;
 	tree = NULL;
 	if (again) {
@@ -258,6 +241,7 @@ static void child_of_fork(void)
 		now.chosen = false;
 		state = STARTING;
 		agent_pid = getpid();
+		pf_dump_catch_signals(&now);
 		if (pf_crew_start("fs", agent_main, NULL) < 0)
 			state = STOPPED;
 	}
@@ -275,6 +259,7 @@ int pf_agent_start(const struct pf_option *option)
 	failure = 0;
 	agent_pid = getpid();
 	pf_option_apply(&now);
+	pf_dump_catch_signals(&now);
 	if (!fork_known)
 		fork_known =
 		    pthread_atfork(pf_gate_fork_prepare, pf_gate_fork_parent, child_of_fork) == 0;
@@ -310,13 +295,14 @@ int pf_agent_stop(void)
 	pf_futex_wake(&state, INT_MAX);
 	running = __atomic_load_n(&tree, __ATOMIC_ACQUIRE);
 	if (running)
-		fs.stop(running);
-	return pf_crew_wait_gone(pf_clock_now_ns() + STOP_NS);
+		pf_library.stop(running);
+	return pf_crew_wait_gone(
+	    pf_clock_now_ns() + STOP_NS + (pf_option_wants_files(&now) ? DUMP_NS : 0));
 }
 
 const char *pf_agent_path(void)
 {
 	struct pf_fs *running = __atomic_load_n(&tree, __ATOMIC_ACQUIRE);
 
-	return running && get_state() == RUNNING ? fs.path(running) : NULL;
+	return running && get_state() == RUNNING ? pf_library.path(running) : NULL;
 }

@@ -4,6 +4,7 @@
 #include <ctype.h>
 #include <dlfcn.h>
 #include <errno.h>
+#include <signal.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -55,6 +56,8 @@ static int set_defaults(struct pf_option *option)
 	memset(option, 0, sizeof(*option));
 	for (int id = 0; id < PF_KNOB_COUNT; id++)
 		option->knobs[id] = INT64_MIN;
+	snprintf(option->command, sizeof(option->command), "%.63s",
+	    *program_invocation_short_name ? program_invocation_short_name : "program");
 	option->collectors[PF_COLLECTOR_CPU] = true;
 	option->collectors[PF_COLLECTOR_HEAP] = true;
 	return find_private_dir(option->private_dir, sizeof(option->private_dir));
@@ -154,6 +157,88 @@ int pf_option_from_api(struct pf_option *option, const struct proffs_options *ap
 	return rc;
 }
 
+/* ---- plain files ---- */
+
+/* An absolute place: the program may change directory later. */
+static int parse_place(char *out, const char *text)
+{
+	char cwd[PATH_MAX] = "";
+	int length;
+
+	if (!*text)
+		return -EINVAL;
+	if (text[0] != '/' && !getcwd(cwd, sizeof(cwd)))
+		return -errno;
+	length = snprintf(out, PATH_MAX, "%s%s%s", cwd, cwd[0] ? "/" : "", text);
+	return length < 0 || length >= PATH_MAX ? -ENAMETOOLONG : 0;
+}
+
+/* "USR2", "SIGUSR2", "RTMIN+3", "12". */
+static int parse_signal(int *out, const char *text)
+{
+	char *end;
+	long number;
+
+	if (strncmp(text, "SIG", 3) == 0)
+		text += 3;
+	for (int sig = 1; sig < SIGRTMIN; sig++) {
+		const char *name = sigabbrev_np(sig);
+
+		if (name && strcmp(name, text) == 0)
+			return *out = sig, 0;
+	}
+	number = strncmp(text, "RTMIN+", 6) == 0 ? SIGRTMIN : 0;
+	number += strtol(number ? text + 6 : text, &end, 10);
+	if (*end || end == text || number < 1 || number > SIGRTMAX)
+		return -EINVAL;
+	*out = (int)number;
+	return 0;
+}
+
+static int parse_profiles(struct pf_option *option, const char *text)
+{
+	size_t length;
+
+	for (; (length = next_word(&text)); text += length) {
+		if (length == 3 && memcmp(text, "cpu", 3) == 0)
+			option->profile_cpu = true;
+		else if (length == 3 && memcmp(text, "mem", 3) == 0)
+			option->profile_memory = true;
+		else
+			return -EINVAL;
+	}
+	return 0;
+}
+
+static void find_file_wishes(struct pf_option *option, const char **complaint)
+{
+	const char *at_exit = variable("PROFFS_DUMP_ON_EXIT");
+	const char *dump_signal = variable("PROFFS_DUMP_SIGNAL");
+	const char *toggle_signal = variable("PROFFS_TOGGLE_SIGNAL");
+	const char *profile_dir = variable("PROFFS_PROFILE_DIR");
+	const char *profiles = variable("PROFFS_PROFILES");
+
+	if (at_exit && parse_place(option->dump_dir, at_exit) < 0)
+		*complaint = "PROFFS_DUMP_ON_EXIT";
+	option->dump_at_exit = option->dump_dir[0] != '\0';
+	if (dump_signal && parse_signal(&option->dump_signal, dump_signal) < 0)
+		*complaint = "PROFFS_DUMP_SIGNAL";
+	if (option->dump_signal && !option->dump_dir[0])
+		parse_place(option->dump_dir, "proffs-%p");
+	if (toggle_signal && parse_signal(&option->toggle_signal, toggle_signal) < 0)
+		*complaint = "PROFFS_TOGGLE_SIGNAL";
+	if (profiles && parse_profiles(option, profiles) < 0)
+		*complaint = "PROFFS_PROFILES";
+	if (parse_place(option->profile_dir, profile_dir ? profile_dir : ".") < 0)
+		*complaint = "PROFFS_PROFILE_DIR";
+}
+
+bool pf_option_wants_files(const struct pf_option *option)
+{
+	return option->dump_at_exit || option->dump_signal || option->toggle_signal ||
+	       option->profile_cpu || option->profile_memory;
+}
+
 bool pf_option_from_environment(struct pf_option *option, const char **complaint)
 {
 	static char name[64];
@@ -171,7 +256,9 @@ bool pf_option_from_environment(struct pf_option *option, const char **complaint
 		return false;
 	option->chosen = run != NULL;
 	option->patient = true;
-	if (strcmp(mount, "auto") != 0 && set_mount(option, mount) < 0)
+	find_file_wishes(option, complaint);
+	option->treeless = strcmp(mount, "none") == 0;
+	if (!option->treeless && strcmp(mount, "auto") != 0 && set_mount(option, mount) < 0)
 		*complaint = "PROFFS_MOUNT";
 	if (enable && parse_enable(option, enable) < 0)
 		*complaint = "PROFFS_ENABLE";
@@ -199,11 +286,17 @@ void pf_option_apply(const struct pf_option *option)
 
 const char *pf_option_mount(const struct pf_option *option, char *out)
 {
-	size_t n = 0;
-
 	if (!option->mount[0])
 		return NULL;
-	for (const char *from = option->mount; *from && n + 16 < PATH_MAX; from++) {
+	pf_option_fill(option->mount, out);
+	return out;
+}
+
+void pf_option_fill(const char *place, char *out)
+{
+	size_t n = 0;
+
+	for (const char *from = place; *from && n + 16 < PATH_MAX; from++) {
 		if (from[0] == '%' && from[1] == 'p') {
 			n += (size_t)sprintf(out + n, "%d", (int)getpid());
 			from++;
@@ -212,5 +305,4 @@ const char *pf_option_mount(const struct pf_option *option, char *out)
 		out[n++] = *from;
 	}
 	out[n] = '\0';
-	return out;
 }

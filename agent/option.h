@@ -1,10 +1,18 @@
 /* Options of one start, from whichever way in: the environment (preload, `proffs run`) or
  * struct proffs_options (library). Checked whole before anything happens.
  *
- *   PROFFS_MOUNT   DIR ("%p" becomes the process id), or "auto": detached and published
+ *   PROFFS_MOUNT   DIR ("%p" becomes the process id), "auto": detached and published, or "none"
  *   PROFFS_RUN     the one process to watch: its id, as `proffs run` sets it before exec
  *   PROFFS_ENABLE  collectors, as the file `enable`: "+heap -cpu"
  *   PROFFS_<KNOB>  settings: PROFFS_CPU_HZ=997 (base/knob.h)
+ *
+ * Plain files besides, or with "none" instead (agent/dump.h); %p as above:
+ *
+ *   PROFFS_DUMP_ON_EXIT   DIR: the whole tree, when the program ends
+ *   PROFFS_DUMP_SIGNAL    USR2: the same into DIR/1, DIR/2 ...; DIR is proffs-PID by default
+ *   PROFFS_TOGGLE_SIGNAL  USR1: the CPU recorder on, off
+ *   PROFFS_PROFILE_DIR    DIR: CMD_cpu_STAMP.prof and its like, when the program ends
+ *   PROFFS_PROFILES       which: "cpu mem"
  */
 #pragma once
 #include "sampler/sampler.h"
@@ -20,6 +28,12 @@ struct pf_option {
 	char private_dir[PATH_MAX];
 	bool collectors[PF_COLLECTOR_COUNT];
 	int64_t knobs[PF_KNOB_COUNT]; /* INT64_MIN: leave as it is */
+	bool treeless;                /* "none" */
+	char dump_dir[PATH_MAX];      /* absolute; may hold %p */
+	char profile_dir[PATH_MAX];   /* the same */
+	char command[64];             /* the program's name, in names of profiles */
+	bool dump_at_exit, profile_cpu, profile_memory;
+	int dump_signal, toggle_signal; /* 0: none */
 	bool chosen;  /* somebody asked for this very process: watch from the start */
 	bool follow;  /* %p: every child gets a tree of its own */
 	bool patient; /* no tree before the process is 100 ms old */
@@ -34,6 +48,12 @@ bool pf_option_from_environment(struct pf_option *option, const char **complaint
 
 /* Puts the settings into the knobs; they were checked. */
 void pf_option_apply(const struct pf_option *option);
+
+/* Is anything to be written or done without a tree? */
+bool pf_option_wants_files(const struct pf_option *option);
+
+/* `place` with %p filled in. `out` has PATH_MAX bytes. */
+void pf_option_fill(const char *place, char *out);
 
 /* `mount` with %p filled in; NULL for a detached tree. `out` has PATH_MAX bytes. */
 const char *pf_option_mount(const struct pf_option *option, char *out);

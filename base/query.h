@@ -4,10 +4,13 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+enum { PF_QUERY_FOCUS = 192 };
+
 struct pf_query {
-	int64_t seconds_ns; /* 0: not asked for */
-	int64_t hz;         /* 0: as the knob says */
-	int64_t debug;      /* Go's debug=0,1,2 */
-	int64_t rows;       /* n=: rows of text; 0: as the view likes */
-	bool gc;            /* give free memory back first */
+	int64_t seconds_ns;         /* 0: not asked for */
+	int64_t hz;                 /* 0: as the knob says */
+	int64_t debug;              /* Go's debug=0,1,2 */
+	int64_t rows;               /* n=: rows of text; 0: as the view likes */
+	bool gc;                    /* give free memory back first */
+	char focus[PF_QUERY_FOCUS]; /* only stacks with a function like this; "": all */
 };

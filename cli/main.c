@@ -17,7 +17,7 @@ static const struct {
 	pf_command_fn *run;
 	const char *help;
 } commands[] = {
-    {"run", pf_run_main, "run [-m DIR] [--set NAME=VALUE]... -- CMD ARGS   watch a program"},
+    {"run", pf_run_main, "run [-m DIR] [OPTIONS] -- CMD ARGS              watch a program"},
     {"list", pf_list_main, "list                                            living trees"},
     {"clean", pf_clean_main, "clean                                           remove dead ones"},
     {"version", version_main, "version"},

@@ -12,16 +12,20 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 struct request {
 	const char *mount; /* as given; NULL: detached */
+	const char *dump_dir, *profile_dir;
+	bool cpu_profile, memory_profile;
 	char **command;
 };
 
 static int usage(void)
 {
-	pf_say("usage: proffs run [-m DIR] [--set NAME=VALUE]... -- CMD ARGS");
+	pf_say("usage: proffs run [-m DIR] [--set NAME=VALUE]... [--dump-on-exit DIR]"
+	       " [--cpuprofile] [--memprofile] [--profiledir DIR] -- CMD ARGS");
 	return 2;
 }
 
@@ -85,11 +89,75 @@ static int parse(struct request *request, char **argv)
 		else if ((value = option_value(&argv, "", "--set")) && *value) {
 			if (apply_set(value) < 0)
 				return -EINVAL;
-		} else
+		} else if ((value = option_value(&argv, "", "--dump-on-exit")) && *value)
+			request->dump_dir = value;
+		else if ((value = option_value(&argv, "", "--profiledir")) && *value)
+			request->profile_dir = value;
+		else if (strcmp(*argv, "--cpuprofile") == 0)
+			request->cpu_profile = true;
+		else if (strcmp(*argv, "--memprofile") == 0)
+			request->memory_profile = true;
+		else
 			return usage(), -EINVAL;
 	}
 	request->command = argv;
 	return *argv ? 0 : (usage(), -EINVAL);
+}
+
+/* DIR for plain files, made now, so that a bad one is refused before anything runs. With %p in it,
+ * each process makes its own. */
+static int set_directory(const char *variable, const char *dir)
+{
+	char absolute[PATH_MAX];
+	int rc = 0;
+
+	if (strstr(dir, "%p"))
+		return setenv(variable, dir, 1) == 0 ? 0 : -errno;
+	if ((mkdir(dir, 0700) != 0 && errno != EEXIST) || !realpath(dir, absolute))
+		rc = -errno;
+	else if (access(absolute, W_OK | X_OK) != 0)
+		rc = -errno;
+	if (rc < 0)
+		pf_say("%s: %s", dir, strerror(-rc));
+	return rc < 0 ? rc : setenv(variable, absolute, 1) == 0 ? 0 : -errno;
+}
+
+/* What is to be written at the end, into the environment: 0 or -errno, and that was said. */
+static int apply_files(const struct request *request)
+{
+	bool many = request->mount && strstr(request->mount, "%p");
+	int rc = 0;
+
+	if (many && request->dump_dir && !strstr(request->dump_dir, "%p")) {
+		pf_say("--dump-on-exit %s: with %%p in -m, every process needs a place of its own:"
+		       " %%p here, too",
+		    request->dump_dir);
+		return -EINVAL;
+	}
+	if (request->dump_dir)
+		rc = set_directory("PROFFS_DUMP_ON_EXIT", request->dump_dir);
+	if (!request->cpu_profile && !request->memory_profile)
+		return rc;
+	if (rc == 0)
+		rc = set_directory(
+		    "PROFFS_PROFILE_DIR", request->profile_dir ? request->profile_dir : ".");
+	if (rc == 0 && setenv("PROFFS_PROFILES",
+			   !request->cpu_profile      ? "mem"
+			   : !request->memory_profile ? "cpu"
+						      : "cpu mem",
+			   1) != 0)
+		rc = -errno;
+	/* From the start of the program to its end, as far as the recorder can reach. */
+	if (rc == 0 && request->cpu_profile && setenv("PROFFS_RECORDER_SECONDS", "3600", 0) != 0)
+		rc = -errno;
+	return rc;
+}
+
+/* Is anything of use without a tree? */
+static bool wants_files(const struct request *request)
+{
+	return request->dump_dir || request->cpu_profile || request->memory_profile ||
+	       getenv("PROFFS_DUMP_SIGNAL");
 }
 
 /* libproffs.so: beside this program (a build tree), or where it was installed. */
@@ -138,15 +206,18 @@ static int prepend_preload(const char *agent)
 static int prepare(const struct request *request, const char *program, const char **why)
 {
 	static char reason[PATH_MAX + 128];
-	char place[PATH_MAX], agent[PATH_MAX], pid[16];
+	char place[PATH_MAX] = "none", agent[PATH_MAX], pid[16];
+	const char *no_tree = NULL;
 	int rc;
 
 	*why = pf_program_obstacle(program);
 	if (!*why)
-		*why = pf_place_obstacle();
+		no_tree = pf_place_obstacle();
+	if (no_tree && !wants_files(request))
+		*why = no_tree;
 	if (*why)
 		return -EOPNOTSUPP;
-	if (request->mount) {
+	if (request->mount && !no_tree) {
 		rc = pf_place_check_mount(request->mount, place, sizeof(place), why);
 		if (rc < 0) {
 			snprintf(reason, sizeof(reason), "%s: %s", request->mount, *why);
@@ -161,10 +232,10 @@ static int prepare(const struct request *request, const char *program, const cha
 		return rc;
 	snprintf(pid, sizeof(pid), "%d", (int)getpid());
 	*why = "no memory for the environment";
-	if (setenv("PROFFS_MOUNT", request->mount ? place : "auto", 1) != 0)
+	if (setenv("PROFFS_MOUNT", request->mount || no_tree ? place : "auto", 1) != 0)
 		return -errno;
 	/* With %p every process of the family is meant, else this one alone. */
-	if (request->mount && strstr(place, "%p"))
+	if (strstr(place, "%p"))
 		rc = unsetenv("PROFFS_RUN");
 	else
 		rc = setenv("PROFFS_RUN", pid, 1);
@@ -173,7 +244,9 @@ static int prepare(const struct request *request, const char *program, const cha
 	rc = prepend_preload(agent);
 	if (rc < 0)
 		return rc;
-	if (request->mount)
+	if (no_tree)
+		pf_say("no tree: %s; only files are written", no_tree);
+	else if (request->mount)
 		pf_say("%s", place);
 	else
 		pf_say("%s/%s", pf_place_published(), pid);
@@ -201,7 +274,7 @@ int pf_run_main(int argc, char **argv)
 	const char *why;
 	int rc;
 
-	if (parse(&request, argv) < 0)
+	if (parse(&request, argv) < 0 || apply_files(&request) < 0)
 		return 2;
 	rc = pf_program_find(request.command[0], program, sizeof(program));
 	if (rc < 0) {

@@ -132,6 +132,18 @@ static void keep(struct pf_capture *c)
 	pf_snapshot_drop(snapshot);
 }
 
+static void note_end(struct pf_capture *c, int rc, int64_t now_ns)
+{
+	struct pf_events *events = &c->all->live->events;
+	const char *stem = pf_make_row(c->key.source)->stem;
+
+	if (rc < 0)
+		pf_event_add(events, "capture %s failed: %s", stem, strerrordesc_np(-rc));
+	else
+		pf_event_add(events, "capture %s ended %.1f s %zu stacks", stem,
+		    (double)(now_ns - c->started_ns) / PF_NS_PER_SECOND, c->profile.sample_count);
+}
+
 /* Out of the running ones: everybody who waits, each with a hold on the result. */
 static struct pf_capture_waiter *finish_locked(struct pf_capture *c, int rc)
 {
@@ -154,6 +166,7 @@ static struct pf_capture_waiter *finish_locked(struct pf_capture *c, int rc)
 	    .took_ns = now - c->started_ns,
 	    .sample_count = c->profile.sample_count,
 	};
+	note_end(c, rc, now);
 	return waiters;
 }
 
@@ -254,6 +267,8 @@ static int add_locked(struct pf_captures *all, struct pf_capture *c)
 	if (busy_locked(all, &c->key))
 		return -EBUSY;
 	c->number = ++all->started;
+	pf_event_add(&all->live->events, "capture %s started %.9g s",
+	    pf_make_row(c->key.source)->stem, (double)c->key.seconds_ns / PF_NS_PER_SECOND);
 	c->next = all->first;
 	all->first = c;
 	return 0;

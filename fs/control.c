@@ -45,7 +45,7 @@ void pf_control_refuse(
     struct pf_live *live, const char *path, const char *text, size_t length, int error)
 {
 	struct pf_control *control = &live->control;
-	struct pf_refused_write *entry;
+	struct pf_refused_write *entry, copy;
 
 	pf_count(PF_COUNTER_FS_REFUSED_WRITES);
 	pf_lock_take(&control->lock);
@@ -54,7 +54,10 @@ void pf_control_refuse(
 	entry->error = error;
 	snprintf(entry->path, sizeof(entry->path), "%s", path);
 	copy_plain(entry->value, sizeof(entry->value), text, length);
+	copy = *entry;
 	pf_lock_give(&control->lock);
+	pf_event_add(
+	    &live->events, "refused %s \"%s\": %s", copy.path, copy.value, strerrordesc_np(-error));
 }
 
 int pf_control_write(
@@ -350,6 +353,7 @@ int pf_control_release_memory(struct pf_live *live)
 		pf_buf_finish(&said);
 		return rc;
 	}
+	pf_event_add(&live->events, "gc %s", pf_buf_text(&said));
 	pf_lock_take(&control->lock);
 	before = control->gc_said;
 	control->gc_said = said;

@@ -136,7 +136,7 @@ static void make_node(struct pf_node *node)
 	struct pf_snapshot *snapshot = NULL;
 	int rc;
 
-	if (node->capture)
+	if (node->capture && node->object.entry->kind == PF_KIND_PROFILE)
 		rc = draw_capture(node, &snapshot);
 	else if (node->object.entry->kind == PF_KIND_PROFILE)
 		rc = collect_and_draw(node, &snapshot);
@@ -167,6 +167,15 @@ static void capture_ready(struct pf_capture_waiter *waiter, struct pf_capture *c
 		finish_node(node, NULL, rc);
 }
 
+/* The same, of the one that runs: what has ended needs no waiting for. */
+static int join_running(struct pf_node *node, enum pf_source source)
+{
+	struct pf_captures *captures = node->files->live->captures;
+	int rc = pf_capture_join_any(captures, source, &node->waiter, &node->capture);
+
+	return rc == -ENODATA ? 0 : rc;
+}
+
 /* 1: wait for node->waiter; 0: node->capture is there, or none is needed; -errno. */
 static int join_capture(struct pf_node *node)
 {
@@ -176,6 +185,8 @@ static int join_capture(struct pf_node *node)
 	struct pf_capture_key key;
 	int rc;
 
+	if (e->kind == PF_KIND_PRINT && e->plain && e->plain->waits)
+		return join_running(node, pf_table.profiles[e->arg].source);
 	if (e->kind != PF_KIND_PROFILE)
 		return 0;
 	key = (struct pf_capture_key){
@@ -331,6 +342,39 @@ void pf_files_run(struct pf_files *files, struct pf_errand *errand, struct pf_ca
 		files->kernel.hurry(files->kernel.to);
 }
 
+/* ---- streams ---- */
+
+void pf_files_wait(struct pf_files *files, struct pf_call *call)
+{
+	bool stopping;
+
+	pf_lock_take(&files->lock);
+	stopping = files->stopping;
+	if (!stopping)
+		link_call_locked(files, call);
+	pf_lock_give(&files->lock);
+	if (stopping)
+		call->answer(call, -EINTR);
+	else
+		files->kernel.hurry(files->kernel.to); /* it may be ready by now */
+}
+
+static struct pf_call *take_ready_locked(struct pf_files *files)
+{
+	struct pf_call *taken = NULL;
+	struct pf_call *next;
+
+	for (struct pf_call *call = files->calls; call; call = next) {
+		next = call->next;
+		if (!call->ready || !call->ready(call))
+			continue;
+		unlink_call_locked(files, call);
+		call->next = taken;
+		taken = call;
+	}
+	return taken;
+}
+
 /* ---- the keeper's round ---- */
 
 /* A call ends before what it waits for. */
@@ -368,13 +412,15 @@ static struct pf_call *take_interrupted_locked(struct pf_files *files, bool ever
 
 int64_t pf_files_tick(struct pf_files *files, int64_t now_ns)
 {
-	struct pf_call *taken = NULL;
+	struct pf_call *taken = NULL, *ready;
 
 	pf_lock_take(&files->lock);
 	if (files->interrupted)
 		taken = take_interrupted_locked(files, false);
+	ready = take_ready_locked(files);
 	pf_lock_give(&files->lock);
 	answer_all(taken, -EINTR);
+	answer_all(ready, 0);
 	return pf_node_tick(files, now_ns);
 }
 

@@ -31,7 +31,8 @@ struct pf_snapshot;
  * no lock held, by any thread of ours, perhaps before the asking function returns. */
 struct pf_call {
 	void (*answer)(struct pf_call *call, int rc);
-	struct pf_snapshot *snapshot; /* of an open that went well: held for the asker */
+	bool (*ready)(struct pf_call *call); /* of pf_files_wait() only; a lock is held */
+	struct pf_snapshot *snapshot;        /* of an open that went well: held for the asker */
 
 	struct pf_call *next; /* guarded by the files' lock, as all below */
 	struct pf_call **at;  /* where we hang; NULL: not waiting */
@@ -92,6 +93,9 @@ void pf_files_release(struct pf_files *files, uint64_t id, struct pf_snapshot *s
 
 /* Has a worker do it, and answers with what work() returned. */
 void pf_files_run(struct pf_files *files, struct pf_errand *errand, struct pf_call *call);
+
+/* Answers with 0 in the keeper's round after ready() has become true. */
+void pf_files_wait(struct pf_files *files, struct pf_call *call);
 
 /* Its reader has had enough. Only marks it; may be called before the call waits anywhere. */
 void pf_files_interrupt(struct pf_files *files, struct pf_call *call);

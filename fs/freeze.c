@@ -174,5 +174,6 @@ int pf_freeze_store(struct pf_live *live, int arg, const char *text, size_t leng
 	pf_lock_take(&control->lock);
 	snprintf(control->frozen, sizeof(control->frozen), "%.*s", (int)length, text);
 	pf_lock_give(&control->lock);
+	pf_event_add(&live->events, "snapshot %.*s", (int)length, text);
 	return 0;
 }

@@ -78,8 +78,11 @@ static void *keep(void *arg)
 	while (!__atomic_load_n(&fs->stopping, __ATOMIC_ACQUIRE)) {
 		uint32_t seen = __atomic_load_n(&fs->wake, __ATOMIC_ACQUIRE);
 		int64_t now = pf_clock_now_ns();
-		int64_t due =
-		    sooner(pf_files_tick(fs->files, now), pf_captures_tick(fs->live.captures, now));
+		int64_t due = pf_events_tick(&fs->live.events, now);
+
+		due = sooner(due, pf_files_tick(fs->files, now));
+		due = sooner(due, pf_captures_tick(fs->live.captures, now));
+		pf_fuse_wake_polling(fs->fuse);
 
 		if (!__atomic_load_n(&fs->stopping, __ATOMIC_ACQUIRE))
 			pf_futex_wait(&fs->wake, seen, due);
@@ -122,6 +125,7 @@ static int build(struct pf_fs *fs, const char **why)
 		return -ENOMEM;
 	pf_fuse_set_files(fs->fuse, fs->files);
 	pf_captures_on_change(fs->live.captures, hurry, fs);
+	pf_events_on_change(&fs->live.events, hurry, fs);
 	fs->live.where = fs->mount.path;
 	return 0;
 }
@@ -157,13 +161,9 @@ PF_PUBLIC int proffs_fs_start(struct pf_fs **out, const struct pf_sampler *sampl
 	struct pf_fs *fs;
 	int rc;
 
-	if (strcmp(sampler->version, PF_VERSION) != 0) {
-		*why = "libproffs.so and libproffs-fs.so are of different versions";
-		return -EINVAL;
-	}
-	pf_counter_adopt(sampler->counters);
-	pf_knob_adopt(sampler->knobs);
-	pf_feature_adopt(sampler->features);
+	rc = pf_live_adopt(sampler, why);
+	if (rc < 0)
+		return rc;
 	*why = "out of memory";
 	fs = calloc(1, sizeof(*fs));
 	if (!fs)

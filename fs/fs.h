@@ -1,4 +1,4 @@
-/* The file system's front door, and all that libproffs-fs.so exports: four functions.
+/* The file system's front door, and all that libproffs-fs.so exports: five functions.
  *
  * Called by the agent's own first thread, which already has the private descriptor table.
  */
@@ -23,6 +23,17 @@ void proffs_fs_serve(struct pf_fs *fs);
 /* Any thread, the program's included (it touches no descriptor): unmount, end every wait with
  * EINTR, let proffs_fs_serve() return. */
 void proffs_fs_stop(struct pf_fs *fs);
+
+struct pf_fs_dump {
+	const char *directory; /* made if it is missing */
+	const char
+	    *command;     /* NULL: the whole tree, by its names; else COMMAND_cpu_STAMP.prof ... */
+	bool cpu, memory; /* with `command`: which */
+};
+
+/* Writes profiles as plain files (dump.c), with or without a tree: 0, or the first -errno; what
+ * could be written is there. Any thread of ours. */
+int proffs_fs_dump(const struct pf_sampler *sampler, const struct pf_fs_dump *wish);
 
 /* Where the tree is: the mount point, or the published link. Lives until the process ends. */
 const char *proffs_fs_path(const struct pf_fs *fs);

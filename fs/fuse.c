@@ -241,6 +241,7 @@ int pf_fuse_create(struct pf_fuse **out, struct pf_live *live, int fuse_fd)
 	if (!fuse)
 		return -ENOMEM;
 	fuse->live = live;
+	fuse->stream_lock = (struct pf_lock)PF_LOCK_INIT(PF_LOCK_SHARD);
 	fuse->uid = geteuid();
 	fuse->gid = getegid();
 	fuse->buffer = malloc(BUFFER_BYTES);
@@ -260,6 +261,7 @@ void pf_fuse_destroy(struct pf_fuse *fuse)
 {
 	if (!fuse)
 		return;
+	pf_fuse_stream_finish(fuse);
 	if (fuse->session)
 		fuse_session_destroy(fuse->session);
 	free(fuse->buffer);

@@ -82,6 +82,10 @@ void pf_fuse_open(fuse_req_t req, fuse_ino_t id, struct fuse_file_info *file)
 		open_control(req, file);
 		return;
 	}
+	if (object.entry->kind == PF_KIND_STREAM) {
+		pf_fuse_stream_open(req, file);
+		return;
+	}
 	late = pf_late_begin(req, id, file, answer_open);
 	if (late)
 		pf_files_open(fuse->files, id, &late->call);
@@ -89,7 +93,9 @@ void pf_fuse_open(fuse_req_t req, fuse_ino_t id, struct fuse_file_info *file)
 
 void pf_fuse_release(fuse_req_t req, fuse_ino_t id, struct fuse_file_info *file)
 {
-	if (file->fh)
+	if (pf_fuse_is_stream(pf_fuse_of(req), id))
+		pf_fuse_stream_release(pf_fuse_of(req), file);
+	else if (file->fh)
 		pf_files_release(
 		    pf_fuse_of(req)->files, id, (struct pf_snapshot *)(uintptr_t)file->fh);
 	fuse_reply_err(req, 0);
@@ -128,7 +134,9 @@ void pf_fuse_read(
 {
 	const struct pf_snapshot *snapshot = (const struct pf_snapshot *)(uintptr_t)file->fh;
 
-	if (snapshot)
+	if (pf_fuse_is_stream(pf_fuse_of(req), id))
+		pf_fuse_stream_read(req, id, size, file);
+	else if (snapshot)
 		reply_part(req, &snapshot->text, size, offset);
 	else
 		read_control(req, id, size, offset);
@@ -137,6 +145,10 @@ void pf_fuse_read(
 void pf_fuse_poll(
     fuse_req_t req, fuse_ino_t id, struct fuse_file_info *file, struct fuse_pollhandle *handle)
 {
+	if (pf_fuse_is_stream(pf_fuse_of(req), id)) {
+		pf_fuse_stream_poll(req, file, handle);
+		return;
+	}
 	fuse_pollhandle_destroy(handle); /* nothing here ever becomes readable: it is */
 	fuse_reply_poll(req, file->fh ? POLLIN : POLLIN | POLLOUT);
 }

@@ -4,6 +4,7 @@
 #pragma once
 #define FUSE_USE_VERSION 35
 #include "fs/fuse.h"
+#include "fs/live.h"
 
 #include <fuse_lowlevel.h>
 
@@ -14,6 +15,8 @@ struct pf_fuse {
 	uid_t uid;
 	gid_t gid;
 	char *buffer;
+	struct pf_lock stream_lock; /* rank PF_LOCK_SHARD: events' own is taken under it */
+	struct pf_stream *streams;  /* guarded by stream_lock */
 };
 
 /* A request that is answered later. */
@@ -23,6 +26,7 @@ struct pf_late {
 	fuse_req_t req;
 	struct fuse_file_info file;
 	uint64_t id;
+	size_t size; /* of a read */
 };
 
 static inline struct pf_fuse *pf_fuse_of(fuse_req_t req)
@@ -55,6 +59,23 @@ void pf_fuse_readdir(
     fuse_req_t req, fuse_ino_t id, size_t size, off_t offset, struct fuse_file_info *file);
 void pf_fuse_releasedir(fuse_req_t req, fuse_ino_t id, struct fuse_file_info *file);
 void pf_fuse_remove(fuse_req_t req, fuse_ino_t parent, const char *name);
+
+/* Files that are read as things happen (fuse_stream.c). */
+void pf_fuse_stream_open(fuse_req_t req, struct fuse_file_info *file);
+void pf_fuse_stream_release(struct pf_fuse *fuse, struct fuse_file_info *file);
+void pf_fuse_stream_read(
+    fuse_req_t req, fuse_ino_t id, size_t size, const struct fuse_file_info *file);
+void pf_fuse_stream_poll(
+    fuse_req_t req, struct fuse_file_info *file, struct fuse_pollhandle *handle);
+/* Before the end, when nobody reads any more. */
+void pf_fuse_stream_finish(struct pf_fuse *fuse);
+
+static inline bool pf_fuse_is_stream(struct pf_fuse *fuse, fuse_ino_t id)
+{
+	const struct pf_entry *entry = pf_tree_entry(fuse->live->tree, id);
+
+	return entry && entry->kind == PF_KIND_STREAM;
+}
 
 static inline bool pf_fuse_is_control(const struct pf_object *object)
 {

@@ -3,6 +3,18 @@
 #include "render/render.h"
 
 #include <errno.h>
+#include <string.h>
+
+int pf_live_adopt(const struct pf_sampler *door, const char **why)
+{
+	*why = "libproffs.so and libproffs-fs.so are of different versions";
+	if (strcmp(door->version, PF_VERSION) != 0)
+		return -EINVAL;
+	pf_counter_adopt(door->counters);
+	pf_knob_adopt(door->knobs);
+	pf_feature_adopt(door->features);
+	return 0;
+}
 
 int pf_live_init(struct pf_live *live, const struct pf_sampler *door)
 {
@@ -12,6 +24,7 @@ int pf_live_init(struct pf_live *live, const struct pf_sampler *door)
 	    .symbol_lock = PF_LOCK_INIT(PF_LOCK_SYMBOL),
 	};
 	pf_control_init(&live->control);
+	pf_events_init(&live->events);
 	live->tree = pf_tree_create(door);
 	live->symbols = pf_symbols_create();
 	live->captures = pf_captures_create(live);

@@ -5,6 +5,7 @@
 #pragma once
 #include "base/lock.h"
 #include "fs/control.h"
+#include "fs/event.h"
 #include "fs/tree.h"
 
 #include <sys/types.h>
@@ -17,11 +18,16 @@ struct pf_live {
 	const struct pf_tree *tree;
 	struct pf_captures *captures;
 	struct pf_control control;
+	struct pf_events events;
 	struct pf_lock symbol_lock;
 	struct pf_symbols *symbols; /* guarded by symbol_lock */
 	const char *where;          /* the tree's place, for status */
 	uint64_t node_count;        /* atomic: files remembered for the kernel */
 };
+
+/* Counters, settings and features are from now on those of the agent's object: 0, or -EINVAL when
+ * that is of another version. */
+int pf_live_adopt(const struct pf_sampler *door, const char **why);
 
 /* 0 or -ENOMEM. `door` must outlive it. */
 int pf_live_init(struct pf_live *live, const struct pf_sampler *door);

@@ -1,6 +1,7 @@
 #include "fs/make.h"
 #include "base/clock.h"
 #include "fs/control.h"
+#include "fs/focus.h"
 #include "fs/live.h"
 #include "fs/snapshot.h"
 
@@ -89,7 +90,11 @@ uint64_t pf_make_which(const struct pf_object *object)
 	uint64_t render = (uint64_t)(uintptr_t)choose_render(object);
 	uint64_t row = (uint64_t)(object->entry->profile - pf_table.profiles);
 
-	return (render * 31 + row) * 1000003 + (uint64_t)object->query.rows;
+	uint64_t which = (render * 31 + row) * 1000003 + (uint64_t)object->query.rows;
+
+	for (const char *c = object->query.focus; *c; c++)
+		which = which * 1000003 + (unsigned char)*c;
+	return which;
 }
 
 static int32_t column_of(const struct pf_profile *p, const char *column)
@@ -110,7 +115,7 @@ static int finish_text(struct pf_buf *text, struct pf_snapshot **out)
 	return rc == 0 && !*out ? -ENOMEM : rc;
 }
 
-int pf_make_drawing(
+static int draw(
     const struct pf_object *object, const struct pf_profile *p, struct pf_snapshot **out)
 {
 	struct pf_buf text = PF_BUF_INIT;
@@ -120,6 +125,22 @@ int pf_make_drawing(
 	shown.default_type = column_of(p, object->entry->profile->column);
 	choose_render(object)(&text, &shown, &object->query);
 	return finish_text(&text, out);
+}
+
+int pf_make_drawing(
+    const struct pf_object *object, const struct pf_profile *p, struct pf_snapshot **out)
+{
+	struct pf_profile part;
+	int rc;
+
+	if (!*object->query.focus)
+		return draw(object, p, out);
+	*out = NULL;
+	rc = pf_focus_take(p, object->query.focus, &part);
+	if (rc == 0)
+		rc = draw(object, &part, out);
+	pf_focus_finish(&part);
+	return rc;
 }
 
 int pf_make_print(struct pf_live *live, const struct pf_object *object, struct pf_snapshot **out)

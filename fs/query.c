@@ -2,6 +2,7 @@
 #include "base/clock.h"
 #include "base/knob.h"
 #include "base/mark.h"
+#include "fs/focus.h"
 
 #include <ctype.h>
 #include <errno.h>
@@ -104,6 +105,15 @@ static int set_gc(struct pf_query *query, const char *value, size_t length)
 	return rc;
 }
 
+static int set_focus(struct pf_query *query, const char *value, size_t length)
+{
+	if (length >= sizeof(query->focus) || memchr(value, '\0', length))
+		return -EINVAL;
+	memcpy(query->focus, value, length);
+	query->focus[length] = '\0';
+	return pf_focus_check(query->focus);
+}
+
 static const struct {
 	const char *key;
 	int (*set)(struct pf_query *query, const char *value, size_t length);
@@ -113,6 +123,7 @@ static const struct {
     {"debug", set_debug},
     {"n", set_rows},
     {"gc", set_gc},
+    {"focus", set_focus},
 };
 
 /* ---- the spellings ---- */

@@ -5,9 +5,8 @@
 #include "base/counter.h"
 #include "fs/capture.h"
 #include "fs/live.h"
+#include "fs/proc.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -26,7 +25,8 @@ static const char readme_head[] =
     "  go tool pprof 'debug/pprof/heap?gc=1'      the names of Go's net/http/pprof\n"
     "\n"
     "Behind a name: seconds= (wait so long; of heap, allocs and threads the difference), hz=,\n"
-    "gc=1 (give free memory back first), debug=1 and 2 (Go's text forms), n= (rows of text).\n"
+    "gc=1 (give free memory back first), debug=1 and 2 (Go's text forms), n= (rows of text),\n"
+    "focus= (only stacks with a function that matches: an extended regular expression).\n"
     "Commas or ?a=b&c=d. Names that take time are links: searching the tree starts nothing.\n"
     "Captures of one kind take turns: a second one is refused as busy, the same name joins.\n"
     "\n"
@@ -40,7 +40,7 @@ static const char readme_tail[] =
     "Sizes are 0 until a file is opened. For tar and backups: echo NAME > snapshot, and take\n"
     "captures/NAME, where they are real.\n"
     "Times in names are UTC. The tree belongs to the user who runs the process, and to nobody else.\n"
-    "tail -f and inotify see no changes here. The agent's threads make unshare(CLONE_NEWUSER)\n"
+    "cat events tells of changes; tail -f and inotify do not. The agent's threads make unshare(CLONE_NEWUSER)\n"
     "fail in this process.\n";
 
 void pf_readme_show(struct pf_buf *out, struct pf_live *live, int arg)
@@ -50,43 +50,6 @@ void pf_readme_show(struct pf_buf *out, struct pf_live *live, int arg)
 	pf_buf_str(out, readme_tail);
 }
 
-/* ---- the program's own ---- */
-
-static int add_file(struct pf_buf *out, const char *path)
-{
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
-	ssize_t n;
-
-	if (fd < 0)
-		return -errno;
-	do {
-		char *room = pf_buf_room(out, 4096);
-
-		n = room ? read(fd, room, 4096) : 0;
-		if (n < 0)
-			pf_buf_fail(out, -errno);
-		out->length += n > 0 ? (size_t)n : 0;
-	} while (n > 0);
-	close(fd);
-	return 0;
-}
-
-void pf_cmdline_show(struct pf_buf *out, struct pf_live *live, int arg)
-{
-	int rc = add_file(out, "/proc/self/cmdline");
-
-	if (rc < 0)
-		pf_buf_fail(out, rc);
-}
-
-/* Go joins the arguments with NULs and puts none behind the last. */
-void pf_go_cmdline_show(struct pf_buf *out, struct pf_live *live, int arg)
-{
-	pf_cmdline_show(out, live, arg);
-	if (out->length && out->at[out->length - 1] == '\0')
-		out->length--;
-}
-
 /* ---- status ---- */
 
 static void show_program(struct pf_buf *out)
@@ -94,7 +57,7 @@ static void show_program(struct pf_buf *out)
 	struct pf_buf name = PF_BUF_INIT;
 
 	pf_buf_printf(out, "pid %d\n", (int)getpid());
-	if (add_file(&name, "/proc/self/comm") == 0) {
+	if (pf_proc_read(&name, "/proc/self/comm") == 0) {
 		if (name.length && name.at[name.length - 1] == '\n')
 			name.length--;
 		pf_buf_str(out, "program ");

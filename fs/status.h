@@ -5,6 +5,4 @@
 /* Rows of fs/table.c. */
 pf_show_fn pf_readme_show;
 pf_show_fn pf_status_show;
-pf_show_fn pf_cmdline_show;
-pf_show_fn pf_go_cmdline_show;
 pf_show_fn pf_window_status_show; /* arg: the index of a profile row */

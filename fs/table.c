@@ -1,9 +1,11 @@
 #include "fs/table.h"
 #include "base/clock.h"
 #include "base/mark.h"
+#include "fs/buildinfo.h"
 #include "fs/control.h"
 #include "fs/freeze.h"
 #include "fs/kept.h"
+#include "fs/proc.h"
 #include "fs/status.h"
 #include "fs/thread.h"
 
@@ -16,6 +18,12 @@ static const struct pf_profile_row profiles[] = {
 	 true, PF_COLLECTOR_WALL, PF_FEATURE_WALL, "where time goes, sleeping included"},
 	{"heap", PF_SOURCE_HEAP, "inuse_space", pf_render_text, pf_render_legacy, "heap", NULL,
 	 false, PF_COLLECTOR_HEAP, PF_FEATURE_HEAP, "memory in use, by who allocated it"},
+	{"inuse_space", PF_SOURCE_HEAP, "inuse_space", pf_render_text, pf_render_legacy,
+	 "inuse_space", NULL, false, PF_COLLECTOR_HEAP, PF_FEATURE_HEAP,
+	 "the same as heap: bytes in use"},
+	{"inuse_objects", PF_SOURCE_HEAP, "inuse_objects", pf_render_text, pf_render_legacy,
+	 "inuse_objects", NULL, false, PF_COLLECTOR_HEAP, PF_FEATURE_HEAP,
+	 "how many objects are in use, by who allocated them"},
 	{"allocs", PF_SOURCE_HEAP, "alloc_space", pf_render_text, pf_render_legacy, "allocs", NULL,
 	 false, PF_COLLECTOR_HEAP, PF_FEATURE_HEAP, "all memory ever allocated, by who did it"},
 	{"heap_peak", PF_SOURCE_HEAP_PEAK, NULL, pf_render_text, pf_render_legacy, "heap_peak", NULL,
@@ -38,17 +46,29 @@ static const struct pf_view_row views[] = {
 static const struct pf_plain_row plains[] = {
 	{"README",    pf_readme_show,     NULL, 0, "this text"},
 	{"status",    pf_status_show,     NULL, 0,
-	 "what the agent did and lost, its own cost, what is not possible here and why", true},
+	 "what the agent did and lost, its own cost, what is not possible here and why", .frozen = true},
+	{"stats",     pf_proc_stats_show, NULL, 0,
+	 "the process in numbers: memory, CPU time, threads, context switches, faults, descriptors", .frozen = true},
+	{"buildinfo", pf_buildinfo_show,  NULL, 0,
+	 "versions and build ids: of the program, of the agent, of what it was built with", .frozen = true},
 	{"error_log", pf_error_log_show,  NULL, 0, "the last refused writes, in words"},
-	{"cmdline",   pf_cmdline_show,    NULL, 0,
-	 "the program's arguments, each ended by a NUL, as in /proc/PID/cmdline", true},
+	{"cmdline",   pf_proc_cmdline_show,    NULL, 0,
+	 "the program's arguments, each ended by a NUL, as in /proc/PID/cmdline", .frozen = true},
 	{"enable",    pf_enable_show,     pf_enable_store, 0,
 	 "collectors, on or off: write 1, 0, +NAME, -NAME, several at once; all of them or none"},
 	{"gc",        pf_gc_show,         pf_gc_store, 0,
 	 "write 1: give free memory back to the kernel; read: what came of the last time"},
+	{"free_os_memory", pf_gc_show,    pf_gc_store, 0,
+	 "the same, but a collector of the program's own is left alone"},
 	{"snapshot",  pf_freeze_show,     pf_freeze_store, 0,
 	 "write NAME: keep every instant profile, in every form, of now as captures/NAME/"},
-	{"debug/pprof/cmdline", pf_go_cmdline_show, NULL, 0, "the arguments as Go sends them"},
+	{"events",    NULL, NULL, 0,
+	 "a stream: a line for each start and end of a capture, refused write, gc, snapshot, loss",
+	 .stream = true},
+	{"debug/stats", pf_proc_stats_show, NULL, 0, "as stats"},
+	{"debug/gc",  pf_gc_show,         pf_gc_store, 0, "as gc"},
+	{"debug/freeOSMemory", pf_gc_show, pf_gc_store, 0, "as free_os_memory"},
+	{"debug/pprof/cmdline", pf_proc_go_cmdline_show, NULL, 0, "the arguments as Go sends them"},
 };
 
 static const struct pf_plain_row windows[] = {
@@ -57,6 +77,8 @@ static const struct pf_plain_row windows[] = {
 	{"enable",  pf_window_enable_show, pf_window_enable_store, 0,
 	 "1: the recorder keeps the last seconds always (config/recorder_seconds)"},
 	{"status",  pf_window_status_show, NULL, 0, "what is running and how far it is"},
+	{"wait",    pf_window_status_show, NULL, 0,
+	 "returns when the running capture has ended; at once when none runs", .waits = true},
 };
 
 static const struct pf_list_row lists[] = {

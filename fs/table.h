@@ -47,6 +47,8 @@ struct pf_plain_row {
 	pf_store_fn *store; /* NULL: read only, a snapshot; else a control */
 	int arg;            /* given to both; window rows get their profile row's index */
 	const char *help;
+	bool stream; /* read as things happen (event.h): listed as a link into .now/ */
+	bool waits;  /* its open waits for the running capture: listed as a link into .now/ */
 	bool frozen; /* part of what `echo NAME > snapshot` keeps */
 };
 

@@ -118,7 +118,10 @@ static uint64_t add_profile(struct builder *b, const char *path, const struct pf
 static struct pf_entry *add_plain(
     struct builder *b, const char *path, const struct pf_plain_row *row, int arg)
 {
-	struct pf_entry *e = add_path(b, path, row->store ? PF_KIND_CONTROL : PF_KIND_PRINT);
+	enum pf_kind kind = row->store    ? PF_KIND_CONTROL
+			    : row->stream ? PF_KIND_STREAM
+					  : PF_KIND_PRINT;
+	struct pf_entry *e = add_path(b, path, kind);
 
 	e->plain = row;
 	e->show = row->show;
@@ -126,6 +129,31 @@ static struct pf_entry *add_plain(
 	e->arg = arg;
 	e->help = row->help;
 	return e;
+}
+
+/* What waits in its open or its read: "cpu/wait" is a link to ".now/cpu.wait". */
+static void add_waiting(
+    struct builder *b, const char *path, const struct pf_plain_row *row, int arg)
+{
+	const char *slash = strchr(path, '/');
+	struct pf_entry *e;
+	char place[80], target[96];
+
+	snprintf(place, sizeof(place), ".now/%.64s", path);
+	if (slash)
+		place[strlen(".now/") + (size_t)(slash - path)] = '.';
+	e = add_plain(b, place, row, arg);
+	e->listed = false;
+	snprintf(target, sizeof(target), "%s%s", slash ? "../" : "", place);
+	add_link(b, path, target, e->id)->help = row->help;
+}
+
+static void add_row(struct builder *b, const char *path, const struct pf_plain_row *row, int arg)
+{
+	if (row->waits || row->stream)
+		add_waiting(b, path, row, arg);
+	else
+		add_plain(b, path, row, arg);
 }
 
 /* A profile that takes time: made under .now/, which is not listed; what is listed are links. */
@@ -179,7 +207,7 @@ static void add_window_controls(struct builder *b, const struct pf_profile_row *
 
 	for (size_t i = 0; i < pf_table.window_count; i++) {
 		snprintf(path, sizeof(path), "%s/%s", row->stem, pf_table.windows[i].path);
-		add_plain(b, path, &pf_table.windows[i], (int)(row - pf_table.profiles));
+		add_row(b, path, &pf_table.windows[i], (int)(row - pf_table.profiles));
 	}
 }
 
@@ -212,7 +240,7 @@ static void grow(struct builder *b, const struct pf_sampler *door)
 {
 	add_child(b, PF_TREE_ROOT, "", 0, PF_KIND_DIRECTORY);
 	for (size_t i = 0; i < pf_table.plain_count; i++)
-		add_plain(b, pf_table.plains[i].path, &pf_table.plains[i], pf_table.plains[i].arg);
+		add_row(b, pf_table.plains[i].path, &pf_table.plains[i], pf_table.plains[i].arg);
 	add_path(b, ".now", PF_KIND_DIRECTORY)->listed = false;
 	for (size_t i = 0; i < pf_table.profile_count; i++) {
 		const struct pf_profile_row *row = &pf_table.profiles[i];
@@ -495,7 +523,7 @@ void pf_tree_describe(const struct pf_tree *tree, struct pf_buf *out)
 	for (size_t i = 0; i < tree->count; i++) {
 		const struct pf_entry *e = &tree->entries[i];
 
-		if (e->kind != PF_KIND_LINK || !e->listed)
+		if (e->kind != PF_KIND_LINK || !e->listed || e->help)
 			continue;
 		pf_tree_name(tree, e, path, sizeof(path));
 		pf_buf_printf(out, "  %-28s -> %s\n", path, e->target);

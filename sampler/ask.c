@@ -1,6 +1,7 @@
 #include "sampler/ask.h"
 #include "base/clock.h"
 #include "base/lock.h"
+#include "sampler/arm.h"
 #include "sampler/signal.h"
 #include "sampler/stack.h"
 #include "sampler/timer.h"
@@ -31,10 +32,15 @@ PF_SIGSAFE void pf_ask_answer(struct pf_thread *t, const ucontext_t *context)
 
 static int prepare(struct pf_ask *ask, struct pf_thread *t)
 {
+	int rc;
+
 	ask->thread = t;
 	ask->timer = -1;
 	ask->after = __atomic_load_n(&answers, __ATOMIC_ACQUIRE);
-	return pf_signal_install();
+	rc = pf_signal_install();
+	if (rc < 0)
+		return rc;
+	return pf_arm_is_blocked(t) ? -EPERM : 0;
 }
 
 int pf_ask_begin(struct pf_ask *ask, struct pf_thread *t)

@@ -4,15 +4,18 @@
 #include "base/feature.h"
 #include "base/knob.h"
 #include "base/lock.h"
+#include "sampler/arm.h"
 #include "sampler/crew.h"
 #include "sampler/demand.h"
 #include "sampler/drain.h"
 #include "sampler/label.h"
 #include "sampler/map.h"
 #include "sampler/precise.h"
+#include "sampler/proc.h"
 #include "sampler/ring.h"
+#include "sampler/sample.h"
 #include "sampler/signal.h"
-#include "sampler/stack.h"
+#include "sampler/sigwait_hook.h"
 #include "sampler/task.h"
 #include "sampler/timer.h"
 #include "sampler/wall.h"
@@ -32,136 +35,22 @@ static const int64_t LOOK_INTERVAL_NS = PF_NS_PER_SECOND;
 static struct pf_lock control_lock = PF_LOCK_INIT(PF_LOCK_WINDOW);
 static struct pf_demand recorder; /* in the list while the recorder is on */
 static struct pf_demand *demands; /* guarded by control_lock */
-static int64_t period_ns;         /* atomic, written under control_lock; 0: nothing samples */
 
 static struct pf_lock drain_lock = PF_LOCK_INIT(PF_LOCK_WINDOW); /* one reader of the ring */
 static struct pf_feed feed = PF_FEED_INIT(PF_COUNTER_CPU_LOST_RECORDER);
 
 static bool look_asked; /* atomic: a look round is due before its time */
 
-static int64_t lost_ns;     /* atomic: weight of samples that found no place */
-static uint64_t lost_count; /* atomic: how many */
-
 bool pf_cpu_active(void)
 {
-	return __atomic_load_n(&period_ns, __ATOMIC_SEQ_CST) != 0;
-}
-
-/* ---- on the program's threads ---- */
-
-/* Moves the thread's mark up to `cpu_ns`: what lies between is the caller's to record. Never back:
- * the handler and another thread may do this at the same time. */
-static PF_SIGSAFE int64_t account(struct pf_thread *t, int64_t cpu_ns)
-{
-	int64_t before = __atomic_load_n(&t->sampled_cpu_ns, __ATOMIC_RELAXED);
-
-	do
-		if (cpu_ns <= before)
-			return 0;
-	while (!__atomic_compare_exchange_n(
-	    &t->sampled_cpu_ns, &before, cpu_ns, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED));
-	return cpu_ns - before;
-}
-
-static PF_SIGSAFE void lose(int64_t weight_ns)
-{
-	__atomic_fetch_add(&lost_ns, weight_ns, __ATOMIC_RELAXED);
-	__atomic_fetch_add(&lost_count, 1, __ATOMIC_RELAXED);
-}
-
-static PF_SIGSAFE void push(
-    struct pf_thread *t, int64_t time_ns, int64_t weight_ns, uint32_t stack, bool rest)
-{
-	struct pf_ring_record record = {
-	    .time_ns = time_ns,
-	    .weight_ns = weight_ns,
-	    .stack = stack,
-	    .thread = t->number,
-	    .tid = t->tid,
-	    .labels = __atomic_load_n(&t->labels, __ATOMIC_RELAXED),
-	    .rest = rest,
-	};
-
-	if (pf_ring_push(&record))
-		return;
-	pf_count(PF_COUNTER_CPU_LOST_RING);
-	lose(weight_ns);
-}
-
-static PF_SIGSAFE void take_sample(struct pf_thread *t, const ucontext_t *context, int64_t time_ns)
-{
-	int64_t weight = account(t, pf_clock_ns(CLOCK_THREAD_CPUTIME_ID));
-
-	if (!pf_signal_has_room(t, context)) {
-		pf_count(PF_COUNTER_CPU_LOST_STACK);
-		lose(weight);
-		return;
-	}
-	push(t, time_ns, weight, pf_stack_capture_context(context), false);
-	pf_count(PF_COUNTER_CPU_SAMPLES);
-}
-
-PF_SIGSAFE void pf_cpu_sample(struct pf_thread *t, const ucontext_t *context)
-{
-	int64_t began_ns;
-
-	if (__atomic_load_n(&period_ns, __ATOMIC_SEQ_CST) == 0)
-		return;
-	/* Our mask lets faults through, and the program's fault handler may unblock what it likes. */
-	if (t->in_handler) {
-		pf_count(PF_COUNTER_CPU_LOST_NESTED);
-		return;
-	}
-	t->in_handler = 1;
-	began_ns = pf_clock_now_ns();
-	take_sample(t, context, began_ns);
-	t->in_handler = 0;
-	pf_count_many(PF_COUNTER_CPU_HANDLER_NS, (uint64_t)(pf_clock_now_ns() - began_ns));
-}
-
-/* Records the CPU time behind the thread's last record. */
-static PF_HOOK void push_rest(struct pf_thread *t, int64_t cpu_ns)
-{
-	int64_t rest = account(t, cpu_ns);
-
-	if (rest > 0)
-		push(t, pf_clock_now_ns(), rest, 0, true);
-}
-
-PF_HOOK void pf_cpu_thread_begin(struct pf_thread *t)
-{
-	int64_t period = __atomic_load_n(&period_ns, __ATOMIC_SEQ_CST);
-
-	/* LIVE was stored before this load, and who starts sampling stores the period before it
-	 * looks for LIVE threads: one of us arms the timer. */
-	if (period)
-		pf_timer_arm(t, period);
-}
-
-PF_HOOK void pf_cpu_thread_end(struct pf_thread *t)
-{
-	if (!pf_thread_end(t))
-		return;
-	pf_timer_disarm(t);
-	if (__atomic_load_n(&period_ns, __ATOMIC_SEQ_CST))
-		push_rest(t, pf_clock_ns(CLOCK_THREAD_CPUTIME_ID));
-	pf_thread_release(t);
+	return pf_sample_period_ns() != 0;
 }
 
 /* ---- the drainer ---- */
 
-/* How far apart its samples are. */
-static int64_t interval_of(const struct pf_thread *t, int64_t period)
-{
-	int64_t tick = pf_timer_tick_ns();
-
-	return period > tick || pf_precise_has(t) ? period : tick;
-}
-
 static void feed_record(const struct pf_ring_record *in)
 {
 	const struct pf_thread *t = pf_thread_at(in->thread);
-	int64_t period = __atomic_load_n(&period_ns, __ATOMIC_RELAXED);
 	struct pf_record out = {
 	    .time_ns = in->time_ns,
 	    .weight_ns = in->weight_ns,
@@ -173,8 +62,9 @@ static void feed_record(const struct pf_ring_record *in)
 	    .count = in->rest ? 0 : 1,
 	};
 
-	if (!in->rest && t)
-		out.nominal_ns = interval_of(t, period);
+	if (!in->rest)
+		out.nominal_ns =
+		    t && pf_precise_has(t) ? pf_sample_period_ns() : pf_sample_nominal_ns();
 	/* Another thread in the slot: the record is from before a pause, its thread forgotten. */
 	if (t && t->tid == in->tid) {
 		out.start = t->start;
@@ -188,12 +78,11 @@ static void feed_lost(void)
 {
 	struct pf_record lost = {
 	    .time_ns = pf_clock_now_ns(),
-	    .weight_ns = __atomic_exchange_n(&lost_ns, 0, __ATOMIC_RELAXED),
-	    .count = (uint32_t)__atomic_exchange_n(&lost_count, 0, __ATOMIC_RELAXED),
 	    .state = PF_STATE_NONE,
 	    .kind = PF_RECORD_LOST,
 	};
 
+	lost.count = pf_sample_lost(&lost.weight_ns);
 	if (lost.count)
 		pf_feed_add(&feed, &lost);
 }
@@ -214,136 +103,48 @@ static void drain(void)
 	pf_lock_give(&drain_lock);
 }
 
-/* Ended without its last step: its clock is gone, what was last read of it must do. */
-static void gone(struct pf_thread *t)
-{
-	pf_timer_disarm(t);
-	if (pf_cpu_active())
-		push_rest(t, __atomic_load_n(&t->cpu_ns, __ATOMIC_RELAXED));
-	pf_thread_release(t);
-}
-
 void pf_cpu_scan(void)
 {
-	pf_thread_scan(gone);
+	pf_thread_scan(pf_sample_thread_gone);
 }
 
-static void note_blocked(struct pf_thread *t)
-{
-	uint64_t mask;
-
-	if (t->blocks || pf_thread_blocked(t->tid, &mask) < 0)
-		return;
-	if (!(mask >> (pf_signal_number() - 1) & 1))
-		return;
-	t->blocks = true;
-	pf_count(PF_COUNTER_CPU_LOST_BLOCKED);
-}
-
-/* Records what the threads have used beyond their last record, where it is at least `least_ns`. */
-static void push_rests(int64_t least_ns)
-{
-	for (uint32_t i = 0; i < pf_thread_limit(); i++) {
-		struct pf_thread *t = pf_thread_at(i);
-		int64_t cpu;
-
-		if (!t || !pf_thread_is_live(t))
-			continue;
-		cpu = pf_clock_ns(pf_clock_of_thread(t->tid));
-		if (cpu - __atomic_load_n(&t->sampled_cpu_ns, __ATOMIC_RELAXED) < least_ns)
-			continue;
-		if (least_ns > 0)
-			note_blocked(t);
-		push_rest(t, cpu);
-	}
-}
-
-static int arm_all(int64_t period)
-{
-	int armed = 0;
-	int refused = 0;
-
-	for (uint32_t i = 0; i < pf_thread_limit(); i++) {
-		struct pf_thread *t = pf_thread_at(i);
-		int rc;
-
-		if (!t || !pf_thread_is_live(t))
-			continue;
-		if (pf_precise_has(t)) {
-			armed++;
-			continue;
-		}
-		rc = pf_timer_arm(t, period);
-		if (rc == 0)
-			armed++;
-		else if (rc != -EINVAL && rc != -EBUSY && rc != -EAGAIN)
-			refused = rc;
-	}
-	return armed ? 0 : refused;
-}
-
-/* What the threads have used up to now is nobody's. Those born later owe all of their time. */
-static void forget_all(void)
-{
-	for (uint32_t i = 0; i < pf_thread_limit(); i++) {
-		struct pf_thread *t = pf_thread_at(i);
-
-		if (t && pf_thread_is_live(t))
-			account(t, pf_clock_ns(pf_clock_of_thread(t->tid)));
-	}
-}
-
-static void disarm_all(void)
-{
-	for (uint32_t i = 0; i < pf_thread_limit(); i++) {
-		struct pf_thread *t = pf_thread_at(i);
-
-		if (t && pf_thread_is_live(t))
-			pf_timer_disarm(t);
-	}
-}
-
-/* Those that have no timer yet: new ones, and where there was no room for one before. */
-static void arm_missing(int64_t period)
-{
-	for (uint32_t i = 0; i < pf_thread_limit(); i++) {
-		struct pf_thread *t = pf_thread_at(i);
-
-		if (t && pf_thread_is_live(t) && !pf_precise_has(t) &&
-		    __atomic_load_n(&t->timer_state, __ATOMIC_RELAXED) == 0)
-			pf_timer_arm(t, period);
-	}
-}
-
-/* The program has put its own handler in place of ours: leave it the signal, take another. */
+/* The program has found a use for our signal: leave it the signal, take another. */
 static void move_signal_locked(void)
 {
-	disarm_all();
+	pf_arm_none();
 	if (pf_signal_move() < 0) {
-		period_ns = 0;
+		pf_sample_set_period_ns(0);
 		pf_feature_set(PF_FEATURE_CPU, PF_FEATURE_NONE,
 		    "the program took our real-time signal, and no other is free");
 		return;
 	}
-	arm_all(period_ns);
+	pf_arm_all(pf_sample_period_ns());
 	pf_feature_set(PF_FEATURE_CPU, PF_FEATURE_DEGRADED,
 	    "the program took our real-time signal; sampling goes on with another");
 }
 
 /* Threads that came and went, timers that are missing, signals that are blocked. */
+static void look_round_locked(void)
+{
+	int64_t overdue_ns = OVERDUE_SAMPLES * pf_sample_nominal_ns();
+
+	if (!pf_signal_is_ours() || pf_sigwait_claimed())
+		move_signal_locked();
+	pf_precise_update(pf_knob_get(PF_KNOB_CPU_PRECISE) ? pf_sample_period_ns() : 0);
+	if (pf_arm_missing(pf_sample_period_ns()))
+		pf_feature_set(PF_FEATURE_CPU, PF_FEATURE_DEGRADED,
+		    "no room for the timers of some threads (RLIMIT_SIGPENDING); their time is shown "
+		    "as not sampled");
+	pf_arm_check(overdue_ns);
+	pf_sample_rests(overdue_ns);
+}
+
 static void look_round(void)
 {
-	int64_t tick = pf_timer_tick_ns();
-
 	pf_cpu_scan();
 	pf_lock_take(&control_lock);
-	if (period_ns && !pf_signal_is_ours())
-		move_signal_locked();
-	if (period_ns) {
-		pf_precise_update(pf_knob_get(PF_KNOB_CPU_PRECISE) ? period_ns : 0);
-		arm_missing(period_ns);
-		push_rests(OVERDUE_SAMPLES * (period_ns > tick ? period_ns : tick));
-	}
+	if (pf_cpu_active())
+		look_round_locked();
 	pf_lock_give(&control_lock);
 }
 
@@ -351,7 +152,7 @@ static void look_round(void)
 static void settle(void)
 {
 	pf_lock_take(&control_lock);
-	if (period_ns == 0) {
+	if (!pf_cpu_active()) {
 		pf_thread_keep_dead(false);
 		pf_thread_bury(pf_thread_dead());
 	}
@@ -404,12 +205,12 @@ static int begin_locked(int64_t period)
 		return rc;
 	pf_thread_keep_dead(true);
 	pf_cpu_scan();
-	forget_all();
-	__atomic_store_n(&period_ns, period, __ATOMIC_SEQ_CST);
+	pf_sample_forget();
+	pf_sample_set_period_ns(period);
 	ask_look();
-	rc = arm_all(period);
+	rc = pf_arm_all(period);
 	if (rc < 0) {
-		__atomic_store_n(&period_ns, 0, __ATOMIC_SEQ_CST);
+		pf_sample_set_period_ns(0);
 		pf_feature_set(
 		    PF_FEATURE_CPU, PF_FEATURE_NONE, "timer_create is refused (a seccomp filter?)");
 		return -EOPNOTSUPP;
@@ -424,14 +225,14 @@ static int update_locked(void)
 	int64_t hz = pf_demand_hz(demands, PF_KNOB_CPU_HZ);
 	int64_t period = hz ? PF_NS_PER_SECOND / hz : 0;
 
-	if (period == period_ns)
+	if (period == pf_sample_period_ns())
 		return 0;
-	if (period_ns == 0)
+	if (!pf_cpu_active())
 		return begin_locked(period);
-	__atomic_store_n(&period_ns, period, __ATOMIC_SEQ_CST);
+	pf_sample_set_period_ns(period);
 	if (period)
-		return arm_all(period);
-	disarm_all();
+		return pf_arm_all(period);
+	pf_arm_none();
 	pf_feature_set(PF_FEATURE_CPU, PF_FEATURE_OFF, NULL);
 	pf_drain_wake();
 	return 0;
@@ -522,9 +323,6 @@ PF_SIGSAFE void pf_cpu_fork_child(void)
 	control_lock.word = 0;
 	drain_lock.word = 0;
 	demands = NULL;
-	period_ns = 0;
-	lost_ns = 0;
-	lost_count = 0;
 	look_asked = false;
 	pf_precise_fork_child();
 	pf_thread_fork_child();
@@ -532,7 +330,8 @@ PF_SIGSAFE void pf_cpu_fork_child(void)
 	pf_drain_fork_child();
 	pf_wall_fork_child();
 	pf_label_fork_child();
-	pf_ring_fork_child();
+	pf_sample_fork_child();
+	pf_proc_fork_child();
 	pf_feed_fork_child(&feed);
 }
 
@@ -541,7 +340,7 @@ PF_SIGSAFE void pf_cpu_fork_child(void)
 /* Everything used up to now is in the feed when this returns. */
 static void bring_up_to_date(void)
 {
-	push_rests(0);
+	pf_sample_rests(0);
 	drain();
 }
 

@@ -7,9 +7,6 @@
  */
 #pragma once
 #include "base/profile.h"
-#include "sampler/thread.h"
-
-#include <ucontext.h>
 
 /* The recorder on or off: 0, -EOPNOTSUPP (the feature says why), -errno. Our own threads and the
  * constructor. */
@@ -34,11 +31,3 @@ int64_t pf_cpu_turn(int64_t now_ns);
 void pf_cpu_scan(void);
 /* Does anything sample? */
 bool pf_cpu_active(void);
-
-/* ---- for the threads themselves ---- */
-
-/* The handler. PF_SIGSAFE. */
-void pf_cpu_sample(struct pf_thread *thread, const ucontext_t *context);
-/* A thread's first and last step, on that thread. PF_HOOK. */
-void pf_cpu_thread_begin(struct pf_thread *thread);
-void pf_cpu_thread_end(struct pf_thread *thread);

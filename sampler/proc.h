@@ -35,3 +35,6 @@ enum pf_proc_answer pf_proc_read(
 
 /* What the thread does, without its stack: as pf_proc_stack.state. */
 int pf_proc_state(const struct pf_thread *thread);
+
+/* In the child after fork: no descriptor is kept. PF_SIGSAFE. */
+void pf_proc_fork_child(void);

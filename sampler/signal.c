@@ -3,7 +3,8 @@
 #include "base/counter.h"
 #include "base/lock.h"
 #include "sampler/ask.h"
-#include "sampler/cpu.h"
+#include "sampler/crew.h"
+#include "sampler/sample.h"
 #include "sampler/task.h"
 
 #include <errno.h>
@@ -70,7 +71,7 @@ static PF_SIGSAFE void on_signal(int signal, siginfo_t *info, void *context)
 	if (!ours)
 		pf_count(PF_COUNTER_CPU_FOREIGN_SIGNAL);
 	else if (t && purpose == PF_SIGNAL_SAMPLE)
-		pf_cpu_sample(t, context);
+		pf_sample_take(t, context);
 	else if (t)
 		pf_ask_answer(t, context);
 	errno = saved;
@@ -147,7 +148,7 @@ static int choose(void)
 
 void pf_signal_action(struct sigaction *action, pf_signal_handler_fn *handler)
 {
-	static const int faults[] = {SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGTRAP, SIGABRT};
+	static const int faults[] = {SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGTRAP, SIGABRT, SIGSYS};
 
 	memset(action, 0, sizeof(*action));
 	action->sa_sigaction = handler;
@@ -156,6 +157,16 @@ void pf_signal_action(struct sigaction *action, pf_signal_handler_fn *handler)
 	/* A fault of the program inside must still reach whoever reports it. */
 	for (size_t i = 0; i < PF_COUNT(faults); i++)
 		sigdelset(&action->sa_mask, faults[i]);
+}
+
+uint64_t pf_signal_mask_inside(void)
+{
+	struct sigaction action;
+
+	pf_signal_action(&action, on_signal);
+	/* glibc's sigset_t begins with the kernel's 64 bits; two signals cannot be blocked. */
+	return *(const uint64_t *)&action.sa_mask &
+	       ~(1ull << (SIGKILL - 1) | 1ull << (SIGSTOP - 1));
 }
 
 static int install_locked(void)

@@ -24,6 +24,9 @@ bool pf_signal_is_ours(void);
 /* Leaves the signal to the program and takes another: as pf_signal_install(). */
 int pf_signal_move(void);
 
+/* The signals that a thread blocks while it is in our handler and blocked none before. */
+uint64_t pf_signal_mask_inside(void);
+
 /* What a timer or a queued signal for this thread must carry. */
 union sigval pf_signal_value(const struct pf_thread *thread, enum pf_signal_purpose purpose);
 

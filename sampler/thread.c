@@ -97,6 +97,7 @@ static PF_HOOK struct pf_thread *take_locked(void)
 	t->room_page = 0;
 	t->sampled_cpu_ns = 0;
 	t->blocks = false;
+	t->blocks_counted = false;
 	t->cpu_ns = 0;
 	t->born_ns = pf_clock_now_ns();
 	t->still_since_ns = t->born_ns;

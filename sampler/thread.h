@@ -51,13 +51,16 @@ struct pf_thread {
 	int event_fd; /* +1, atomic; 0: none. In the private descriptor table */
 	uint32_t event_generation;
 
-	/* Of the handler on this very thread (cpu.c). */
+	/* Of arm.c. */
+	bool blocks, blocks_counted; /* our signal */
+	int64_t blocks_cpu_ns;       /* its CPU clock when that was found */
+
+	/* Of the handler on this very thread (sample.c). */
 	uint32_t in_handler;
 	uint64_t room_page;     /* the page under the handler last found to be stack */
 	int64_t sampled_cpu_ns; /* atomic: CPU clock up to which its time is in records */
 
 	/* Of the scan (its lock). */
-	bool blocks;            /* blocks our signal, counted once */
 	int64_t cpu_ns;         /* atomic: CPU clock when last looked at */
 	int64_t still_since_ns; /* atomic: when this value was met first */
 

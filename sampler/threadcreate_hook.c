@@ -8,9 +8,10 @@
 #include "sampler/threadcreate_hook.h"
 #include "base/feature.h"
 #include "base/mark.h"
-#include "sampler/cpu.h"
 #include "sampler/guard.h"
 #include "sampler/patch.h"
+#include "sampler/sample.h"
+#include "sampler/sigwait_hook.h"
 #include "sampler/stack.h"
 #include "sampler/thread.h"
 #include "sampler/timer.h"
@@ -40,7 +41,7 @@ static void end(void *slot)
 		pthread_setspecific(end_key, slot);
 	} else {
 		pf_thread_self = NULL;
-		pf_cpu_thread_end(slot);
+		pf_sample_thread_end(slot);
 	}
 	if (entered)
 		pf_guard_leave();
@@ -60,7 +61,7 @@ static void settle_in(struct pf_thread *t)
 	/* For a high key number this allocates: the guard keeps it out of the heap profile. */
 	if (have_key)
 		pthread_setspecific(end_key, t);
-	pf_cpu_thread_begin(t);
+	pf_sample_thread_begin(t);
 	if (entered)
 		pf_guard_leave();
 }
@@ -141,6 +142,7 @@ int pf_thread_start(void)
 
 	if (!have_key)
 		have_key = pthread_key_create(&end_key, end) == 0;
+	pf_sigwait_start();
 	rc = pf_patch_on(&patch_set);
 	if (rc < 0)
 		pf_feature_set(PF_FEATURE_THREAD_HOOK, PF_FEATURE_NONE,
@@ -156,5 +158,6 @@ int pf_thread_start(void)
 void pf_thread_stop(void)
 {
 	pf_patch_off(&patch_set);
+	pf_sigwait_stop();
 	pf_feature_set(PF_FEATURE_THREAD_HOOK, PF_FEATURE_OFF, NULL);
 }

@@ -13,8 +13,9 @@
 #include <errno.h>
 #include <string.h>
 
-/* How long a thread that runs may take to answer. */
-enum { ANSWER_NS = 100 * PF_NS_PER_MS };
+/* How long a thread that runs may take to answer: it does so at the next tick that meets it, and on
+ * a machine with more to do than processors it has to wait for its turn. */
+enum { ANSWER_NS = 500 * PF_NS_PER_MS };
 
 static void label_origin(struct pf_profile *p, const struct pf_thread *t)
 {

@@ -161,12 +161,13 @@ PF_SIGSAFE uint64_t pf_unwind_marker(enum pf_unwind_end end)
  * and shall not become a dependency of ours. */
 extern void *__libc_stack_end __attribute__((weak));
 
-/* Do these words of a descriptor tell the block that ends at `end`? Some glibc count the guard in
- * the size of a stack and some do not: the block begins at its low end or one guard below. */
-static bool is_block(const uint64_t *word, uint64_t low, uint64_t end, uint64_t guard)
+/* Do these words of a descriptor, {address, size, guard, guard as asked for}, tell the block that ends
+ * at `end`? Some glibc count the guard in the size of a stack and some do not: the stack's low end is
+ * the block's, or one guard above. */
+static bool is_block(const uint64_t *word, uint64_t low, uint64_t end, uint64_t asked_guard)
 {
-	return word[0] + word[1] == end && word[2] == guard &&
-	       (word[0] == low || word[0] + guard == low);
+	return word[0] + word[1] == end && word[2] < word[1] && word[3] == asked_guard &&
+	       (word[0] == low || word[0] + word[2] == low);
 }
 
 /* On the main thread they are known: no block, and as its size the first stack pointer. */

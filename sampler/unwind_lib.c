@@ -246,7 +246,7 @@ uint32_t pf_unwind_lib(const struct pf_unwind_regs *regs, const struct pf_unwind
 	unw_addr_space_t as = __atomic_load_n(&space, __ATOMIC_ACQUIRE);
 	struct walk w = {.regs = regs, .memory = *memory};
 	unw_cursor_t cursor;
-	bool exact = true; /* or made so by access_reg */
+	bool exact = true; /* the PC is no return address; of the first, access_reg has seen to it */
 	uint32_t count = 0;
 	int step;
 
@@ -257,16 +257,19 @@ uint32_t pf_unwind_lib(const struct pf_unwind_regs *regs, const struct pf_unwind
 	step = lib.init(&cursor, as, &w);
 	for (step = step < 0 ? step : 1; step > 0 && count < max; step = lib.step(&cursor)) {
 		unw_word_t pc = 0;
-		bool signal;
+		bool was_exact = exact;
 
 		lib.get_reg(&cursor, UNW_REG_IP, &pc);
 		if (pc == 0) {
 			step = 0;
 			break;
 		}
-		signal = lib.is_signal(&cursor) > 0;
-		out[count++] = exact || signal ? pc : pc - 1;
-		exact = signal;
+		/* It says so of the frame that a signal interrupted. Then the one before is the
+		 * kernel's trampoline, at its first instruction: nobody called from in front. */
+		exact = count == 0 || lib.is_signal(&cursor) > 0;
+		if (exact && !was_exact)
+			out[count - 1]++;
+		out[count++] = exact ? pc : pc - 1;
 	}
 	*end = end_of(step);
 	return count;

@@ -90,6 +90,7 @@ refuses() {
 	tree_start -- sleep 100
 	timeout 20 grep -r nonsense-not-there "$TREE" || [ $? -eq 1 ]
 	timeout 20 cp -r "$TREE" copy
+	chmod -R u+w copy # its directories came as they are, not to be written to
 	timeout 20 tar cf copy.tar -C "$TREE" . || [ $? -eq 1 ] # 1: a file's size changed meanwhile
 	timeout 20 find "$TREE" -type f -exec wc -c {} + >/dev/null
 	timeout 20 du -a "$TREE" >/dev/null

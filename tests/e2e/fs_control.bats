@@ -88,6 +88,15 @@ refused() {
 	grep -q '^cpu off$' "$M/enable"
 }
 
+@test "gc has its other names, which do the same" {
+	start_host
+	for name in free_os_memory debug/gc debug/freeOSMemory; do
+		echo 1 >"$M/$name"
+		grep -q 'Z released 4096 bytes$' "$M/$name"
+		refused 2 "$name" "Numerical result out of range"
+	done
+}
+
 @test "gc gives memory back and says what came of it" {
 	start_host
 	[ "$(cat "$M/gc")" = never ]

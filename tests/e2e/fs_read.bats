@@ -158,6 +158,36 @@ whole() {
 	[ "$(wc -c <"$M/debug/pprof/cmdline")" = $(($(wc -c <"/proc/$HOST/cmdline") - 1)) ]
 }
 
+@test "stats are the process's numbers as the kernel has them" {
+	start_host
+	number() { awk -v name="$1" '$1 == name { print $2 }' "$M/stats"; }
+	[ "$(number pid)" = "$HOST" ]
+	[ "$(number threads)" = 1 ]
+	[ "$(number fds)" = "$(ls "/proc/$HOST/fd" | wc -l)" ]
+	[ "$(number vms_bytes)" -gt 1000000 ]
+	for name in uptime_seconds cpu_user_seconds cpu_system_seconds rss_bytes minor_faults \
+		major_faults voluntary_context_switches involuntary_context_switches; do
+		[ -n "$(number "$name")" ]
+	done
+	awk '{ if (NF != 2) exit 1 }' "$M/debug/stats"
+}
+
+@test "buildinfo has the build ids that the files have" {
+	start_host
+	id() { readelf -n "$1" | sed -n 's/.*Build ID: //p'; }
+	grep -q "^program *$(id "$FS_HOST") .*/fs_host$" "$M/buildinfo"
+	for name in version libproffs compiler libfuse zlib protobuf-c elfutils; do
+		grep -q "^$name *[^ ]" "$M/buildinfo"
+	done
+}
+
+@test "objects in use and bytes in use have names of their own, as Go's tools know them" {
+	start_host
+	head -1 "$M/inuse_objects" | grep -q '^text inuse_objects inuse_objects 2 '
+	head -1 "$M/inuse_space.folded" | grep -q '^folded inuse_space inuse_space '
+	head -1 "$M/debug/pprof/inuse_objects" | grep -q '^pprof inuse_objects inuse_objects '
+}
+
 @test "names with a query reach the same file in every spelling" {
 	start_host
 	head -1 "$M/heap?debug=1&gc=1" | grep -q '^legacy heap '
@@ -186,7 +216,7 @@ whole() {
 	[[ $output == *"No such file"* ]]
 	for bad in 'heap?debug=x' 'heap?seconds=0' 'heap?seconds=-1' 'heap?seconds=86401' \
 		'profile?seconds=1e3' 'profile?hz=0' 'heap?gc=%zz' 'heap,n=0' 'cpu-0s.pprof' \
-		'heap?seconds=1&debug=1'; do
+		'heap?seconds=1&debug=1' 'heap?focus=(' 'heap,focus=a{9999}'; do
 		run -1 cat "$M/$bad"
 		[[ $output == *"Invalid argument"* ]]
 	done

@@ -182,17 +182,16 @@ refused() {
 }
 
 @test "a setuid program is said to be one, and runs" {
-	cp /bin/true raised
+	raised=(fusermount3 --version) # root's, and setuid
 	if [ "$(id -u)" -eq 0 ]; then
+		cp /bin/true raised
 		chown 1234 raised
 		chmod 4755 raised
-	else
-		chgrp "$(id -G | tr ' ' '\n' | grep -vx "$(id -g)" | head -n 1)" raised
-		chmod 2755 raised
+		raised=(./raised)
 	fi
-	run "$PROFFS" run -m "$TREE" -- ./raised
+	run "$PROFFS" run -m "$TREE" -- "${raised[@]}"
 	is "$status" 0
-	has "$output" setuid
+	has "$output" "is setuid"
 	[ ! -e "$TREE" ]
 }
 

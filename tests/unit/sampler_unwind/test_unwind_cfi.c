@@ -265,7 +265,7 @@ static void rubbish_above_a_coroutine_is_no_frame(void **state)
 	static const uint64_t rubbish[] = {0x1234, 0xdeadbeefdeadbeef, 0x7ffffffff000, 5};
 	size_t size = 16 * 1024;
 	char *stack = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	uint64_t *top = (uint64_t *)(stack + size);
+	uint64_t *top = (uint64_t *)(void *)(stack + size);
 
 	for (size_t i = 0; i < PF_COUNT(rubbish); i++) {
 		top[-1] = rubbish[i];
@@ -302,21 +302,24 @@ static char *make_code(void)
 	return code;
 }
 
-static __attribute__((noinline, optimize("no-omit-frame-pointer"))) void from_code(void)
+static __attribute__((noinline)) void from_code(void)
 {
+	void *volatile frame = __builtin_frame_address(0); /* makes it have a frame pointer */
+
+	(void)frame;
 	walk_here(MAX);
 	pcs[MAX - 1] = 0;
 }
 
 static __attribute__((noinline)) void run_code(const char *code, void (*down)(void))
 {
-	((void (*)(void (*)(void)))code)(down);
+	((void (*)(void (*)(void)))(const void *)code)(down);
 	pcs[MAX - 1] = 0;
 }
 
 static __attribute__((noinline)) void run_two(char *code, void (*down)(void))
 {
-	((void (*)(char *, void (*)(void)))(code + 128))(code, down);
+	((void (*)(char *, void (*)(void)))(void *)(code + 128))(code, down);
 	pcs[MAX - 1] = 0;
 }
 

@@ -29,7 +29,7 @@
 
 #include <cmocka.h>
 
-enum { MAX = 200, SHOWN = 10, CALL_BYTES_MAX = 7 };
+enum { MAX = 200, SHOWN = 10, CALL_BYTES_MAX = 7, SYSCALL_BYTES = 2 };
 
 /* Calls the function with the trap flag set. */
 void run_stepped(void (*function)(void));
@@ -102,9 +102,10 @@ static void follow(uint64_t pc, uint64_t sp)
 		push_call(sp, top - 1);
 	else if (sp == before - 8 && top - shadow.pc <= CALL_BYTES_MAX && pc != top)
 		push_call(sp, top - 1);
-	/* A signal: its frame lies below, the trampoline's address is at its foot. */
+	/* A signal, behind the system call that raised it: its frame lies below, the trampoline's
+	 * address is at its foot. */
 	else if (sp < before - 300 && pc - shadow.pc > 16 && is_trampoline(top)) {
-		push_call(before - 1, shadow.pc);
+		push_call(before - 1, shadow.pc + SYSCALL_BYTES);
 		push_call(sp, top);
 	}
 	shadow.pc = pc;
@@ -195,17 +196,24 @@ static int by_value(const void *a, const void *b)
 	return *(const int *)a - *(const int *)b;
 }
 
-static void do_library(void)
+static void do_sort(void)
 {
 	int values[] = {5, 3, 9, 1, 7};
+
+	qsort(values, 5, sizeof(values[0]), by_value);
+	sink += values[0];
+}
+
+static void do_library(void)
+{
 	char text[100];
 	char *volatile small = malloc(100), *volatile large = malloc(100 * 1000);
 	char *volatile mapped = calloc(3, 1 << 20);
 
-	qsort(values, 5, sizeof(values[0]), by_value);
-	snprintf(text, sizeof(text), "%d %s %g", values[0], "text", 2.5);
+	do_sort();
+	snprintf(text, sizeof(text), "%d %s %g", 5, "text", 2.5);
 	sink += strtod(text, NULL) + (double)strlen(text);
-	memset(text, values[1], sizeof(text));
+	memset(text, text[0], sizeof(text));
 	memcpy(text, text + 50, 50);
 	sink += text[10];
 	free(small);
@@ -330,8 +338,26 @@ static void a_long_jump(void **state)
 	assert_true(tally.neither <= 9);
 }
 
-static void on_other_signal(int number)
+/* The kernel clears the flag for a handler: set again before anything else. */
+void on_other_signal(int number);
+__asm__(".text\n"
+	".globl on_other_signal\n"
+	".type on_other_signal, @function\n"
+	"on_other_signal:\n"
+	"	.cfi_startproc\n"
+	"	pushfq\n"
+	"	.cfi_adjust_cfa_offset 8\n"
+	"	orq $0x100, (%rsp)\n"
+	"	popfq\n"
+	"	.cfi_adjust_cfa_offset -8\n"
+	"	jmp handle_stepped\n"
+	"	.cfi_endproc\n"
+	".size on_other_signal, . - on_other_signal\n");
+
+__attribute__((used)) void handle_stepped(int number);
+void handle_stepped(int number)
 {
+	do_sort();
 	sink += number;
 }
 

@@ -1,0 +1,161 @@
+#include "agent/dump.h"
+#include "agent/library.h"
+#include "base/counter.h"
+#include "base/lock.h"
+#include "base/mark.h"
+#include "sampler/crew.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+static uint32_t rung;          /* atomic; a futex word: counts reasons to look around */
+static uint32_t dumps_asked;   /* atomic */
+static uint32_t toggles_asked; /* atomic */
+static uint32_t stopping;      /* atomic */
+
+/* ---- signals ---- */
+
+PF_SIGSAFE static void ring(uint32_t *asked)
+{
+	__atomic_fetch_add(asked, 1, __ATOMIC_RELEASE);
+	__atomic_fetch_add(&rung, 1, __ATOMIC_RELEASE);
+	pf_futex_wake(&rung, 1);
+}
+
+PF_SIGSAFE static void on_dump_signal(int sig)
+{
+	ring(&dumps_asked);
+}
+
+PF_SIGSAFE static void on_toggle_signal(int sig)
+{
+	ring(&toggles_asked);
+}
+
+static void catch_if_free(int sig, void (*handler)(int))
+{
+	struct sigaction action = {.sa_handler = handler, .sa_flags = SA_RESTART | SA_ONSTACK};
+	struct sigaction now;
+
+	sigfillset(&action.sa_mask);
+	if (sig && sigaction(sig, NULL, &now) == 0 && !(now.sa_flags & SA_SIGINFO) &&
+	    now.sa_handler == SIG_DFL)
+		sigaction(sig, &action, NULL);
+}
+
+static void let_go(int sig, void (*handler)(int))
+{
+	struct sigaction standard = {.sa_handler = SIG_DFL};
+	struct sigaction now;
+
+	if (sig && sigaction(sig, NULL, &now) == 0 && now.sa_handler == handler)
+		sigaction(sig, &standard, NULL);
+}
+
+void pf_dump_catch_signals(const struct pf_option *option)
+{
+	catch_if_free(option->dump_signal, on_dump_signal);
+	catch_if_free(option->toggle_signal, on_toggle_signal);
+}
+
+/* ---- files ---- */
+
+static void write_dump(const struct pf_option *option, const struct pf_fs_dump *dump)
+{
+	const char *why;
+
+	if (pf_library_open(option->private_dir, &why) < 0)
+		pf_count(PF_COUNTER_DUMPS_FAILED);
+	else
+		pf_library.dump(pf_sampler_door(), dump); /* counts its failures */
+}
+
+/* The first is DIR/1, the next DIR/2. */
+static void dump_now(const struct pf_option *option, uint32_t number)
+{
+	char base[PATH_MAX], place[PATH_MAX + 16];
+
+	pf_option_fill(option->dump_dir, base);
+	snprintf(place, sizeof(place), "%s/%u", base, number);
+	mkdir(base, 0700); /* or it is there; or the dump says why not */
+	write_dump(option, &(struct pf_fs_dump){.directory = place});
+}
+
+static void toggle_recorder(void)
+{
+	const struct pf_collector_ops *cpu = &pf_sampler_door()->collectors[PF_COLLECTOR_CPU];
+
+	cpu->enable(!cpu->enabled());
+}
+
+/* ---- the thread ---- */
+
+static void *listen(void *option)
+{
+	uint32_t dumps = 0, toggles = 0;
+
+	for (;;) {
+		uint32_t seen = __atomic_load_n(&rung, __ATOMIC_ACQUIRE);
+
+		while (dumps != __atomic_load_n(&dumps_asked, __ATOMIC_ACQUIRE))
+			dump_now(option, ++dumps);
+		for (; toggles != __atomic_load_n(&toggles_asked, __ATOMIC_ACQUIRE); toggles++)
+			toggle_recorder();
+		if (__atomic_load_n(&stopping, __ATOMIC_ACQUIRE))
+			return NULL;
+		pf_futex_wait(&rung, seen, -1);
+	}
+}
+
+int pf_dump_start(const struct pf_option *option)
+{
+	if (!option->dump_signal && !option->toggle_signal)
+		return 0;
+	return pf_crew_start("dump", listen, (void *)option);
+}
+
+static void hush(void)
+{
+	__atomic_store_n(&stopping, 1, __ATOMIC_RELEASE);
+	__atomic_fetch_add(&rung, 1, __ATOMIC_RELEASE);
+	pf_futex_wake(&rung, INT_MAX);
+}
+
+void pf_dump_finish(const struct pf_option *option)
+{
+	char place[PATH_MAX];
+
+	hush();
+	if (option->dump_at_exit) {
+		pf_option_fill(option->dump_dir, place);
+		write_dump(option, &(struct pf_fs_dump){.directory = place});
+	}
+	if (option->profile_cpu || option->profile_memory) {
+		pf_option_fill(option->profile_dir, place);
+		write_dump(option, &(struct pf_fs_dump){
+				       .directory = place,
+				       .command = option->command,
+				       .cpu = option->profile_cpu,
+				       .memory = option->profile_memory,
+				   });
+	}
+}
+
+void pf_dump_fork_child(struct pf_option *option)
+{
+	let_go(option->dump_signal, on_dump_signal);
+	let_go(option->toggle_signal, on_toggle_signal);
+	rung = 0;
+	dumps_asked = 0;
+	toggles_asked = 0;
+	stopping = 0;
+	if (strstr(option->dump_dir, "%p") == NULL) {
+		option->dump_at_exit = false;
+		option->dump_signal = 0;
+	}
+	if (strstr(option->profile_dir, "%p") == NULL)
+		option->profile_cpu = option->profile_memory = false;
+}

@@ -1,0 +1,21 @@
+/* Library: libproffs-fs.so, opened by our own thread when it is first wanted, and kept. Short-lived
+ * children that merely inherit LD_PRELOAD never pay for it.
+ */
+#pragma once
+#include "fs/fs.h"
+
+struct pf_library {
+	__typeof__(proffs_fs_start) *start; /* NULL until it is open */
+	__typeof__(proffs_fs_serve) *serve;
+	__typeof__(proffs_fs_stop) *stop;
+	__typeof__(proffs_fs_path) *path;
+	__typeof__(proffs_fs_dump) *dump;
+};
+
+extern struct pf_library pf_library;
+
+/* 0, or -errno with *why a sentence that lives for ever. Our own threads; any of them, at once. */
+int pf_library_open(const char *private_dir, const char **why);
+
+/* The path of one of our private files into `out` (PATH_MAX bytes), or NULL. */
+const char *pf_library_file(const char *private_dir, const char *name, char *out);

@@ -1,0 +1,185 @@
+/* Dump: what the tree would show, written as plain files. Needs no /dev/fuse and no tree.
+ *
+ *   whole:        DIR/heap DIR/heap.pprof ... DIR/cpu.pprof DIR/status DIR/cmdline, as in the tree
+ *   by command:   DIR/CMD_cpu_20261121_065226.prof, CMD_mem_..., CMD_alloc_...
+ *
+ * A file appears under its name when it is complete. What cannot be had (no recorder) is left out.
+ */
+#include "base/clock.h"
+#include "base/counter.h"
+#include "base/mark.h"
+#include "base/utc.h"
+#include "fs/fs.h"
+#include "fs/live.h"
+#include "fs/make.h"
+#include "fs/snapshot.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* One dump under way. A profile that several files show is collected once. */
+struct dump {
+	struct pf_live live;
+	int directory;
+	bool collected; /* `profile` is of `source` */
+	enum pf_source source;
+	int collect_error;
+	struct pf_profile profile;
+	int error; /* the first -errno */
+};
+
+static int write_whole(int fd, const char *at, size_t length)
+{
+	while (length > 0) {
+		ssize_t n = write(fd, at, length);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return -errno;
+		at += n;
+		length -= (size_t)n;
+	}
+	return 0;
+}
+
+static int write_file(int directory, const char *name, const struct pf_buf *text)
+{
+	char fresh[NAME_MAX + 1];
+	int fd, rc;
+
+	snprintf(fresh, sizeof(fresh), ".%.200s.new", name);
+	unlinkat(directory, fresh, 0);
+	fd = openat(directory, fresh, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+	if (fd < 0)
+		return -errno;
+	rc = write_whole(fd, text->at, text->length);
+	if (close(fd) < 0 && rc == 0)
+		rc = -errno;
+	if (rc == 0 && renameat(directory, fresh, directory, name) < 0)
+		rc = -errno;
+	if (rc < 0)
+		unlinkat(directory, fresh, 0);
+	return rc;
+}
+
+static int collect(struct dump *dump, enum pf_source source)
+{
+	static const struct pf_query moment = {0};
+
+	if (dump->collected && dump->source == source)
+		return dump->collect_error;
+	pf_profile_finish(&dump->profile);
+	dump->collect_error = pf_make_profile(&dump->live, source, &moment, NULL, &dump->profile);
+	dump->source = source;
+	dump->collected = true;
+	return dump->collect_error;
+}
+
+static void dump_entry(struct dump *dump, const struct pf_entry *entry, const char *name)
+{
+	struct pf_object object = pf_tree_object(entry);
+	struct pf_snapshot *snapshot = NULL;
+	int rc;
+
+	if (entry->kind == PF_KIND_PROFILE && collect(dump, entry->profile->source) < 0)
+		return; /* not collected here: `status` says so */
+	if (entry->kind == PF_KIND_PROFILE)
+		rc = pf_make_drawing(&object, &dump->profile, &snapshot);
+	else
+		rc = pf_make_print(&dump->live, &object, &snapshot);
+	if (rc == 0)
+		rc = write_file(dump->directory, name, &snapshot->text);
+	pf_snapshot_drop(snapshot);
+	dump->error = dump->error ? dump->error : rc;
+}
+
+/* At the root, or a link there leads to it. */
+static bool is_at_root(const struct pf_tree *tree, const struct pf_entry *entry)
+{
+	const struct pf_entry *above = pf_tree_entry(tree, entry->parent);
+
+	return entry->parent == PF_TREE_ROOT || (above && strcmp(above->name, ".now") == 0);
+}
+
+static void dump_whole(struct dump *dump)
+{
+	const struct pf_tree *tree = dump->live.tree;
+
+	for (size_t i = 0; i < tree->count; i++) {
+		const struct pf_entry *entry = &tree->entries[i];
+		bool profile = entry->kind == PF_KIND_PROFILE && entry->view != &pf_table.go_view;
+
+		if ((profile || entry->kind == PF_KIND_PRINT) && is_at_root(tree, entry))
+			dump_entry(dump, entry, entry->name);
+	}
+}
+
+static void dump_by_command(struct dump *dump, const struct pf_fs_dump *wish)
+{
+	static const struct {
+		const char *path;
+		const char *word;
+		bool cpu;
+	} files[] = {
+	    {".now/cpu.pprof", "cpu", true},
+	    {"heap.pprof", "mem", false},
+	    {"allocs.pprof", "alloc", false},
+	};
+	char stamp[PF_UTC_TEXT], name[NAME_MAX + 1];
+
+	pf_utc_stamp(pf_clock_real_ns(), stamp);
+	stamp[strcspn(stamp, "T")] = '_';
+	for (size_t i = 0; i < PF_COUNT(files); i++) {
+		const struct pf_entry *entry = pf_tree_path(dump->live.tree, files[i].path);
+
+		if (!entry || !(files[i].cpu ? wish->cpu : wish->memory))
+			continue;
+		snprintf(
+		    name, sizeof(name), "%.150s_%s_%s.prof", wish->command, files[i].word, stamp);
+		dump_entry(dump, entry, name);
+	}
+}
+
+/* The directory is made if it is missing, for its owner alone. */
+static int open_directory(const char *path)
+{
+	int fd;
+
+	if (mkdir(path, 0700) < 0 && errno != EEXIST)
+		return -errno;
+	fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	return fd < 0 ? -errno : fd;
+}
+
+PF_PUBLIC int proffs_fs_dump(const struct pf_sampler *sampler, const struct pf_fs_dump *wish)
+{
+	struct dump dump = {.directory = -1};
+	const char *why;
+	int rc = pf_live_adopt(sampler, &why);
+
+	if (rc == 0)
+		rc = dump.directory = open_directory(wish->directory);
+	if (rc >= 0)
+		rc = pf_live_init(&dump.live, sampler);
+	if (rc == 0) {
+		dump.live.where = wish->directory;
+		if (wish->command)
+			dump_by_command(&dump, wish);
+		else
+			dump_whole(&dump);
+		rc = dump.error;
+		pf_profile_finish(&dump.profile);
+		pf_live_finish(&dump.live);
+	}
+	if (dump.directory >= 0)
+		close(dump.directory);
+	pf_count(rc == 0 ? PF_COUNTER_DUMPS : PF_COUNTER_DUMPS_FAILED);
+	return rc;
+}

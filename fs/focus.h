@@ -1,0 +1,15 @@
+/* Focus: of a profile, the samples whose stack has a function that matches, as pprof's -focus.
+ *
+ * A pattern is a POSIX extended regular expression from anybody who can name a file, compiled in
+ * somebody else's process: repetitions that would need much memory are refused.
+ */
+#pragma once
+#include "base/profile.h"
+
+/* 0, or -EINVAL: not a pattern, or too large a one. */
+int pf_focus_check(const char *pattern);
+
+/* *out: `in` with the samples that match, and a comment that says so. Everything else is in's, which
+ * must outlive it. 0, -EINVAL, -ENOMEM; pf_focus_finish() in every case. */
+int pf_focus_take(const struct pf_profile *in, const char *pattern, struct pf_profile *out);
+void pf_focus_finish(struct pf_profile *out);

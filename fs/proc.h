@@ -1,0 +1,11 @@
+/* Proc: what the kernel tells of this process in /proc. */
+#pragma once
+#include "fs/table.h"
+
+/* Adds a whole file. 0 or -errno; later errors stick in `out`. */
+int pf_proc_read(struct pf_buf *out, const char *path);
+
+/* Rows of fs/table.c: `cmdline`, the same as Go sends it, `stats`. */
+pf_show_fn pf_proc_cmdline_show;
+pf_show_fn pf_proc_go_cmdline_show;
+pf_show_fn pf_proc_stats_show;

@@ -1,0 +1,106 @@
+#include "sampler/arm.h"
+#include "base/counter.h"
+#include "sampler/precise.h"
+#include "sampler/sample.h"
+#include "sampler/signal.h"
+#include "sampler/timer.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+/* The next live thread from *number on, or NULL. */
+static struct pf_thread *next_live(uint32_t *number)
+{
+	while (*number < pf_thread_limit()) {
+		struct pf_thread *t = pf_thread_at((*number)++);
+
+		if (t && pf_thread_is_live(t))
+			return t;
+	}
+	return NULL;
+}
+
+static bool is_armed(const struct pf_thread *t)
+{
+	return __atomic_load_n(&t->timer_state, __ATOMIC_RELAXED) != 0 || pf_precise_has(t);
+}
+
+bool pf_arm_is_blocked(struct pf_thread *t)
+{
+	int64_t cpu_ns = __atomic_load_n(&t->cpu_ns, __ATOMIC_RELAXED);
+	uint64_t mask;
+
+	/* Its mask cannot have changed while it slept. */
+	if (t->blocks && t->blocks_cpu_ns == cpu_ns)
+		return true;
+	if (pf_thread_blocked(t->tid, &mask) < 0)
+		return false;
+	/* One that answers us at this moment is no blocker. */
+	t->blocks = mask >> (pf_signal_number() - 1) & 1 && mask != pf_signal_mask_inside();
+	t->blocks_cpu_ns = cpu_ns;
+	if (t->blocks && !t->blocks_counted) {
+		t->blocks_counted = true;
+		pf_count(PF_COUNTER_CPU_LOST_BLOCKED);
+	}
+	return t->blocks;
+}
+
+int pf_arm_all(int64_t period_ns)
+{
+	struct pf_thread *t;
+	int armed = 0;
+	int refused = 0;
+
+	for (uint32_t i = 0; (t = next_live(&i));) {
+		int rc;
+
+		if (!is_armed(t) && pf_arm_is_blocked(t))
+			continue;
+		rc = pf_precise_has(t) ? 0 : pf_timer_arm(t, period_ns);
+		if (rc == 0)
+			armed++;
+		else if (rc != -EINVAL && rc != -EBUSY && rc != -EAGAIN)
+			refused = rc;
+	}
+	return armed ? 0 : refused;
+}
+
+bool pf_arm_missing(int64_t period_ns)
+{
+	struct pf_thread *t;
+	bool short_of_room = false;
+
+	for (uint32_t i = 0; (t = next_live(&i));)
+		if (!is_armed(t) && !pf_arm_is_blocked(t))
+			short_of_room |= pf_timer_arm(t, period_ns) == -EAGAIN;
+	return short_of_room;
+}
+
+void pf_arm_check(int64_t owed_ns)
+{
+	struct pf_thread *t;
+
+	for (uint32_t i = 0; (t = next_live(&i));)
+		if (is_armed(t) && pf_sample_owed_ns(t) >= owed_ns && pf_arm_is_blocked(t))
+			pf_timer_disarm(t);
+}
+
+void pf_arm_none(void)
+{
+	struct pf_thread *t;
+
+	for (uint32_t i = 0; (t = next_live(&i));)
+		pf_timer_disarm(t);
+}
+
+PF_HOOK void pf_arm_self(struct pf_thread *t, int64_t period_ns)
+{
+	uint64_t mask = 0;
+
+	syscall(SYS_rt_sigprocmask, SIG_BLOCK, NULL, &mask, sizeof(mask));
+	/* A thread born with the signal blocked is met by the next look round. */
+	if (!(mask >> (pf_signal_number() - 1) & 1))
+		pf_timer_arm(t, period_ns);
+}

@@ -1,0 +1,23 @@
+/* Arm: a sampling timer for every thread that can take its signal.
+ *
+ * A thread that blocks the signal gets no timer: what is pending for it might come out of its next
+ * sigwait(), where a program does not expect it. It is counted, and asked again when it has run.
+ */
+#pragma once
+#include "sampler/thread.h"
+
+/* All threads, those that have a timer included (another period). 0, or why not a single one could
+ * be armed. Our own threads and normal code, as the rest. */
+int pf_arm_all(int64_t period_ns);
+/* Those that have none: new ones, and where it was not possible before. True when some could not be
+ * armed for want of room (RLIMIT_SIGPENDING). */
+bool pf_arm_missing(int64_t period_ns);
+/* Of those that owe more CPU time than this, who blocks the signal by now loses its timer. */
+void pf_arm_check(int64_t owed_ns);
+void pf_arm_none(void);
+
+/* A new thread arms its own. PF_HOOK. */
+void pf_arm_self(struct pf_thread *thread, int64_t period_ns);
+
+/* Does this thread block our signal? False also where that cannot be told. Counts it, once. */
+bool pf_arm_is_blocked(struct pf_thread *thread);

@@ -1,0 +1,235 @@
+#include "sampler/copied_stack.h"
+#include "base/arena.h"
+#include "sampler/callsite.h"
+#include "sampler/stack.h"
+
+#include <string.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#ifdef PF_SMALL
+enum { FIRST_COPY_BYTES = 512 };
+#else
+enum { FIRST_COPY_BYTES = 16 * 1024 };
+#endif
+enum { COPY_MAX_BYTES = 1024 * 1024 };
+/* How far above the stack pointer a frame may begin, in bytes, and how many places are tried. */
+enum { FRAME_MAX_BYTES = 65536, GUESSES_MAX = 200 };
+
+bool pf_copied_stack_init(struct pf_copied_stack *s)
+{
+	s->copy = pf_arena_map(COPY_MAX_BYTES);
+	return s->copy != NULL;
+}
+
+void pf_copied_stack_finish(struct pf_copied_stack *s)
+{
+	if (s->copy)
+		pf_arena_unmap(s->copy, COPY_MAX_BYTES);
+	s->copy = NULL;
+}
+
+/* Copies more of the stack: as much again as there is, at first FIRST_COPY_BYTES. */
+static bool grow_copy(struct pf_copied_stack *s)
+{
+	size_t have = s->memory.high - s->memory.low;
+	size_t more = have ? have : FIRST_COPY_BYTES;
+	struct iovec local, remote;
+	ssize_t got;
+
+	if (s->whole || have + more > COPY_MAX_BYTES)
+		return false;
+	local = (struct iovec){s->copy + have, more};
+	remote = (struct iovec){(void *)s->memory.high, more};
+	got = process_vm_readv(getpid(), &local, 1, &remote, 1, 0);
+	s->whole = got < (ssize_t)more;
+	if (got <= 0)
+		return false;
+	s->memory.high += (uint64_t)got & ~7ull;
+	return got >= 8;
+}
+
+static uint64_t word_at(const struct pf_copied_stack *s, uint64_t address)
+{
+	uint64_t word;
+
+	memcpy(&word, s->copy + (address - s->memory.low), sizeof(word));
+	return word;
+}
+
+static bool has_word(const struct pf_copied_stack *s, uint64_t address)
+{
+	return address % 8 == 0 && address >= s->memory.low && address + 8 <= s->memory.high;
+}
+
+/* ---- the walk ---- */
+
+static uint32_t walk(struct pf_copied_stack *s, uint64_t *pcs, enum pf_unwind_end *end)
+{
+	uint32_t count;
+
+	do
+		count = pf_unwind_cfi(&s->regs, &s->memory, pcs, s->depth, end);
+	while (*end == PF_UNWIND_BAD_MEMORY && grow_copy(s));
+	/* Rules that our own walker refuses are rare; libunwind takes its time. */
+	if (*end == PF_UNWIND_REFUSED && pf_unwind_lib_open() == 0)
+		count = pf_unwind_lib(&s->regs, &s->memory, pcs, s->depth, end);
+	return count;
+}
+
+/* Does the walk come as far as its last frame when it may read the stack below `high` only? */
+static bool reaches(struct pf_copied_stack *s, uint64_t high, uint32_t count)
+{
+	struct pf_unwind_memory part = {s->memory.low, high, s->memory.copy};
+	uint64_t pcs[PF_STACK_DEPTH_MAX];
+	enum pf_unwind_end end;
+
+	return pf_unwind_cfi(&s->regs, &part, pcs, count, &end) == count;
+}
+
+/* The stack pointer in the last frame of a walk that stopped there. The walker does not say; but
+ * the frame's return address is the word without which it does not get so far. 0: not found. */
+static uint64_t frame_stack_pointer(struct pf_copied_stack *s, const uint64_t *pcs, uint32_t count)
+{
+	if (count == 1)
+		return s->memory.low;
+	for (uint64_t at = s->memory.low; has_word(s, at); at += 8)
+		if (word_at(s, at) == pcs[count - 1] + 1 && reaches(s, at + 8, count) &&
+		    !reaches(s, at, count))
+			return at + 8;
+	return 0;
+}
+
+/* Every caller's address must follow a call; what a signal interrupted need not. */
+static bool all_called(const uint64_t *pcs, uint32_t count)
+{
+	for (uint32_t i = 1; i < count; i++)
+		if (pf_callsite_look(pcs[i] + 1, pcs[i - 1]) == PF_CALLSITE_NONE &&
+		    !pf_callsite_is_sigreturn(pcs[i - 1]))
+			return false;
+	return true;
+}
+
+/* A frame that keeps its caller's stack pointer in the frame pointer, and where its return address
+ * would be if the frame pointer were `bp`: right above the saved one, or, in frames that align the
+ * stack, below the address they keep (System V ABI; gcc's DRAP). 0: not in the copy. */
+static uint64_t return_slot(const struct pf_copied_stack *s, uint64_t bp, bool aligned)
+{
+	uint64_t slot = bp + 8;
+
+	if (aligned) {
+		if (!has_word(s, bp - 8))
+			return 0;
+		slot = word_at(s, bp - 8) - 8;
+		if (slot <= bp || slot > bp + FRAME_MAX_BYTES)
+			return 0;
+	}
+	return has_word(s, slot) ? slot : 0;
+}
+
+struct guess {
+	uint64_t callee; /* lookup address in the frame that needs its frame pointer */
+	uint32_t known;  /* frames up to and with this one */
+	bool aligned;
+	enum pf_callsite wanted; /* NONE: any call */
+};
+
+/* Walks with this frame pointer; true when that leads to the root, or as deep as stacks are kept,
+ * over calls all the way. */
+static bool try_guess(
+    struct pf_copied_stack *s, const struct guess *g, uint64_t bp, uint64_t *pcs, uint32_t *count)
+{
+	uint64_t slot = return_slot(s, bp, g->aligned);
+	enum pf_callsite site;
+
+	if (!slot || s->guesses >= GUESSES_MAX)
+		return false;
+	site = pf_callsite_look(word_at(s, slot), g->callee);
+	if (site == PF_CALLSITE_NONE || (g->wanted != PF_CALLSITE_NONE && site != g->wanted))
+		return false;
+	s->guesses++;
+	s->regs.value[PF_REG_BP] = bp;
+	s->regs.known |= PF_REG_BIT(PF_REG_BP);
+	*count = walk(s, pcs, &s->end);
+	s->regs.known &= ~(PF_REG_BIT(PF_REG_BP));
+	/* One that does not get past this frame says nothing. */
+	return (s->end == PF_UNWIND_ROOT || s->end == PF_UNWIND_TRUNCATED) && *count > g->known &&
+	       all_called(pcs, *count);
+}
+
+/* The prologue says how far the frame pointer lies above the stack pointer; pushes in the body may
+ * have moved that by some words. */
+static bool guess_by_prologue(
+    struct pf_copied_stack *s, struct guess *g, uint64_t sp, uint64_t *pcs, uint32_t *count)
+{
+	int64_t distance = pf_callsite_frame_distance(g->callee, g->known == 1);
+
+	if (distance < 0)
+		return false;
+	g->wanted = PF_CALLSITE_NONE;
+	for (uint64_t words = 0; words < 9; words++)
+		if (try_guess(s, g, sp + (uint64_t)distance + words * 8, pcs, count))
+			return true;
+	return false;
+}
+
+static bool guess_by_search(struct pf_copied_stack *s, struct guess *g, uint64_t sp,
+    enum pf_callsite wanted, uint64_t *pcs, uint32_t *count)
+{
+	g->wanted = wanted;
+	for (uint64_t bp = (sp + 15) & ~15ull; bp < sp + FRAME_MAX_BYTES; bp += 16) {
+		if (!has_word(s, bp + 8) && !grow_copy(s))
+			return false;
+		if (try_guess(s, g, bp, pcs, count))
+			return true;
+	}
+	return false;
+}
+
+/* A walk has stopped at a frame that needs the frame pointer, which the kernel does not tell. No
+ * frame so far has changed it: one guess at the start serves the whole walk. (stacks.md 5) */
+static bool guess_frame_pointer(struct pf_copied_stack *s, uint64_t *pcs, uint32_t *count)
+{
+	static const enum pf_callsite order[] = {
+	    PF_CALLSITE_MATCH, PF_CALLSITE_INDIRECT, PF_CALLSITE_OTHER};
+	struct guess g = {.callee = pcs[*count - 1], .known = *count};
+	uint64_t sp = frame_stack_pointer(s, pcs, *count);
+	uint64_t found[PF_STACK_DEPTH_MAX];
+	uint32_t found_count = 0;
+	bool right = false;
+
+	s->guesses = 0;
+	if (!sp)
+		return false;
+	right = guess_by_prologue(s, &g, sp, found, &found_count);
+	for (size_t i = 0; !right && i < PF_COUNT(order); i++) {
+		g.aligned = false;
+		right = guess_by_search(s, &g, sp, order[i], found, &found_count);
+		g.aligned = true;
+		right = right || guess_by_search(s, &g, sp, order[i], found, &found_count);
+	}
+	if (!right)
+		return false;
+	memcpy(pcs, found, found_count * sizeof(*pcs));
+	*count = found_count;
+	return true;
+}
+
+uint32_t pf_copied_stack_walk(struct pf_copied_stack *s, uint64_t sp, uint64_t pc, uint32_t depth,
+    uint64_t *pcs, enum pf_unwind_end *end)
+{
+	uint32_t count;
+
+	s->regs = (struct pf_unwind_regs){.known = PF_REG_BIT(PF_REG_SP) | PF_REG_BIT(PF_REG_PC)};
+	s->regs.value[PF_REG_SP] = sp;
+	s->regs.value[PF_REG_PC] = pc;
+	s->memory =
+	    (struct pf_unwind_memory){.low = sp & ~7ull, .high = sp & ~7ull, .copy = s->copy};
+	s->whole = false;
+	s->depth = depth;
+	grow_copy(s);
+	count = walk(s, pcs, end);
+	if (*end == PF_UNWIND_UNKNOWN_REGISTER && count > 0 && guess_frame_pointer(s, pcs, &count))
+		*end = s->end;
+	return count;
+}

@@ -1,0 +1,41 @@
+# The unwinder for aarch64: does it compile without a warning, and walk under an emulator?
+
+setup() {
+	root=$BATS_TEST_DIRNAME/../..
+	cd "$BATS_TEST_TMPDIR"
+}
+
+# compile FLAGS...: the walk and what it needs. Not unwind_lib.c: no libunwind for another processor.
+compile() {
+	local sampler
+	sampler=$(ls "$root"/sampler/{gate,map*,stack*,unwind*}.c | grep -v -e x86_64 -e unwind_lib)
+	aarch64-linux-gnu-gcc -std=gnu11 -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes \
+		-Wmissing-prototypes -Wold-style-definition -Wpointer-arith -Wvla -Wundef -Wwrite-strings \
+		-Wformat=2 -Wcast-align -Wimplicit-fallthrough -Wnull-dereference -Wno-unused-parameter \
+		-Wno-missing-field-initializers -Wno-sign-compare -D_GNU_SOURCE -DPF_VERSION='"0"' \
+		-fvisibility=hidden -fno-common -fno-strict-aliasing -fno-jump-tables -I"$root" "$@" \
+		"$BATS_TEST_DIRNAME/aarch64.c" $sampler \
+		"$root"/base/{arena,buf,counter,feature,knob,lock,profile}.c -Wl,-z,now -o walk
+}
+
+walk() {
+	run timeout 100 qemu-aarch64 -L /usr/aarch64-linux-gnu ./walk
+	echo "$output"
+	[ "$status" -eq 0 ]
+	[[ ${lines[0]} == 'own stack known; '*' the last a root' ]]
+}
+
+@test "optimised code" {
+	compile -O2
+	walk
+}
+
+@test "code that is not optimised" {
+	compile -O0
+	walk
+}
+
+@test "code without frame pointers, and with signed return addresses" {
+	compile -O2 -fomit-frame-pointer -mbranch-protection=standard
+	walk
+}

@@ -1,0 +1,129 @@
+# Programs of all kinds give the answers they give without us, sampled as hard as we can: every
+# block, 4000 Hz, and somebody reading heap and threads all the time.
+load ../helper
+
+# same CMD...: standard output and exit code with and without us.
+same() {
+	local plain_status=0 reader
+	"$@" <"${INPUT:-/dev/null}" >plain 2>plain.err 3>&- || plain_status=$?
+	"$PROFFS" run -m "$TREE" --set heap_sample_bytes=1 --set cpu/hz=4000 -- "$@" \
+		<"${INPUT:-/dev/null}" >"$OUT" 2>"$ERR" 3>&- &
+	PID=$!
+	STARTED+=("$PID")
+	while kill -0 "$PID" 2>/dev/null; do
+		cat "$TREE/heap" "$TREE/threads.folded" "$TREE/allocs.pprof" >read 2>/dev/null || true
+		[ ! -s read ] || mv read seen
+	done
+	STATUS=0
+	wait "$PID" || STATUS=$?
+	is "$STATUS" "$plain_status"
+	cmp plain "$OUT"
+	# It lived long enough for a tree, and the tree was read.
+	[ -s seen ]
+}
+
+@test "python: threads, children, signals, sockets, exceptions" {
+	cat >program.py <<-'END'
+		import concurrent.futures, hashlib, multiprocessing, os, signal, socket, subprocess, threading, time
+
+		def digest(n):
+		    data = bytes(n % 256 for n in range(1000)) * 300
+		    for _ in range(5):
+		        data = hashlib.sha256(data + bytes([n % 256])).digest() * 5000
+		    return hashlib.md5(data).hexdigest()
+
+		with concurrent.futures.ThreadPoolExecutor(8) as pool:
+		    print(list(pool.map(digest, range(40))))
+		with multiprocessing.Pool(2) as pool:
+		    print(pool.map(digest, range(4)))
+		print(subprocess.run(['sh', '-c', 'cat; exit 3'], input=b'text', capture_output=True))
+		caught = []
+		signal.signal(signal.SIGALRM, lambda *_: caught.append(1))
+		signal.setitimer(signal.ITIMER_REAL, 0.01, 0.01)
+		while len(caught) < 20:
+		    time.sleep(0.005)
+		signal.setitimer(signal.ITIMER_REAL, 0)
+		a, b = socket.socketpair()
+		sender = threading.Thread(target=lambda: (a.sendall(b'x' * 5000000), a.close()))
+		sender.start()
+		got = 0
+		while part := b.recv(65536):
+		    got += len(part)
+		print(got)
+		def deep(n):
+		    return deep(n - 1) if n else 1 // 0
+		try:
+		    deep(500)
+		except ZeroDivisionError as error:
+		    print(repr(error))
+		print([os.waitpid(os.spawnlp(os.P_NOWAIT, 'sh', 'sh', '-c', f'exit {n}'), 0)[1] for n in range(5)])
+		raise SystemExit(9)
+	END
+	same python3 program.py
+	is "$STATUS" 9
+}
+
+@test "perl: forks, pipes and signals" {
+	cat >program.pl <<-'END'
+		use strict; my $sum = 0; my $caught = 0;
+		$SIG{USR1} = sub { $caught++ };
+		for my $n (1..30) {
+			pipe(my $read, my $write) or die;
+			my $pid = fork();
+			if (!$pid) { close $read; kill 'USR1', getppid(); print $write $n * $n; exit $n }
+			close $write; local $/; my $text = <$read>; $sum += $text;
+			waitpid($pid, 0); $sum += $? >> 8;
+		}
+		my %h; $h{$_ % 977} .= chr(65 + $_ % 26) for 1..400000;
+		my $text = join '', map { $h{$_} } sort { $a <=> $b } keys %h;
+		print "$sum ", ($caught > 0), " ", unpack('%32C*', $text), "\n";
+		exit 4;
+	END
+	same perl program.pl
+	is "$STATUS" 4
+}
+
+@test "sqlite3: the same rows" {
+	cat >work.sql <<-'END'
+		CREATE TABLE t(a INTEGER PRIMARY KEY, b TEXT);
+		WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 60000)
+			INSERT INTO t SELECT i, printf('%08d', (i * 7919) % 100003) FROM n;
+		CREATE INDEX tb ON t(b);
+		SELECT count(*), min(b), max(b), sum(a) FROM t WHERE b LIKE '%7%';
+		SELECT substr(b, 1, 5), count(*) FROM t GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT 10;
+		SELECT nonsense FROM t;
+	END
+	INPUT=work.sql same sqlite3
+	is "$STATUS" 1
+}
+
+@test "a compiler and what it starts: the same object code" {
+	for i in {1..400}; do
+		echo "int f$i(int x, char *p) { int s = 0; for (int i = 0; i < x; i++) s += p[i] * $i + i % ($i + 3); return s; }"
+	done >source.c
+	same clang -O2 -S -o - source.c
+	same gcc -O2 -S -o - source.c
+}
+
+@test "xz and sort on two threads: the same bytes" {
+	seq 1 400000 | awk '{print ($1 * 7919) % 1000003, $1}' >numbers
+	same xz -T2 -3 --block-size=500000 --stdout numbers
+	same sort --parallel=2 -S 2M -k1,1n numbers
+}
+
+@test "bash: jobs, pipelines, here documents" {
+	cat >program.sh <<-'END'
+		f() { local n=$1; ((n < 2)) && echo 1 || echo $(($(f $((n - 1))) + 1)); }
+		for i in 1 2 3 4; do (sleep 0.0$i; exit "$i") & pids+=($!); done
+		for p in "${pids[@]}"; do wait "$p"; echo "$?"; done
+		f 25
+		seq 100000 | sort -r | tail -n 3 | while read -r x; do echo "<$x>"; done
+		cat <<-X | wc -c
+			$(printf '%s\n' {1..2000})
+		X
+		trap 'echo bye' EXIT
+		kill -TERM $BASHPID
+	END
+	same bash program.sh
+	is "$STATUS" 143
+}
