@@ -4,11 +4,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #ifdef PF_SMALL
-enum { FIRST_BYTES = 1, FIRST_ITEMS = 1 };
+enum { FIRST_BYTES = 1, FIRST_ITEMS = 1, MAPPED_BYTES = 1024 };
 #else
-enum { FIRST_BYTES = 4096, FIRST_ITEMS = 64 };
+enum { FIRST_BYTES = 4096, FIRST_ITEMS = 64, MAPPED_BYTES = 64 * 1024 };
 #endif
 
 static int64_t held_bytes; /* atomic */
@@ -21,6 +22,36 @@ static void note_held(int64_t change)
 int64_t pf_buf_held_bytes(void)
 {
 	return __atomic_load_n(&held_bytes, __ATOMIC_RELAXED);
+}
+
+/* Large blocks are mappings of their own: malloc would keep their room when they are freed, and
+ * change its thresholds, which are the program's too. Whether a block is one follows from its size
+ * alone. */
+static void *resize(void *at, size_t old_bytes, size_t bytes)
+{
+	void *grown;
+
+	if (bytes < MAPPED_BYTES)
+		return realloc(at, bytes);
+	if (old_bytes >= MAPPED_BYTES) {
+		grown = mremap(at, old_bytes, bytes, MREMAP_MAYMOVE);
+		return grown == MAP_FAILED ? NULL : grown;
+	}
+	grown = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (grown == MAP_FAILED)
+		return NULL;
+	if (old_bytes)
+		memcpy(grown, at, old_bytes);
+	free(at);
+	return grown;
+}
+
+static void release(void *at, size_t bytes)
+{
+	if (bytes < MAPPED_BYTES)
+		free(at);
+	else
+		munmap(at, bytes);
 }
 
 int pf_vec_reserve(void **items, size_t *capacity, size_t size, size_t need)
@@ -36,7 +67,7 @@ int pf_vec_reserve(void **items, size_t *capacity, size_t size, size_t need)
 			return -ENOMEM;
 	if (__builtin_mul_overflow(want, size, &bytes))
 		return -ENOMEM;
-	grown = realloc(*items, bytes);
+	grown = resize(*items, *capacity * size, bytes);
 	if (!grown)
 		return -ENOMEM;
 	note_held((int64_t)((want - *capacity) * size));
@@ -48,13 +79,13 @@ int pf_vec_reserve(void **items, size_t *capacity, size_t size, size_t need)
 void pf_vec_free(void *items, size_t capacity, size_t size)
 {
 	note_held(-(int64_t)(capacity * size));
-	free(items);
+	release(items, capacity * size);
 }
 
 void pf_buf_finish(struct pf_buf *buf)
 {
 	note_held(-(int64_t)buf->capacity);
-	free(buf->at);
+	release(buf->at, buf->capacity);
 	*buf = (struct pf_buf)PF_BUF_INIT;
 }
 
@@ -85,7 +116,7 @@ char *pf_buf_room(struct pf_buf *buf, size_t more)
 	while (want < need)
 		if (__builtin_mul_overflow(want, 2, &want))
 			goto no_memory;
-	grown = realloc(buf->at, want);
+	grown = resize(buf->at, buf->capacity, want);
 	if (!grown)
 		goto no_memory;
 	note_held((int64_t)(want - buf->capacity));

@@ -28,7 +28,7 @@ def shares_of_functions():
 def shares_by_perf():
     with tempfile.TemporaryDirectory() as folder:
         data = os.path.join(folder, 'data')
-        subprocess.run(['perf', 'record', '-q', '-F', '97', '-g', '-o', data, '--', TARGET / 'split3', '10'],
+        subprocess.run(['perf', 'record', '-q', '-F', '97', '--call-graph', 'dwarf', '-o', data, '--', TARGET / 'split3', '10'],
                        check=True, capture_output=True)
         done = subprocess.run(['perf', 'report', '-i', data, '--children', '--stdio', '-g', 'none', '--percent-limit', '1'],
                               check=True, capture_output=True, text=True)

@@ -2,6 +2,7 @@
 import pathlib
 import statistics
 import subprocess
+import sys
 import time
 
 from bench import TARGET, Watched, interval, row, self_cpu_seconds
@@ -23,20 +24,26 @@ def resident_kib(pid):
     raise SystemExit('bench: no smaps_rollup')
 
 
-def sleepers(count, watched):
-    """Anonymous memory of `count` sleepers , watched after dumps and wall sampling."""
-    if not watched:
-        with subprocess.Popen([TARGET / 'sleepers', str(count)], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as plain:
-            plain.stdout.readline()
-            held = resident_kib(plain.pid)
-            plain.communicate(b'x')
-        return held
+def plain_kib(count):
+    """What `count` sleepers hold by themselves."""
+    with subprocess.Popen([TARGET / 'sleepers', str(count)], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as plain:
+        plain.stdout.readline()
+        held = resident_kib(plain.pid)
+        plain.communicate(b'x')
+    return held
+
+
+def watched_kib(count):
+    """The same watched: before anything is read; after dumps and wall sampling, when results are forgotten."""
     with Watched(TARGET / 'sleepers', str(count), stdin=subprocess.PIPE) as program:
         program.process.stdout.readline()
+        time.sleep(2)
+        before = resident_kib(program.process.pid)
         for _ in range(3):
             program.read('threads')
         program.read('debug/pprof/wall?seconds=1')
-        return resident_kib(program.process.pid)
+        time.sleep(4)
+        return before, resident_kib(program.process.pid)
 
 
 def dumps():
@@ -86,21 +93,23 @@ def wakes():
 
 
 def memory():
-    each = []
-    alone = []
+    each, alone = ([], []), []
     for _ in range(3):
-        one, many = (sleepers(n, True) - sleepers(n, False) for n in (1, THREADS))
-        each.append((many - one) * 1024 / (THREADS - 1))
-        alone.append(one)
-    middle, low, high = interval(each)
-    row('memory (resident, anonymous) an idle thread adds, after dumps and wall sampling', '<= 1024 bytes',
-        f'{middle:.0f} bytes [{low:.0f}, {high:.0f}]', f'{statistics.median(alone)} KiB with one thread')
+        one_plain, many_plain = plain_kib(1), plain_kib(THREADS)
+        one, many = watched_kib(1), watched_kib(THREADS)
+        for i in range(2):
+            each[i].append((many[i] - many_plain - one[i] + one_plain) * 1024 / (THREADS - 1))
+        alone.append(one[1] - one_plain)
+    for i, when in enumerate(('known to the agent', 'after dumps and wall sampling')):
+        middle, low, high = interval(each[i])
+        row(f'memory (resident, anonymous) of an idle thread, {when}', '<= 1024 bytes',
+            f'{middle:.0f} bytes [{low:.0f}, {high:.0f}]', f'the agent itself: {statistics.median(alone)} KiB')
 
 
 def main():
-    dumps()
-    wakes()
-    memory()
+    for part in (dumps, wakes, memory):
+        if len(sys.argv) < 2 or part.__name__ in sys.argv[1:]:
+            part()
 
 
 if __name__ == '__main__':

@@ -31,6 +31,9 @@ enum { DESCRIPTOR_LIMIT = 64 };
 enum { DESCRIPTOR_LIMIT = 8192 };
 #endif
 
+/* An event this far behind its thread's clock is not heard. */
+enum { OVERDUE_SAMPLES = 4 };
+
 static uint64_t *owners;        /* by descriptor; pointer and entries atomic */
 static int64_t event_period_ns; /* the drainer's alone: what the events have */
 static bool said_why;           /* the drainer's alone: the feature tells why there are none */
@@ -192,11 +195,23 @@ static void say(enum pf_feature_state state, int rc)
 	pf_feature_set(PF_FEATURE_CPU_PRECISE, state, said_why ? why_refused(rc) : NULL);
 }
 
+/* A thread that waits for "all signals" would be handed ours. Asked where there is no event yet, or
+ * one that brings nothing. */
+static bool is_blocked(const struct pf_thread *t)
+{
+	uint64_t mask;
+
+	if (t->event_fd && pf_sample_owed_ns(t) < OVERDUE_SAMPLES * pf_sample_nominal_ns(t))
+		return false;
+	return pf_thread_blocked(t->tid, &mask) == 0 && mask >> (SIGURG - 1) & 1 &&
+	       mask != pf_signal_mask_inside();
+}
+
 /* 0 or -errno: no event for this thread, which then keeps its timer. */
 static int follow(struct pf_thread *t, int64_t period_ns)
 {
 	uint32_t generation = pf_thread_generation(t);
-	bool wanted = period_ns && pf_thread_is_live(t);
+	bool wanted = period_ns && pf_thread_is_live(t) && !is_blocked(t);
 	uint64_t period = (uint64_t)period_ns;
 	int rc;
 

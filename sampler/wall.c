@@ -81,8 +81,10 @@ static void take_tick(int64_t now_ns, int64_t period)
 
 	if (!reader)
 		reader = pf_proc_create();
+	/* While the CPU is sampled too, the drainer has looked within the same second. */
 	if (now_ns >= scan_due_ns) {
-		pf_cpu_scan();
+		if (!pf_cpu_active() || scan_due_ns == 0)
+			pf_cpu_scan();
 		scan_due_ns = now_ns + SCAN_INTERVAL_NS;
 	}
 	if (reader)
