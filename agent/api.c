@@ -1,6 +1,8 @@
 /* The public functions (include/proffs/proffs.h). Merely linked, nothing of this runs. */
 #include "agent/agent.h"
 #include "proffs/proffs.h"
+#include "sampler/custom.h"
+#include "sampler/release.h"
 #include "sampler/sampler.h"
 
 #include <errno.h>
@@ -33,6 +35,28 @@ PF_PUBLIC int proffs_label_set(const char *key, const char *value)
 PF_PUBLIC int proffs_label_clear(const char *key)
 {
 	return pf_label_clear(key);
+}
+
+PF_PUBLIC int proffs_profile_new(struct proffs_profile **profile, const char *name)
+{
+	pf_sampler_init();
+	return pf_custom_new(profile, name);
+}
+
+/* In our section: a stack begins with who called this. */
+PF_PUBLIC PF_HOOK int proffs_profile_add(struct proffs_profile *profile, const void *key)
+{
+	return pf_custom_add(profile, key);
+}
+
+PF_PUBLIC int proffs_profile_remove(struct proffs_profile *profile, const void *key)
+{
+	return pf_custom_remove(profile, key);
+}
+
+PF_PUBLIC void proffs_on_gc(void (*collect)(void))
+{
+	pf_release_on_gc(collect);
 }
 
 PF_PUBLIC const char *proffs_version(void)

@@ -121,12 +121,23 @@ void pf_buf_char(struct pf_buf *buf, char c)
 	pf_buf_add(buf, &c, 1);
 }
 
+size_t pf_buf_control(const char *text)
+{
+	unsigned char first = (unsigned char)text[0];
+	unsigned char second = first ? (unsigned char)text[1] : 0;
+
+	if (first == 0xc2 && second >= 0x80 && second < 0xa0)
+		return 2;
+	return (first && first < 0x20) || first == 0x7f ? 1 : 0;
+}
+
 void pf_buf_plain(struct pf_buf *buf, const char *text)
 {
-	for (; *text; text++) {
-		unsigned char c = (unsigned char)*text;
+	while (*text) {
+		size_t control = pf_buf_control(text);
 
-		pf_buf_char(buf, c < 0x20 || c == 0x7f ? '?' : (char)c);
+		pf_buf_char(buf, control ? '?' : *text);
+		text += control ? control : 1;
 	}
 }
 

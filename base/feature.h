@@ -12,6 +12,7 @@
 	X(TREE, "tree")                                                                            \
 	X(REAPER, "reaper")                                                                        \
 	X(CPU, "cpu")                                                                              \
+	X(CPU_PRECISE, "cpu_precise")                                                              \
 	X(WALL, "wall")                                                                            \
 	X(HEAP, "heap")                                                                            \
 	X(THREADS, "threads")                                                                      \

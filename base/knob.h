@@ -11,6 +11,8 @@
 /*  id                 path                        unit      min  max            default  help */
 #define PF_KNOBS(X)                                                                                \
 	X(CPU_HZ, "cpu/hz", "Hz", 1, 4000, 97, "CPU samples a second of CPU time, per thread")     \
+	X(CPU_PRECISE, "cpu/precise", "", 0, 1, 0,                                                 \
+	    "1: CPU samples by perf events, right also for programs in step with the clock tick")  \
 	X(WALL_HZ, "wall/hz", "Hz", 1, 1000, 20, "wall-clock samples a second, per thread")        \
 	X(HEAP_SAMPLE_BYTES, "config/heap_sample_bytes", "bytes", 0, 1ll << 40, 524288,            \
 	    "mean bytes between two heap samples; 1 samples every block, 0 none")                  \

@@ -33,7 +33,29 @@ def percent(values):
 
 def row(what, bar, measured, peers=''):
     """One line of doc/overhead.md."""
-    print(f'| {what} | {bar} | {measured} | {peers} |', flush=True)
+    day = time.strftime('%Y-%m-%d', time.gmtime())
+    print(f'| {what} | {bar} | {measured} | {peers} | {day} |', flush=True)
+
+
+HEAD = '| what | bar | measured | beside it, in the same run | date |'
+MARK = '<!-- made by bench/run.sh -->'
+
+
+def machine():
+    processor = next((line.split(':', 1)[1].strip() for line in pathlib.Path('/proc/cpuinfo').read_text().splitlines()
+                      if line.startswith('model name')), os.uname().machine)
+    return f'{processor}, {os.cpu_count()} processors, Linux {os.uname().release}'
+
+
+def merge(document, fresh):
+    """Puts the fresh rows into the document's table: in place of those that measured the same, or at its end."""
+    prose, _, old = document.read_text().partition(MARK)
+    rows = {}
+    for line in old.splitlines() + fresh:
+        if line.startswith('| ') and line != HEAD:
+            rows[line.split(' | ')[0]] = line
+    table = '\n'.join([HEAD, '|---|---|---|---|---|', *rows.values()])
+    document.write_text(f'{prose}{MARK}\n\n{machine()}\n\n{table}\n')
 
 
 class Watched:
@@ -93,3 +115,7 @@ def self_cpu_seconds(pid):
     """CPU time of a process from outside."""
     fields = pathlib.Path(f'/proc/{pid}/stat').read_text().rsplit(')', 1)[1].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf('SC_CLK_TCK')
+
+
+if __name__ == '__main__':
+    merge(pathlib.Path(sys.argv[1]), sys.stdin.read().splitlines())

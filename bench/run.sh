@@ -1,23 +1,22 @@
 #!/bin/sh
-# Every bench, one table: `bench/run.sh` prints it, `bench/run.sh --write` puts it into
-# doc/overhead.md as well. Takes about 15 minutes; wants an otherwise idle machine.
+# The benches as one table. Wants an otherwise idle machine; all of them take about 20 minutes.
+#
+# usage: bench/run.sh [--write] [NAME...]     NAME: threads for bench/threads.py; none: all
+#
+# --write also puts the rows into doc/overhead.md, each in place of the one that measured the same.
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 root=$(dirname "$here")
+write=
+if [ "${1:-}" = --write ]; then
+	write=yes
+	shift
+fi
+[ $# -gt 0 ] || set -- capture cpu_overhead cpu_split threads spawn heap_pairs heap_programs
 ninja -C "${PROFFS_BUILD:-$root/build}" >/dev/null
-out=$(mktemp)
-trap 'rm -f "$out"' EXIT
-{
-	printf '| what | bar | measured | beside it, in the same run |\n|---|---|---|---|\n'
-	for bench in "$here"/*.py; do
-		[ "$(basename "$bench")" = bench.py ] || python3 "$bench"
-	done
-} | tee "$out"
-[ "${1:-}" = --write ] || exit 0
-{
-	sed '/^<!-- made by bench\/run.sh -->$/q' "$root/doc/overhead.md"
-	printf '\n%s, Linux %s, %s\n\n' "$(date -u +%Y-%m-%d)" "$(uname -r)" \
-		"$(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -n 1), $(nproc) processors"
-	cat "$out"
-} >"$root/doc/overhead.md.new"
-mv "$root/doc/overhead.md.new" "$root/doc/overhead.md"
+rows=$(mktemp)
+trap 'rm -f "$rows"' EXIT
+for name in "$@"; do
+	python3 "$here/$name.py" | tee -a "$rows"
+done
+[ -z "$write" ] || python3 "$here/bench.py" "$root/doc/overhead.md" <"$rows"

@@ -1,4 +1,5 @@
 #include "fs/event.h"
+#include "base/buf.h"
 #include "base/clock.h"
 #include "base/utc.h"
 
@@ -33,16 +34,17 @@ static void finish_line(struct pf_event_line *line)
 	size_t n = 0;
 
 	for (; n < PF_EVENT_LINE - 1 && line->text[n] && line->text[n] != '\n'; n++) {
-		unsigned char c = (unsigned char)line->text[n];
+		size_t control = pf_buf_control(line->text + n);
 
-		if (c < 0x20 || c == 0x7f)
-			line->text[n] = '?';
+		if (control)
+			memset(line->text + n, '?', control);
 	}
 	line->text[n] = '\n';
 	line->length = n + 1;
 }
 
-static void format_line(struct pf_event_line *line, const char *format, va_list args)
+static void PF_PRINTF(2, 0)
+    format_line(struct pf_event_line *line, const char *format, va_list args)
 {
 	char stamp[PF_UTC_TEXT];
 	int n;

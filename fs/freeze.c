@@ -136,14 +136,15 @@ int pf_freeze(struct pf_live *live, const char *name, size_t length)
 /* A file name that neither hides, nor leads elsewhere, nor drives a terminal. */
 static bool is_name(const char *text, size_t length)
 {
-	if (length == 0 || length >= PF_KEPT_NAME || text[0] == '.')
-		return false;
-	for (size_t i = 0; i < length; i++) {
-		unsigned char c = (unsigned char)text[i];
+	char copy[PF_KEPT_NAME];
 
-		if (c == '/' || c < 0x20 || c == 0x7f)
+	if (length == 0 || length >= sizeof(copy) || text[0] == '.')
+		return false;
+	memcpy(copy, text, length);
+	copy[length] = '\0';
+	for (size_t i = 0; i < length; i++)
+		if (copy[i] == '/' || copy[i] == '\0' || pf_buf_control(copy + i))
 			return false;
-	}
 	return true;
 }
 

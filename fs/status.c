@@ -40,8 +40,8 @@ static const char readme_tail[] =
     "Sizes are 0 until a file is opened. For tar and backups: echo NAME > snapshot, and take\n"
     "captures/NAME, where they are real.\n"
     "Times in names are UTC. The tree belongs to the user who runs the process, and to nobody else.\n"
-    "cat events tells of changes; tail -f and inotify do not. The agent's threads make unshare(CLONE_NEWUSER)\n"
-    "fail in this process.\n";
+    "cat events tells of changes; tail -f and inotify do not. The agent's threads make\n"
+    "unshare(CLONE_NEWUSER) fail in this process.\n";
 
 void pf_readme_show(struct pf_buf *out, struct pf_live *live, int arg)
 {

@@ -3,6 +3,7 @@
 #include "base/mark.h"
 #include "fs/buildinfo.h"
 #include "fs/control.h"
+#include "fs/defined.h"
 #include "fs/freeze.h"
 #include "fs/kept.h"
 #include "fs/proc.h"
@@ -85,6 +86,8 @@ static const struct pf_list_row lists[] = {
 	{"captures", pf_kept_list, pf_kept_find, pf_kept_remove, NULL, 0,
 	 "finished captures and snapshots, of real sizes; the oldest go first (config/captures_keep,"
 	 " captures_keep_bytes); rm and rm -r free one"},
+	{"custom", pf_defined_list, pf_defined_find, NULL, NULL, 0,
+	 "profiles that the program defines itself (proffs_profile_new): NAME, NAME.pprof ..."},
 	{"thread", pf_thread_list, pf_thread_find, NULL, pf_thread_members, PF_THREAD_MEMBER_COUNT,
 	 "a directory per thread: name, state, stack, cpu_ns, age_ns, created_by"},
 };

@@ -344,9 +344,10 @@ static int find_in_list(
 	if (parent->fixed || !list->members) {
 		rc = list->find(live, parent->key, name, &found);
 		out->snapshot = found.snapshot;
+		out->member = found.member;
 		out->key = found.key;
 		out->time_ns = found.time_ns;
-		out->directory = rc == 0 && !out->snapshot;
+		out->directory = rc == 0 && !out->snapshot && !out->member;
 		return rc;
 	}
 	out->key = parent->key;

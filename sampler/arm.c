@@ -1,6 +1,7 @@
 #include "sampler/arm.h"
 #include "base/clock.h"
 #include "base/counter.h"
+#include "sampler/precise.h"
 #include "sampler/proc.h"
 #include "sampler/sample.h"
 #include "sampler/signal.h"
@@ -28,6 +29,12 @@ static struct pf_thread *next_live(uint32_t *number)
 static bool is_armed(const struct pf_thread *t)
 {
 	return __atomic_load_n(&t->timer_state, __ATOMIC_RELAXED) != 0;
+}
+
+/* Has it a timer, or the event that stands for one? */
+static bool is_served(const struct pf_thread *t)
+{
+	return is_armed(t) || pf_precise_has(t);
 }
 
 /* One look. While a thread waits in sigwait(), the kernel shows the signals it waits for as not
@@ -81,6 +88,10 @@ int pf_arm_all(int64_t period_ns)
 	for (uint32_t i = 0; (t = next_live(&i));) {
 		int rc;
 
+		if (pf_precise_has(t)) {
+			armed++;
+			continue;
+		}
 		if (!is_armed(t) && pf_arm_is_blocked(t))
 			continue;
 		rc = pf_timer_arm(t, period_ns);
@@ -98,7 +109,7 @@ bool pf_arm_missing(int64_t period_ns)
 	bool short_of_room = false;
 
 	for (uint32_t i = 0; (t = next_live(&i));)
-		if (!is_armed(t) && !pf_arm_is_blocked(t))
+		if (!is_served(t) && !pf_arm_is_blocked(t))
 			short_of_room |= pf_timer_arm(t, period_ns) == -EAGAIN;
 	return short_of_room;
 }

@@ -5,10 +5,12 @@
 #include "base/knob.h"
 #include "base/lock.h"
 #include "sampler/arm.h"
+#include "sampler/crew.h"
 #include "sampler/demand.h"
 #include "sampler/drain.h"
 #include "sampler/label.h"
 #include "sampler/map.h"
+#include "sampler/precise.h"
 #include "sampler/proc.h"
 #include "sampler/ring.h"
 #include "sampler/sample.h"
@@ -21,6 +23,8 @@
 
 #include <errno.h>
 #include <stddef.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 /* A thread whose clock is this many samples ahead of its records is not being sampled. */
 enum { OVERDUE_SAMPLES = 4 };
@@ -34,6 +38,8 @@ static struct pf_demand *demands; /* guarded by control_lock */
 
 static struct pf_lock drain_lock = PF_LOCK_INIT(PF_LOCK_WINDOW); /* one reader of the ring */
 static struct pf_feed feed = PF_FEED_INIT(PF_COUNTER_CPU_LOST_RECORDER);
+
+static bool look_asked; /* atomic: a look round is due before its time */
 
 bool pf_cpu_active(void)
 {
@@ -57,7 +63,7 @@ static void feed_record(const struct pf_ring_record *in)
 	};
 
 	if (!in->rest)
-		out.nominal_ns = pf_sample_nominal_ns();
+		out.nominal_ns = pf_sample_nominal_ns(t);
 	/* Another thread in the slot: the record is from before a pause, its thread forgotten. */
 	if (t && t->tid == in->tid) {
 		out.start = t->start;
@@ -119,10 +125,11 @@ static void move_signal_locked(void)
 /* Threads that came and went, timers that are missing, signals that are blocked. */
 static void look_round_locked(void)
 {
-	int64_t overdue_ns = OVERDUE_SAMPLES * pf_sample_nominal_ns();
+	int64_t overdue_ns = OVERDUE_SAMPLES * pf_sample_nominal_ns(NULL);
 
 	if (!pf_signal_is_ours() || pf_sigwait_claimed())
 		move_signal_locked();
+	pf_precise_update(pf_knob_get(PF_KNOB_CPU_PRECISE) ? pf_sample_period_ns() : 0);
 	if (pf_arm_missing(pf_sample_period_ns()))
 		pf_feature_set(PF_FEATURE_CPU, PF_FEATURE_DEGRADED,
 		    "no room for the timers of some threads (RLIMIT_SIGPENDING); their time is shown "
@@ -156,12 +163,15 @@ int64_t pf_cpu_turn(int64_t now_ns)
 	static int64_t due_ns, look_due_ns; /* the drainer's alone */
 
 	if (!pf_cpu_active()) {
+		pf_precise_update(0);
 		drain();
 		settle();
 		due_ns = 0;
 		return -1;
 	}
-	if (now_ns < due_ns)
+	if (__atomic_exchange_n(&look_asked, false, __ATOMIC_ACQ_REL))
+		look_due_ns = 0;
+	else if (now_ns < due_ns)
 		return due_ns;
 	drain();
 	if (now_ns >= look_due_ns) {
@@ -173,6 +183,12 @@ int64_t pf_cpu_turn(int64_t now_ns)
 }
 
 /* ---- on and off ---- */
+
+static void ask_look(void)
+{
+	__atomic_store_n(&look_asked, true, __ATOMIC_RELEASE);
+	pf_drain_wake();
+}
 
 static int begin_locked(int64_t period)
 {
@@ -190,7 +206,7 @@ static int begin_locked(int64_t period)
 	pf_cpu_scan();
 	pf_sample_forget();
 	pf_sample_set_period_ns(period);
-	pf_drain_wake();
+	ask_look();
 	rc = pf_arm_all(period);
 	if (rc < 0) {
 		pf_sample_set_period_ns(0);
@@ -265,6 +281,16 @@ int pf_cpu_enable(bool on)
 	return rc;
 }
 
+/* A program's thread may not try: the descriptor would be in the program's table. */
+static int apply_precise(enum pf_knob_id id, int64_t value)
+{
+	int rc = value && pf_crew_has((pid_t)syscall(SYS_gettid)) ? pf_precise_probe() : 0;
+
+	if (rc == 0)
+		ask_look();
+	return rc;
+}
+
 static int apply_hz(enum pf_knob_id id, int64_t value)
 {
 	int rc;
@@ -272,12 +298,14 @@ static int apply_hz(enum pf_knob_id id, int64_t value)
 	pf_lock_take(&control_lock);
 	rc = update_locked();
 	pf_lock_give(&control_lock);
+	ask_look();
 	return rc;
 }
 
 void pf_cpu_init(void)
 {
 	pf_knobs[PF_KNOB_CPU_HZ].apply = apply_hz;
+	pf_knobs[PF_KNOB_CPU_PRECISE].apply = apply_precise;
 }
 
 void pf_cpu_stop(void)
@@ -294,6 +322,8 @@ PF_SIGSAFE void pf_cpu_fork_child(void)
 	control_lock.word = 0;
 	drain_lock.word = 0;
 	demands = NULL;
+	look_asked = false;
+	pf_precise_fork_child();
 	pf_thread_fork_child();
 	pf_task_fork_child();
 	pf_drain_fork_child();
@@ -325,8 +355,12 @@ static int fill(struct pf_profile *out, struct pf_window *window, int64_t hz, in
 	pf_profile_set_period(out, "cpu", "nanoseconds", PF_NS_PER_SECOND / hz);
 	out->time_ns = pf_clock_real_ns() - (now_ns - began_ns);
 	out->duration_ns = now_ns - began_ns;
-	pf_profile_comment(out, "cpu: %lld Hz per thread, timers looked at every %lld us",
-	    (long long)hz, (long long)(pf_timer_tick_ns() / PF_NS_PER_US));
+	if (pf_knob_get(PF_KNOB_CPU_PRECISE))
+		pf_profile_comment(
+		    out, "cpu: %lld Hz per thread, by perf events where possible", (long long)hz);
+	else
+		pf_profile_comment(out, "cpu: %lld Hz per thread, timers looked at every %lld us",
+		    (long long)hz, (long long)(pf_timer_tick_ns() / PF_NS_PER_US));
 	rc = pf_window_fill(window, out);
 	if (rc < 0)
 		return rc;

@@ -82,11 +82,31 @@ static void say(struct pf_buf *said, const char *asked, int64_t before, int64_t 
 		    (long long)before / 1024, (long long)after / 1024);
 }
 
+/* ---- the program's own collector ---- */
+
+static void (*own_collect)(void); /* atomic */
+
+void pf_release_on_gc(void (*collect)(void))
+{
+	__atomic_store_n(&own_collect, collect, __ATOMIC_RELEASE);
+}
+
+/* First, so that what it frees can be given back. */
+static size_t ask_program(char *asked, size_t size)
+{
+	void (*collect)(void) = __atomic_load_n(&own_collect, __ATOMIC_ACQUIRE);
+
+	if (!collect)
+		return 0;
+	collect();
+	return (size_t)snprintf(asked, size, "the program");
+}
+
 int pf_release_memory(struct pf_buf *said)
 {
 	int64_t before = resident_bytes();
 	char asked[64] = "";
-	size_t length = 0;
+	size_t length = ask_program(asked, sizeof(asked));
 
 	for (size_t i = 0; i < PF_COUNT(allocators); i++) {
 		void *function;

@@ -9,3 +9,7 @@ struct pf_buf;
 /* 0, also where nothing could be done. `said` (may be NULL) gets a sentence for people: who was
  * asked, and resident memory before and after. Our own threads; may take a second. */
 int pf_release_memory(struct pf_buf *said);
+
+/* What the program does when it is asked for free memory, before its allocator is; NULL: nothing.
+ * Any thread. */
+void pf_release_on_gc(void (*collect)(void));

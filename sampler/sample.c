@@ -2,6 +2,7 @@
 #include "base/clock.h"
 #include "base/counter.h"
 #include "sampler/arm.h"
+#include "sampler/precise.h"
 #include "sampler/ring.h"
 #include "sampler/signal.h"
 #include "sampler/stack.h"
@@ -21,12 +22,12 @@ void pf_sample_set_period_ns(int64_t period)
 	__atomic_store_n(&period_ns, period, __ATOMIC_SEQ_CST);
 }
 
-int64_t pf_sample_nominal_ns(void)
+int64_t pf_sample_nominal_ns(const struct pf_thread *t)
 {
 	int64_t period = pf_sample_period_ns();
 	int64_t tick = pf_timer_tick_ns();
 
-	return period > tick ? period : tick;
+	return period > tick || (t && pf_precise_has(t)) ? period : tick;
 }
 
 /* Moves the thread's mark up to `cpu_ns`: what lies between is the caller's to record. Never back:

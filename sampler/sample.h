@@ -12,8 +12,9 @@
 /* The time between two samples; 0: nothing samples, and the handler returns at once. Any thread. */
 int64_t pf_sample_period_ns(void); /* PF_SIGSAFE */
 void pf_sample_set_period_ns(int64_t period_ns);
-/* What a sample stands for on average: the period, or the tick where that is longer. */
-int64_t pf_sample_nominal_ns(void);
+/* What a sample stands for on average: the period, or the tick where that is longer and the thread
+ * (NULL: any) has a timer. */
+int64_t pf_sample_nominal_ns(const struct pf_thread *thread);
 
 /* The handler, on the thread that was interrupted. PF_SIGSAFE. */
 void pf_sample_take(struct pf_thread *thread, const ucontext_t *context);

@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "sampler/cpu.h"
 #include "sampler/crew.h"
+#include "sampler/custom.h"
 #include "sampler/drain.h"
 #include "sampler/heap.h"
 #include "sampler/module_watch.h"
@@ -42,6 +43,8 @@ static struct pf_sampler door = {
 	    [PF_SOURCE_THREADS] = pf_threads_collect,
 	},
     .threads = pf_threads_list,
+    .custom_name = pf_custom_name,
+    .custom_collect = pf_custom_collect,
     .release_memory = pf_release_memory,
     .cpu_ns = all_cpu_ns,
     .memory_bytes = all_memory_bytes,
@@ -95,6 +98,7 @@ void pf_sampler_stop(void)
 void pf_sampler_fork_child(void)
 {
 	pf_stack_fork_child();
+	pf_custom_fork_child();
 	pf_heap_fork_child();
 	pf_patch_fork_child();
 	pf_cpu_fork_child();

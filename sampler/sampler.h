@@ -64,6 +64,9 @@ struct pf_sampler {
 
 	/* Up to `max` threads of the program, ours left out; returns how many there are. */
 	size_t (*threads)(struct pf_thread_view *out, size_t max);
+	/* The profiles that the program defines (custom.c), by number from 0: name or NULL; collect. */
+	const char *(*custom_name)(uint32_t number);
+	int (*custom_collect)(uint32_t number, struct pf_profile *out);
 	/* Give free memory back to the kernel; says in words what came of it. 0 or -errno. */
 	int (*release_memory)(struct pf_buf *said);
 	int64_t (*cpu_ns)(void);       /* our own threads and handlers */

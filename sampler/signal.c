@@ -146,12 +146,12 @@ static int choose(void)
 	return best;
 }
 
-static void handler_action(struct sigaction *action)
+void pf_signal_action(struct sigaction *action, pf_signal_handler_fn *handler)
 {
 	static const int faults[] = {SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGTRAP, SIGABRT, SIGSYS};
 
 	memset(action, 0, sizeof(*action));
-	action->sa_sigaction = on_signal;
+	action->sa_sigaction = handler;
 	action->sa_flags = SA_SIGINFO | SA_RESTART | SA_ONSTACK;
 	sigfillset(&action->sa_mask);
 	/* A fault of the program inside must still reach whoever reports it. */
@@ -163,7 +163,7 @@ uint64_t pf_signal_mask_inside(void)
 {
 	struct sigaction action;
 
-	handler_action(&action);
+	pf_signal_action(&action, on_signal);
 	/* glibc's sigset_t begins with the kernel's 64 bits; two signals cannot be blocked. */
 	return *(const uint64_t *)&action.sa_mask &
 	       ~(1ull << (SIGKILL - 1) | 1ull << (SIGSTOP - 1));
@@ -177,7 +177,7 @@ static int install_locked(void)
 	signal = choose();
 	if (signal == 0)
 		return -EBUSY;
-	handler_action(&action);
+	pf_signal_action(&action, on_signal);
 	if (sigaction(signal, &action, NULL) < 0)
 		return -errno;
 	__atomic_store_n(&number, signal, __ATOMIC_RELEASE);

@@ -30,5 +30,9 @@ uint64_t pf_signal_mask_inside(void);
 /* What a timer or a queued signal for this thread must carry. */
 union sigval pf_signal_value(const struct pf_thread *thread, enum pf_signal_purpose purpose);
 
+/* How a handler of ours is to be installed. */
+typedef void pf_signal_handler_fn(int signal, siginfo_t *info, void *context);
+void pf_signal_action(struct sigaction *action, pf_signal_handler_fn *handler);
+
 /* In the handler: how much room a capture needs below it, and whether it is there. PF_SIGSAFE. */
 bool pf_signal_has_room(struct pf_thread *thread, const ucontext_t *context);

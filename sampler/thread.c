@@ -73,7 +73,7 @@ static PF_HOOK bool grow_locked(void)
 	return true;
 }
 
-/* A slot with nothing of its last thread left but the descriptor, which proc.c knows to be old. */
+/* A slot with nothing of its last thread left but descriptors, which are known to be old. */
 static PF_HOOK struct pf_thread *take_locked(void)
 {
 	struct pf_thread *t;
@@ -410,6 +410,7 @@ PF_SIGSAFE void pf_thread_fork_child(void)
 		t->generation++;
 		t->state = PF_THREAD_FREE;
 		t->timer_state = 0;
+		t->event_fd = 0;
 		t->reading = 0;
 		t->syscall_fd = 0;
 		t->next = free_head;

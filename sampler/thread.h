@@ -47,6 +47,10 @@ struct pf_thread {
 	int timer;
 	bool timer_refused; /* timer_create failed, counted once */
 
+	/* Of precise.c; outlives the thread, as syscall_fd. */
+	int event_fd; /* +1, atomic; 0: none. In the private descriptor table */
+	uint32_t event_generation;
+
 	/* Of arm.c. */
 	bool blocks, blocks_known, blocks_counted; /* our signal */
 	int64_t blocks_cpu_ns;                     /* its CPU clock when that was found */

@@ -9,7 +9,7 @@
 	{                                                                                          \
 		while (busy_thread_cpu_ns() < until_ns)                                            \
 			busy_leaf(2000);                                                           \
-		__asm__ volatile("");                                                              \
+		__asm__ volatile("/* " #name " */"); /* or three equal ones become one */          \
 	}
 SHARE(fifty)
 SHARE(thirty)

@@ -51,6 +51,33 @@ int proffs_label_set(const char *key, const char *value);
 /* Takes one key off the calling thread, or with NULL all of them. 0 when it had none. */
 int proffs_label_clear(const char *key);
 
+/* Profiles of your own: things that the program holds, by a key of your choice, each with the stack
+ * that took it. They are custom/NAME, NAME.pprof ... in the tree: how many, by who.
+ *
+ *     static struct proffs_profile *connections;
+ *     proffs_profile_new(&connections, "connections");
+ *     proffs_profile_add(connections, connection);        when it is opened
+ *     proffs_profile_remove(connections, connection);     when it is closed
+ *
+ * A key is never looked into. All are allowed while the agent does not run. */
+struct proffs_profile;
+
+/* 0. -EEXIST: there is one of that name, and *profile is it. -EINVAL: a name is 1 to 47 letters,
+ * digits, '_', '-'; -ENOSPC: there are 64 already; -ENOMEM; *profile is then NULL, which add and
+ * remove refuse. Profiles live for ever. */
+int proffs_profile_new(struct proffs_profile **profile, const char *name);
+
+/* 0. -EEXIST: the key is in already (the first stack stays); -ENOMEM; -EINVAL: NULL profile. */
+int proffs_profile_add(struct proffs_profile *profile, const void *key);
+
+/* 0. -ENOENT: the key is not in; -EINVAL: NULL profile. */
+int proffs_profile_remove(struct proffs_profile *profile, const void *key);
+
+/* What the program does when somebody writes 1 to `gc`, before its allocator is asked to give memory
+ * back: run a collector, drop a cache. NULL: nothing. Called on a thread of the agent's: it has none
+ * of the program's descriptors, blocks every signal, and is not in the profiles. */
+void proffs_on_gc(void (*collect)(void));
+
 /* "0.1.0". Lives for ever. */
 const char *proffs_version(void);
 

@@ -40,10 +40,10 @@ exported() {
 		tr -d '(' | sort -u)" ]
 }
 
-@test "libproffs-fs.so exports its four functions and nothing else" {
+@test "libproffs-fs.so exports its five functions and nothing else" {
 	run exported "$libdir/proffs/libproffs-fs.so"
 	echo "$output"
-	[ "$output" = "$(printf '%s\n' proffs_fs_path proffs_fs_serve proffs_fs_start proffs_fs_stop)" ]
+	[ "$output" = "$(printf '%s\n' proffs_fs_dump proffs_fs_path proffs_fs_serve proffs_fs_start proffs_fs_stop)" ]
 }
 
 @test "libproffs.so is bound at once and is never unloaded" {

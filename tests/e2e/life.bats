@@ -5,10 +5,7 @@ load ../helper
 LIFE=$TARGET/life
 
 reapers_left() {
-	local exe
-	for exe in /proc/[0-9]*/exe; do
-		[ "$(readlink "$exe" 2>/dev/null)" != "$BUILD/fs/proffs-reaper" ] || echo "$exe"
-	done
+	find /proc/[0-9]*/exe -maxdepth 0 -lname "$BUILD/fs/proffs-reaper" 2>/dev/null || true
 }
 
 links_left() {

@@ -102,8 +102,8 @@ static void plain_text_has_no_control_bytes(void **state)
 {
 	PF_SCOPED(pf_buf) buf = PF_BUF_INIT;
 
-	pf_buf_plain(&buf, "a\033[2Jb\nc\177d \xc3\xa9");
-	assert_string_equal(pf_buf_text(&buf), "a?[2Jb?c?d \xc3\xa9");
+	pf_buf_plain(&buf, "a\033[2Jb\nc\177d \xc3\xa9\xc2\x9bm");
+	assert_string_equal(pf_buf_text(&buf), "a?[2Jb?c?d \xc3\xa9?m");
 }
 
 static void the_held_bytes_come_back_to_what_they_were(void **state)

@@ -110,6 +110,8 @@ static void what_is_no_name_is_refused(void **state)
 {
 	static const char *const bad[] = {"", "\n", " ", ".", "..", ".hidden", "a/b", "/", "a\nb",
 	    "\x1b[31mred", "a\x7f",
+	    "\xc2\x9b"
+	    "31mred",
 	    "12345678901234567890123456789012345678901234567890123456789012345"};
 
 	for (size_t i = 0; i < PF_COUNT(bad); i++)

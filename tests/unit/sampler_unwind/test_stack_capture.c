@@ -13,6 +13,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdlib.h>
+#include <unwind.h>
 
 #include <cmocka.h>
 
@@ -21,7 +22,7 @@ static uint32_t count;
 
 static bool is_in(uint64_t pc, const void *function)
 {
-	return pc - (uintptr_t)function < 256;
+	return _Unwind_FindEnclosingFunction((void *)pc) == function;
 }
 
 /* As a collector's slow path: ours, in the hooks' section. */

@@ -30,7 +30,7 @@ __asm__(".text\n"
 	"	.cfi_offset rbp, -4000\n"
 	"	.cfi_register r12, rdi\n"
 	"	.cfi_undefined r13\n"
-	"	.cfi_val_offset rsp, -16\n"
+	"	.cfi_escape 0x14, 7, 2\n"           /* rsp is CFA - 16 */
 	"	.cfi_escape 0x10, 14, 2, 0x76, 8\n" /* r14 at bp + 8 */
 	"	.cfi_escape 0x2f, 15, 2\n"          /* r15: the old GNU way, CFA + 16 */
 	"	.cfi_escape 0x05, 70, 1\n"          /* a register we have never heard of */
@@ -189,7 +189,8 @@ static void damaged_notes_are_refused_or_read_but_never_left(void **state)
 {
 	struct copy copy = {0};
 	struct pf_unwind_image image;
-	uint64_t seed = 1, found[3] = {0}, entries;
+	uint64_t seed = 1, found[3] = {0};
+	uint32_t count;
 
 	dl_iterate_phdr(find_notes, &copy);
 	assert_true(copy.size > 100);
@@ -201,7 +202,7 @@ static void damaged_notes_are_refused_or_read_but_never_left(void **state)
 	mprotect(limit, PAGE, PROT_NONE);
 	uint8_t *table = (uint8_t *)((uintptr_t)(limit - copy.size) & ~(uintptr_t)7);
 
-	entries = *(const uint32_t *)(copy.original + 8);
+	memcpy(&count, copy.original + 8, sizeof(count));
 	for (int i = 0; i < DAMAGED; i++) {
 		if (i % 50 == 0)
 			memcpy(table, copy.original, copy.size);
@@ -213,9 +214,10 @@ static void damaged_notes_are_refused_or_read_but_never_left(void **state)
 		    .map_high = (uintptr_t)table + copy.size,
 		    .permanent = true};
 		/* The code lies as far from the copied table as it did from the original. */
-		uint64_t code =
-		    (uintptr_t)table +
-		    (uint64_t)(int64_t) * (int32_t *)(table + 12 + 8 * ((seed >> 33) % entries));
+		int32_t distance;
+
+		memcpy(&distance, table + 12 + 8 * ((seed >> 33) % count), sizeof(distance));
+		uint64_t code = (uintptr_t)table + (uint64_t)(int64_t)distance;
 
 		found[pf_unwind_row_find(&image, code + (seed >> 58), &frame)]++;
 	}

@@ -70,14 +70,17 @@ struct tally {
  * the sorted table leads to an FDE of {length, CIE, start and size relative to themselves}. */
 static uint32_t count_covered(const char *table, uint64_t low, uint64_t high)
 {
-	const uint32_t *entries = (const uint32_t *)(table + 8);
-	uint32_t covered = 0;
+	uint32_t count, covered = 0;
+	int32_t entry[2], at[2];
 
-	for (uint32_t i = 0; i < *entries; i++) {
-		const int32_t *fde = (const int32_t *)(table + (int32_t)entries[2 + 2 * i]);
-		uint64_t start = (uintptr_t)&fde[2] + (uint64_t)(int64_t)fde[2];
+	memcpy(&count, table + 8, sizeof(count));
+	for (uint32_t i = 0; i < count; i++) {
+		memcpy(entry, table + 12 + 8 * i, sizeof(entry));
+		memcpy(at, table + entry[1] + 8, sizeof(at));
 
-		for (uint64_t pc = start; pc < start + (uint32_t)fde[3]; pc++)
+		uint64_t start = (uintptr_t)table + 8 + (uint64_t)((int64_t)entry[1] + at[0]);
+
+		for (uint64_t pc = start; pc < start + (uint32_t)at[1]; pc++)
 			covered += pc >= low && pc < high && (pc - low) % STEP == 0;
 	}
 	return covered;

@@ -1,0 +1,269 @@
+/* Events in place of timers, each in a process of its own: more samples than the tick allows, and a
+ * program that never notices, whatever it does with the signal and with its limits. */
+#include "base/counter.h"
+#include "base/feature.h"
+#include "base/knob.h"
+#include "base/lock.h"
+#include "life.h"
+#include "sampler/cpu.h"
+#include "sampler/crew.h"
+#include "sampler/precise.h"
+#include "sampler/timer.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+static const int64_t SECOND = 1000000000;
+
+/* What `in_child` returns; -1 when it died. */
+static int run_apart(int (*in_child)(void))
+{
+	pid_t child = fork();
+	int status;
+
+	if (child == 0)
+		_exit(in_child());
+	if (child < 0 || waitpid(child, &status, 0) != child || !WIFEXITED(status))
+		return -1;
+	return WEXITSTATUS(status);
+}
+
+/* The knob as the tree writes it: by a thread of the crew. */
+static struct {
+	int64_t value;
+	int rc;
+	uint32_t over; /* atomic, a futex */
+} writing;
+
+static void *write_knob(void *unused)
+{
+	writing.rc = pf_knob_put(PF_KNOB_CPU_PRECISE, writing.value);
+	__atomic_store_n(&writing.over, 1, __ATOMIC_RELEASE);
+	pf_futex_wake(&writing.over, INT_MAX);
+	return unused;
+}
+
+static int put_precise(int64_t value)
+{
+	writing.value = value;
+	writing.over = 0;
+	if (pf_crew_start("write", write_knob, NULL) < 0)
+		abort();
+	while (!__atomic_load_n(&writing.over, __ATOMIC_ACQUIRE))
+		pf_futex_wait(&writing.over, 0, -1);
+	return writing.rc;
+}
+
+/* Is the feature, in a while, in this state? */
+static bool comes_to(enum pf_feature_state state)
+{
+	for (int i = 0; i < 1000 && pf_features[PF_FEATURE_CPU_PRECISE].state != state; i++)
+		usleep(10000);
+	return pf_features[PF_FEATURE_CPU_PRECISE].state == state;
+}
+
+static int start(void)
+{
+	life_start();
+	pf_knob_put(PF_KNOB_CPU_HZ, 2000);
+	return pf_cpu_enable(true);
+}
+
+/* Samples of half a second of work. */
+static int64_t samples(void)
+{
+	uint64_t before = pf_counter_get(PF_COUNTER_CPU_SAMPLES);
+
+	life_burn(SECOND / 2);
+	return (int64_t)(pf_counter_get(PF_COUNTER_CPU_SAMPLES) - before);
+}
+
+/* Half a second at 2000 Hz; at most so many by the tick. */
+static bool is_precise(int64_t count)
+{
+	int64_t by_tick = SECOND / 2 / pf_timer_tick_ns() + 2;
+
+	return count > 2 * by_tick && count > 600 && count < 1100;
+}
+
+static int switched_on_and_off(void)
+{
+	if (start() < 0 || put_precise(1) < 0 || !comes_to(PF_FEATURE_OK))
+		return 1;
+	if (!is_precise(samples()))
+		return 2;
+	if (put_precise(0) < 0 || !comes_to(PF_FEATURE_OFF))
+		return 3;
+	return is_precise(samples()) ? 4 : 0;
+}
+
+static void events_come_more_often_than_the_tick(void **state)
+{
+	if (pf_timer_tick_ns() < 4000000)
+		skip(); /* a tick of 1000 Hz is as fast as the events asked for */
+	assert_int_equal(run_apart(switched_on_and_off), 0);
+}
+
+static int the_rate_changes(void)
+{
+	if (start() < 0 || put_precise(1) < 0 || !comes_to(PF_FEATURE_OK))
+		return 1;
+	pf_knob_put(PF_KNOB_CPU_HZ, 20);
+	usleep(300000);
+	return samples() <= 12 ? 0 : 2;
+}
+
+static void events_follow_the_rate(void **state)
+{
+	assert_int_equal(run_apart(the_rate_changes), 0);
+}
+
+static void forbid_events(void)
+{
+	struct sock_filter filter[] = {
+	    BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+	    BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_perf_event_open, 0, 1),
+	    BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM),
+	    BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+	};
+	struct sock_fprog program = {sizeof(filter) / sizeof(filter[0]), filter};
+
+	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 ||
+	    prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) < 0)
+		abort();
+}
+
+static int without_events(void)
+{
+	forbid_events();
+	if (start() < 0 || put_precise(1) != -EOPNOTSUPP)
+		return 1;
+	if (pf_features[PF_FEATURE_CPU_PRECISE].state != PF_FEATURE_NONE ||
+	    !pf_features[PF_FEATURE_CPU_PRECISE].reason)
+		return 2;
+	return pf_knob_get(PF_KNOB_CPU_PRECISE) == 0 && samples() > 20 ? 0 : 3;
+}
+
+static void where_events_are_forbidden_the_writer_is_told_and_timers_go_on(void **state)
+{
+	assert_int_equal(run_apart(without_events), 0);
+}
+
+static int without_events_from_the_start(void)
+{
+	forbid_events();
+	pf_knob_put(PF_KNOB_CPU_PRECISE, 1);
+	if (start() < 0 || !comes_to(PF_FEATURE_NONE))
+		return 1;
+	return samples() > 20 ? 0 : 2;
+}
+
+static void where_it_was_asked_for_before_the_start_timers_go_on_too(void **state)
+{
+	assert_int_equal(run_apart(without_events_from_the_start), 0);
+}
+
+static void of_the_program(int signal)
+{
+	_exit(99);
+}
+
+static int the_program_has_the_signal(void)
+{
+	struct sigaction mine = {.sa_handler = of_the_program}, now;
+
+	sigaction(SIGURG, &mine, NULL);
+	if (start() < 0 || put_precise(1) != -EOPNOTSUPP)
+		return 1;
+	sigaction(SIGURG, NULL, &now);
+	return now.sa_handler == of_the_program && samples() > 20 ? 0 : 2;
+}
+
+static void a_program_that_handles_the_signal_keeps_it(void **state)
+{
+	assert_int_equal(run_apart(the_program_has_the_signal), 0);
+}
+
+static int the_program_sends_the_signal(void)
+{
+	int64_t before;
+
+	if (start() < 0 || put_precise(1) < 0 || !comes_to(PF_FEATURE_OK))
+		return 1;
+	before = (int64_t)pf_counter_get(PF_COUNTER_CPU_SAMPLES);
+	for (int i = 0; i < 5000; i++)
+		raise(SIGURG);
+	return (int64_t)pf_counter_get(PF_COUNTER_CPU_SAMPLES) - before < 2500 ? 0 : 2;
+}
+
+static void the_programs_own_signals_are_not_samples(void **state)
+{
+	assert_int_equal(run_apart(the_program_sends_the_signal), 0);
+}
+
+/* A queue without room is where perf's other way of telling ends a program. */
+static int no_signal_can_be_queued(void)
+{
+	struct rlimit none = {0, 0};
+
+	if (start() < 0 || put_precise(1) < 0 || !comes_to(PF_FEATURE_OK))
+		return 1;
+	setrlimit(RLIMIT_SIGPENDING, &none);
+	return is_precise(samples()) ? 0 : 2;
+}
+
+static void a_program_without_room_for_signals_lives_and_is_sampled(void **state)
+{
+	assert_int_equal(run_apart(no_signal_can_be_queued), 0);
+}
+
+static int the_signal_is_blocked(void)
+{
+	struct rlimit few = {10, 10};
+	sigset_t all;
+
+	setrlimit(RLIMIT_SIGPENDING, &few);
+	if (start() < 0 || put_precise(1) < 0 || !comes_to(PF_FEATURE_OK))
+		return 1;
+	sigfillset(&all);
+	sigprocmask(SIG_BLOCK, &all, NULL);
+	if (samples() > 0)
+		return 2;
+	sigprocmask(SIG_UNBLOCK, &all, NULL);
+	return is_precise(samples()) ? 0 : 3;
+}
+
+static void signals_do_not_pile_up_behind_a_blocked_one(void **state)
+{
+	assert_int_equal(run_apart(the_signal_is_blocked), 0);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(events_come_more_often_than_the_tick),
+	    cmocka_unit_test(events_follow_the_rate),
+	    cmocka_unit_test(where_events_are_forbidden_the_writer_is_told_and_timers_go_on),
+	    cmocka_unit_test(where_it_was_asked_for_before_the_start_timers_go_on_too),
+	    cmocka_unit_test(a_program_that_handles_the_signal_keeps_it),
+	    cmocka_unit_test(the_programs_own_signals_are_not_samples),
+	    cmocka_unit_test(a_program_without_room_for_signals_lives_and_is_sampled),
+	    cmocka_unit_test(signals_do_not_pile_up_behind_a_blocked_one),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
