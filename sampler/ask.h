@@ -16,8 +16,8 @@ struct pf_ask {
 	uint32_t after; /* answers given before this are old */
 };
 
-/* 0 or -errno (-EPERM: it blocks the signal). The answer must be awaited, or at least ended. Our own
- * threads. */
+/* 0 or -errno (-EPERM: it blocks the signal). In both cases the ask may be looked at and must be
+ * ended. Our own threads. */
 int pf_ask_begin(struct pf_ask *ask, struct pf_thread *thread);
 /* By a signal sent now, although it may interrupt a sleep. */
 int pf_ask_send(struct pf_ask *ask, struct pf_thread *thread);

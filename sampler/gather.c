@@ -11,12 +11,15 @@
 
 /* Between two looks at those asked: one may have gone to sleep meanwhile. */
 enum { LOOK_AGAIN_NS = 5 * PF_NS_PER_MS };
+/* How long to look again for one that cannot be asked, and perhaps only woke for a moment. */
+enum { UNASKED_NS = 200 * PF_NS_PER_MS };
 
 struct asked {
 	struct pf_ask ask;
 	uint32_t generation;
 	int state;
-	bool waits; /* for an answer */
+	bool waits;       /* for an answer, or to be met asleep */
+	int64_t until_ns; /* no longer than that */
 };
 
 struct gathering {
@@ -24,6 +27,7 @@ struct gathering {
 	pf_gather_fn *each;
 	void *context;
 	int64_t now_ns; /* when it began, or looked again */
+	int64_t deadline_ns;
 	struct asked *asked;
 	size_t count, capacity;
 	struct pf_proc_stack stack; /* of the thread at hand: large */
@@ -77,7 +81,11 @@ static void show_answer(struct gathering *g, const struct asked *a, uint32_t sta
 static void ask(struct gathering *g, struct pf_thread *t, enum pf_proc_answer answer)
 {
 	struct asked a = {
-	    .generation = pf_thread_generation(t), .state = PF_STATE_RUNNING, .waits = true};
+	    .generation = pf_thread_generation(t),
+	    .state = PF_STATE_RUNNING,
+	    .waits = true,
+	    .until_ns = g->deadline_ns,
+	};
 	int rc;
 
 	if (answer == PF_PROC_REFUSED)
@@ -89,10 +97,12 @@ static void ask(struct gathering *g, struct pf_thread *t, enum pf_proc_answer an
 		rc = pf_ask_send(&a.ask, t);
 	if (rc == -EINVAL || rc == -ESRCH)
 		return; /* gone meanwhile */
-	if (rc < 0) {
+	if (rc == -ENOMEM) {
 		show_without_stack(g, t, a.state);
 		return;
 	}
+	if (rc < 0 && g->now_ns + UNASKED_NS < a.until_ns)
+		a.until_ns = g->now_ns + UNASKED_NS;
 	g->asked[g->count++] = a;
 }
 
@@ -122,7 +132,12 @@ static bool settle(struct gathering *g, struct asked *a)
 	answer = pf_proc_read(g->reader, t, &g->stack);
 	if (answer == PF_PROC_ASLEEP)
 		show_asleep(g, t);
-	return answer == PF_PROC_ASLEEP || answer == PF_PROC_GONE;
+	if (answer == PF_PROC_ASLEEP || answer == PF_PROC_GONE)
+		return true;
+	if (g->now_ns < a->until_ns)
+		return false;
+	show_without_stack(g, t, a->state);
+	return true;
 }
 
 static size_t settle_all(struct gathering *g)
@@ -141,21 +156,17 @@ static size_t settle_all(struct gathering *g)
 	return waiting;
 }
 
-static void await(struct gathering *g, int64_t deadline_ns)
+/* Until everybody is settled; whoever has not answered in time is settled without a stack. */
+static void await(struct gathering *g)
 {
 	uint32_t seen = 0;
 
-	while (settle_all(g) > 0 && g->now_ns < deadline_ns) {
+	while (settle_all(g) > 0) {
 		int64_t next_ns = g->now_ns + LOOK_AGAIN_NS;
 
-		pf_ask_wait(&seen, next_ns < deadline_ns ? next_ns : deadline_ns);
+		pf_ask_wait(&seen, next_ns < g->deadline_ns ? next_ns : g->deadline_ns);
 		g->now_ns = pf_clock_now_ns();
 	}
-	for (size_t i = 0; i < g->count; i++)
-		if (g->asked[i].waits) {
-			pf_ask_end(&g->asked[i].ask);
-			show_without_stack(g, g->asked[i].ask.thread, g->asked[i].state);
-		}
 }
 
 int pf_gather(struct pf_proc_reader *reader, int64_t deadline_ns, pf_gather_fn *each, void *context)
@@ -168,13 +179,14 @@ int pf_gather(struct pf_proc_reader *reader, int64_t deadline_ns, pf_gather_fn *
 	g->each = each;
 	g->context = context;
 	g->now_ns = pf_clock_now_ns();
+	g->deadline_ns = deadline_ns;
 	for (uint32_t i = 0; i < pf_thread_limit(); i++) {
 		struct pf_thread *t = pf_thread_at(i);
 
 		if (t && pf_thread_is_live(t))
 			look(g, t);
 	}
-	await(g, deadline_ns);
+	await(g);
 	pf_vec_free(g->asked, g->capacity, sizeof(*g->asked));
 	free(g);
 	return 0;

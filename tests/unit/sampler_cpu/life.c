@@ -66,6 +66,11 @@ void life_begin(struct life *life, pf_collect_fn *collector, int64_t hz)
 	usleep(100000); /* the window is open by now */
 }
 
+void life_go(struct life *life, pf_collect_fn *collector)
+{
+	run(life, collector, 0, 0);
+}
+
 int life_end(struct life *life)
 {
 	pf_wait_stop(&life->wait);

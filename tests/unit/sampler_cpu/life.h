@@ -20,6 +20,8 @@ struct life {
 };
 void life_begin(struct life *life, pf_collect_fn *collect, int64_t hz);
 int life_end(struct life *life);
+/* The same for a moment's collection, begun without waiting for anything. */
+void life_go(struct life *life, pf_collect_fn *collect);
 
 /* One that ends by itself: seconds 0 for a moment or the recorder. */
 int life_collect(struct life *life, pf_collect_fn *collect, int64_t seconds_ns);

@@ -27,6 +27,7 @@ static int silent_pipe[2];
 static sem_t never;
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t condition = PTHREAD_COND_INITIALIZER;
+static sem_t go_on;
 
 struct parked {
 	pthread_t thread;
@@ -206,8 +207,39 @@ static void a_running_thread_that_cannot_answer_is_there_without_a_stack(void **
 	pthread_join(thread, NULL);
 }
 
+static void *block_signals_spin_and_sleep(void *unused)
+{
+	block_signals_and_spin(unused);
+	sem_wait(&go_on);
+	return unused;
+}
+
+/* Met awake, never to be asked; it goes to sleep a moment later, and is read then. */
+static void a_thread_that_cannot_answer_is_read_when_it_sleeps(void **state)
+{
+	uint64_t before = pf_counter_get(PF_COUNTER_THREAD_LOST);
+	const struct pf_sample *s;
+	struct life dump;
+	pthread_t thread;
+
+	spinner_tid = 0;
+	spinning = 1;
+	assert_int_equal(pthread_create(&thread, NULL, block_signals_spin_and_sleep, NULL), 0);
+	wait_for(&spinner_tid);
+	life_go(&dump, pf_threads_collect);
+	usleep(5000);
+	__atomic_store_n(&spinning, 0, __ATOMIC_RELAXED);
+	assert_int_equal(life_end(&dump), 0);
+	s = life_of_thread(&dump.profile, spinner_tid);
+	assert_non_null(s);
+	assert_string_equal(life_text(&dump.profile, s, "state"), "futex");
+	assert_int_equal(pf_counter_get(PF_COUNTER_THREAD_LOST), before);
+	pf_profile_finish(&dump.profile);
+	sem_post(&go_on);
+	pthread_join(thread, NULL);
+}
+
 static pid_t born_tid;
-static sem_t go_on;
 
 static void *be_born(void *unused)
 {
@@ -334,6 +366,7 @@ int main(void)
 	    cmocka_unit_test(a_sleeper_that_has_not_run_is_not_read_again),
 	    cmocka_unit_test(a_running_thread_answers_with_its_stack),
 	    cmocka_unit_test(a_running_thread_that_cannot_answer_is_there_without_a_stack),
+	    cmocka_unit_test(a_thread_that_cannot_answer_is_read_when_it_sleeps),
 	    cmocka_unit_test(who_created_a_thread_is_known),
 	    cmocka_unit_test(the_list_names_every_thread),
 	    cmocka_unit_test(threads_that_end_meanwhile_are_no_error),
