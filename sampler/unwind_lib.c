@@ -246,7 +246,8 @@ uint32_t pf_unwind_lib(const struct pf_unwind_regs *regs, const struct pf_unwind
 	unw_addr_space_t as = __atomic_load_n(&space, __ATOMIC_ACQUIRE);
 	struct walk w = {.regs = regs, .memory = *memory};
 	unw_cursor_t cursor;
-	bool exact = true; /* the PC is no return address; of the first, access_reg has seen to it */
+	bool exact =
+	    true; /* the PC is no return address; of the first, access_reg has seen to it */
 	uint32_t count = 0;
 	int step;
 
