@@ -397,18 +397,19 @@ static PF_SIGSAFE bool step_long(
  * instructions of ours, so there it is copied too. */
 static PF_SIGSAFE enum pf_code_call call_before(const struct walk *w, uint64_t pc, uint64_t *target)
 {
-	uint8_t code[PF_CODE_BEFORE];
-	uint64_t at = pc - PF_CODE_BEFORE;
+	uint64_t at = pc - PF_CODE_BEFORE, code;
 
 	if (pc < PF_PC_MARKER_END)
 		return PF_CODE_NO_CALL;
-	if (w->reads_copy)
-		return pf_unwind_memory_copy(at, code, sizeof(code))
-			   ? pf_unwind_code_call(code, pc, target)
-			   : PF_CODE_NO_CALL;
-	return pf_unwind_memory_probe(at)
-		   ? pf_unwind_code_call((const uint8_t *)(uintptr_t)at, pc, target)
-		   : PF_CODE_NO_CALL;
+	if (w->reads_copy) {
+		if (!pf_unwind_memory_copy(at, &code, sizeof(code)))
+			return PF_CODE_NO_CALL;
+	} else {
+		if (!pf_unwind_memory_probe(at))
+			return PF_CODE_NO_CALL;
+		code = pf_unwind_peek(at);
+	}
+	return pf_unwind_code_call((const uint8_t *)&code, pc, target);
 }
 
 /* The first instructions of a function, before it has made a frame: a stub that jumps on, or a jump

@@ -154,8 +154,8 @@ static PF_SIGSAFE bool find_segment(struct pf_unwind_image *image, uint64_t addr
 
 	if (image->map_high - image->map_low >= page_size)
 		header = view(image, image->map_low, &header_room, sizeof(header_room));
-	if (!header || header->e_ident[0] != 0x7f || header->e_ident[1] != 'E' ||
-	    header->e_phentsize != sizeof(*phdr) ||
+	if (!header || header->e_phoff % sizeof(uint64_t) != 0 || header->e_ident[0] != 0x7f ||
+	    header->e_ident[1] != 'E' || header->e_phentsize != sizeof(*phdr) ||
 	    header->e_phoff + header->e_phnum * sizeof(*phdr) > page_size)
 		return false;
 	for (unsigned i = 0; i < header->e_phnum; i++) {

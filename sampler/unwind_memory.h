@@ -29,6 +29,6 @@ PF_INLINE bool pf_unwind_load(struct pf_unwind_memory *memory, uint64_t address,
 	if (memory->copy)
 		__builtin_memcpy(out, memory->copy + (address - memory->low), sizeof(*out));
 	else
-		*out = *(const volatile uint64_t *)(uintptr_t)address;
+		*out = pf_unwind_peek(address);
 	return true;
 }

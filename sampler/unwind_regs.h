@@ -37,6 +37,15 @@ PF_INLINE uint64_t pf_unwind_thread_pointer(void)
 	return at;
 }
 
+/* Memory of the program's, of which no sanitizer shall think that we must not see it. */
+PF_INLINE uint64_t pf_unwind_peek(uint64_t address)
+{
+	uint64_t word;
+
+	__asm__ volatile("movq %1, %0" : "=r"(word) : "m"(*(const uint64_t *)(uintptr_t)address));
+	return word;
+}
+
 /* A system call without libc: errno is not touched, nothing is left to check. */
 PF_INLINE long pf_unwind_syscall(
     long number, uint64_t a, uint64_t b, uint64_t c, uint64_t d, uint64_t e, uint64_t f)
@@ -84,6 +93,14 @@ PF_INLINE uint64_t pf_unwind_thread_pointer(void)
 
 	__asm__("mrs %0, tpidr_el0" : "=r"(at));
 	return at;
+}
+
+PF_INLINE uint64_t pf_unwind_peek(uint64_t address)
+{
+	uint64_t word;
+
+	__asm__ volatile("ldr %0, [%1]" : "=r"(word) : "r"(address) : "memory");
+	return word;
 }
 
 PF_INLINE long pf_unwind_syscall(

@@ -250,8 +250,8 @@ static PF_SIGSAFE uint64_t find_fde(struct pf_unwind_image *image, uint64_t addr
 	uint32_t low = 0, high;
 
 	header = pf_unwind_image_view(image, image->table, &header_room, sizeof(header_room));
-	if (!header || header->version != VERSION || header->pointer != POINTER ||
-	    header->count != COUNT || header->table != TABLE)
+	if (image->table % sizeof(uint32_t) != 0 || !header || header->version != VERSION ||
+	    header->pointer != POINTER || header->count != COUNT || header->table != TABLE)
 		return 0;
 	high = header->entries;
 	if (!pf_unwind_image_reach(image, image->table + 12, (uint64_t)high * sizeof(*entry)))
@@ -279,10 +279,12 @@ static PF_SIGSAFE uint64_t find_fde(struct pf_unwind_image *image, uint64_t addr
 static PF_SIGSAFE bool open_entry(
     struct pf_unwind_reader *in, struct pf_unwind_image *image, uint64_t at)
 {
-	uint32_t room;
-	const uint32_t *length = pf_unwind_image_view(image, at, &room, sizeof(room));
-	uint32_t size = length ? *length : 0;
+	uint32_t room, size;
+	const void *length = pf_unwind_image_view(image, at, &room, sizeof(room));
 
+	if (!length)
+		return false;
+	__builtin_memcpy(&size, length, sizeof(size)); /* perhaps at an odd address */
 	if (size == 0 || size >= 0xfffffff0)
 		return false;
 	pf_unwind_reader_init(in, image, at + sizeof(room), at + sizeof(room) + size);

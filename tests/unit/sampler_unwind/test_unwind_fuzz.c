@@ -90,7 +90,16 @@ static void damage_registers(struct pf_unwind_regs *regs)
 	regs->pc_is_return = draw() % 4 == 0;
 }
 
-static void damage_words(uint64_t *words, uint64_t count, uint64_t sp)
+/* The live stack is not for a sanitizer to judge. */
+static __attribute__((noinline, no_sanitize("address"))) void copy_words(
+    volatile uint64_t *to, const volatile uint64_t *from, uint64_t count)
+{
+	for (uint64_t i = 0; i < count; i++)
+		to[i] = from[i];
+}
+
+static __attribute__((no_sanitize("address"))) void damage_words(
+    uint64_t *words, uint64_t count, uint64_t sp)
 {
 	for (uint64_t n = 1 + draw() % 4; n > 0; n--) {
 		uint64_t *word = &words[draw() % count];
@@ -113,10 +122,10 @@ static void walk(const ucontext_t *context, int how)
 	count = (stack_high - sp) / 8;
 	if (count > WORDS_MAX)
 		count = WORDS_MAX;
-	memcpy(saved, (void *)sp, count * 8);
+	copy_words(saved, (uint64_t *)sp, count);
 	if (how & STACK)
 		damage_words((uint64_t *)sp, count, sp);
-	memcpy(copy, (void *)sp, count * 8);
+	copy_words(copy, (uint64_t *)sp, count);
 	if (how & REGISTERS)
 		damage_registers(&regs);
 	pf_unwind_bounds(regs.value[PF_REG_SP], &memory);
@@ -125,7 +134,7 @@ static void walk(const ucontext_t *context, int how)
 	if (draw() % 16 == 0)
 		pf_unwind_flush();
 	got = pf_unwind_cfi(&regs, &memory, pcs, MAX, &end);
-	memcpy((void *)sp, saved, count * 8);
+	copy_words((uint64_t *)sp, saved, count);
 	ends[end]++;
 	walks++;
 	for (uint32_t i = 0; i < got; i++) {
