@@ -73,6 +73,11 @@ struct pf_thread {
 	uint32_t read_stack;
 	int32_t read_nr;
 
+	/* Of wall.c, the drainer's alone: what the last full tick saw. */
+	uint32_t wall_generation;
+	uint32_t wall_stack;
+	int16_t wall_state;
+
 	/* Of ask.c. */
 	uint64_t answer; /* atomic */
 };

@@ -5,6 +5,7 @@
 #include "base/knob.h"
 #include "base/lock.h"
 #include "sampler/cpu.h"
+#include "sampler/crew.h"
 #include "sampler/demand.h"
 #include "sampler/drain.h"
 #include "sampler/gather.h"
@@ -14,6 +15,7 @@
 #include <errno.h>
 #include <limits.h>
 #include <string.h>
+#include <sys/resource.h>
 
 static const int64_t SCAN_INTERVAL_NS = PF_NS_PER_SECOND;
 /* How long threads that run may take to answer, when the tick is not shorter than that. */
@@ -40,11 +42,11 @@ static int64_t due_ns, scan_due_ns;
 
 struct tick {
 	int64_t now_ns, before_ns;
+	bool all_asleep; /* so far */
 };
 
-static void add(void *context, const struct pf_sight *sight)
+static void add(struct tick *tick, const struct pf_sight *sight)
 {
-	const struct tick *tick = context;
 	const struct pf_thread *t = sight->thread;
 	int64_t since_ns = t->born_ns > tick->before_ns ? t->born_ns : tick->before_ns;
 	struct pf_record record = {
@@ -68,16 +70,96 @@ static void add(void *context, const struct pf_sight *sight)
 	pf_feed_add(&feed, &record);
 }
 
-static void ignore(void *context, const struct pf_sight *sight)
+/* Kept in the thread's slot for the quiet ticks that may follow. */
+static void keep(struct tick *tick, const struct pf_sight *sight)
 {
-	(void)context;
-	(void)sight;
+	struct pf_thread *t = pf_thread_at(sight->thread->number);
+
+	if (sight->state < 0 || sight->stack == PF_STACK_OVERFLOW)
+		tick->all_asleep = false;
+	t->wall_state = (int16_t)sight->state;
+	t->wall_stack = sight->stack;
+	t->wall_generation = pf_thread_generation(t);
+}
+
+static void see(void *context, const struct pf_sight *sight)
+{
+	struct tick *tick = context;
+
+	keep(tick, sight);
+	if (tick->before_ns)
+		add(tick, sight);
+}
+
+/* ---- quiet ticks ---- */
+
+/* What the program's threads have done so far, as far as one look at the whole process tells. A
+ * thread that has run and sleeps again has been switched out: the kernel counts that for the
+ * process, at one system call for all threads. One that runs and has not slept since uses CPU
+ * time. Other threads of ours count too: then a tick is not quiet for nothing. */
+struct activity {
+	int64_t switches;
+	int64_t cpu_ns;
+};
+
+/* CPU time in which a thread may have begun to run unseen. */
+static const int64_t QUIET_CPU_NS = 100 * PF_NS_PER_US;
+
+/* The drainer's alone. */
+static struct activity seen; /* before the last full tick */
+static bool seen_all_asleep; /* in it */
+
+static int64_t ns_of(const struct timeval *t)
+{
+	return (int64_t)t->tv_sec * PF_NS_PER_SECOND + t->tv_usec * PF_NS_PER_US;
+}
+
+static struct activity look_at_process(void)
+{
+	struct rusage all, own;
+	struct activity now = {.cpu_ns = -pf_crew_cpu_ns()};
+
+	if (getrusage(RUSAGE_SELF, &all) != 0 || getrusage(RUSAGE_THREAD, &own) != 0)
+		return (struct activity){.switches = -1};
+	now.cpu_ns += ns_of(&all.ru_utime) + ns_of(&all.ru_stime);
+	now.switches = all.ru_nvcsw + all.ru_nivcsw - own.ru_nvcsw - own.ru_nivcsw;
+	return now;
+}
+
+static bool is_quiet(const struct activity *now)
+{
+	if (!seen_all_asleep || now->switches < 0 || now->switches != seen.switches ||
+	    now->cpu_ns - seen.cpu_ns >= QUIET_CPU_NS)
+		return false;
+	for (uint32_t i = 0; i < pf_thread_limit(); i++) {
+		const struct pf_thread *t = pf_thread_at(i);
+
+		if (t && pf_thread_is_live(t) && t->wall_generation != pf_thread_generation(t))
+			return false;
+	}
+	return true;
+}
+
+/* Nobody has run since the last full tick: everybody is where it was. */
+static void repeat(struct tick *tick)
+{
+	for (uint32_t i = 0; i < pf_thread_limit(); i++) {
+		const struct pf_thread *t = pf_thread_at(i);
+		struct pf_sight sight = {.thread = t, .reused = true};
+
+		if (!t || !pf_thread_is_live(t))
+			continue;
+		sight.state = t->wall_state;
+		sight.stack = t->wall_stack;
+		add(tick, &sight);
+	}
 }
 
 static void take_tick(int64_t now_ns, int64_t period)
 {
-	struct tick tick = {.now_ns = now_ns, .before_ns = last_tick_ns};
+	struct tick tick = {.now_ns = now_ns, .before_ns = last_tick_ns, .all_asleep = true};
 	int64_t patience = period / 2 < ANSWER_NS ? period / 2 : ANSWER_NS;
+	struct activity now;
 
 	if (!reader)
 		reader = pf_proc_create();
@@ -87,8 +169,15 @@ static void take_tick(int64_t now_ns, int64_t period)
 			pf_cpu_scan();
 		scan_due_ns = now_ns + SCAN_INTERVAL_NS;
 	}
-	if (reader)
-		pf_gather(reader, now_ns + patience, last_tick_ns ? add : ignore, &tick);
+	/* Before the threads are looked at: what they do meanwhile is for the next tick. */
+	now = look_at_process();
+	if (last_tick_ns && is_quiet(&now)) {
+		repeat(&tick);
+	} else if (reader) {
+		pf_gather(reader, now_ns + patience, see, &tick);
+		seen = now;
+		seen_all_asleep = tick.all_asleep;
+	}
 	last_tick_ns = now_ns;
 }
 
@@ -97,6 +186,7 @@ static void rest(void)
 	pf_proc_destroy(reader);
 	reader = NULL;
 	last_tick_ns = 0;
+	seen_all_asleep = false;
 	due_ns = 0;
 	scan_due_ns = 0;
 }
