@@ -30,3 +30,22 @@ setup() {
 	[[ $output == *"left behind: process "*": sleep 12345.678"* ]]
 	[ -z "$(pgrep -fx 'sleep 12345.678')" ]
 }
+
+@test "a process that wrote over its environment is found, too" {
+	echo '@test "careless" { env -i sleep 12345.679 >/dev/null 2>&1 3>&- & }' >a.bats
+	run "$root/tests/run-bats" 20 a.bats
+	echo "$output"
+	[ "$status" -ne 0 ]
+	[[ $output == *"left behind: process "*": sleep 12345.679"* ]]
+	[ -z "$(pgrep -fx 'sleep 12345.679')" ]
+}
+
+@test "told to end, it ends everything first" {
+	echo '@test "busy" { touch "$DIR_OF_TEST/started"; setsid sleep 12345.68 & env -i sleep 12345.68; }' >a.bats
+	DIR_OF_TEST=$PWD "$root/tests/run-bats" 60 a.bats 3>&- >out 2>&1 &
+	runner=$!
+	until [ -e started ]; do sleep 0.1; done
+	kill -TERM "$runner"
+	wait "$runner" || [ $? -eq 143 ]
+	[ -z "$(pgrep -fx 'sleep 12345.68')" ]
+}
