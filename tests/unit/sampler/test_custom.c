@@ -134,7 +134,7 @@ enum { THREADS = 4, KEYS = 50000 };
 
 static void *take_and_give(void *first)
 {
-	static struct proffs_profile *profile;
+	struct proffs_profile *profile;
 
 	pf_custom_new(&profile, "many");
 	for (uintptr_t i = 0; i < KEYS; i++)
