@@ -3,6 +3,7 @@
 #include "base/mark.h"
 #include "sampler/gate.h"
 #include "sampler/real.h"
+#include "sampler/unwind.h"
 
 #include <limits.h>
 
@@ -13,7 +14,7 @@ PF_HIDDEN void *pf_patch_poke_dlopen, *pf_patch_poke_dlmopen, *pf_patch_poke_dlc
 PF_HIDDEN void pf_patch_poke_now(void);
 void pf_real_after_poke_dlopen(void);
 void pf_real_after_poke_dlmopen(void);
-void pf_real_after_poke_dlclose(void);
+int pf_real_around_dlclose(void *handle);
 
 __attribute__((used)) PF_HOOK void pf_patch_poke_now(void)
 {
@@ -64,12 +65,23 @@ __attribute__((used)) PF_HOOK void pf_patch_poke_now(void)
 
 POKE_THEN_JUMP(dlopen);
 POKE_THEN_JUMP(dlmopen);
-POKE_THEN_JUMP(dlclose);
+
+/* dlclose looks at no caller, so it may be wrapped: the unwinder stands aside while a module goes. */
+PF_HOOK int pf_real_around_dlclose(void *handle)
+{
+	int rc;
+
+	pf_patch_poke_now();
+	pf_unwind_close_begin();
+	rc = ((int (*)(void *))pf_patch_poke_dlclose)(handle);
+	pf_unwind_close_end();
+	return rc;
+}
 
 static const struct pf_patch patches[] = {
     {"dlopen", (void *)pf_real_after_poke_dlopen, &pf_patch_poke_dlopen, NULL},
     {"dlmopen", (void *)pf_real_after_poke_dlmopen, &pf_patch_poke_dlmopen, NULL},
-    {"dlclose", (void *)pf_real_after_poke_dlclose, &pf_patch_poke_dlclose, NULL},
+    {"dlclose", (void *)pf_real_around_dlclose, &pf_patch_poke_dlclose, NULL},
 };
 
 struct pf_patch_set pf_patch_poke_set = {.patches = patches, .count = PF_COUNT(patches)};

@@ -85,10 +85,11 @@ PF_INLINE uint64_t red_zone(uint64_t sp, uint64_t floor)
 PF_INLINE bool bounds_of_thread(uint64_t sp, struct pf_unwind_memory *memory)
 {
 	uint64_t offset = __atomic_load_n(&block_offset, __ATOMIC_ACQUIRE);
-	uint64_t descriptor = pf_unwind_thread_pointer() + descriptor_distance;
+	uint64_t pointer = pf_unwind_thread_pointer();
+	uint64_t descriptor = pointer + descriptor_distance;
 	const uint64_t *block;
 
-	if (offset == 0)
+	if (offset == 0 || pointer == 0)
 		return false;
 	block = (const uint64_t *)(uintptr_t)(descriptor + offset);
 	/* The descriptor is at the block's end, above the stack: another thread's block, or memory

@@ -1,7 +1,8 @@
 /* Unwinding: registers and readable memory in, lookup addresses out.
  *
  * Two back ends behind one call. B (unwind_cfi.c) interprets one .eh_frame FDE per new PC, found
- * by _dl_find_object; no lock, no malloc, no system call: the way in handlers and hooks. A
+ * by _dl_find_object; no lock, no malloc, and a system call only before it reads what may not be
+ * there (a fiber's stack, code without unwind info): the way in handlers and hooks. A
  * (unwind_lib.c) is libunwind's generic API with our accessors: the oracle of the tests and the
  * fallback on our own threads for the rules B refuses.
  */

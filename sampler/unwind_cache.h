@@ -4,16 +4,11 @@
  * memory per thread, and a torn entry cannot be.
  *
  *   63         30 29                8 7         6      0
- *   [ tag of PC ] [    short row     ] [permanent][generation]
+ *   [ tag of PC ] [    short row     ] [permanent][generation]     short row: unwind_short.h
  *
  * The place in the table gives the PC's low bits (mixed with the tag), the tag the rest: 48 bits in
  * all, which is every address of a program. A row of a module that can be closed counts only in the
  * generation it was made in. Why so: doc/decisions/0002-unwind-cache.md.
- *
- * A short row, 22 bits, says what nearly every row says. Zero is no row:
- *
- *   21           8 7    3 2  0     bp: 0 same, 1..29 saved at CFA - 8*bp, 30 at *bp, 31 lost
- *   [ CFA offset ] [ bp ] [kind]   (on aarch64 bp has three bits more, the offset three less)
  */
 #pragma once
 #include "base/mark.h"

@@ -54,8 +54,13 @@ PF_HOOK void pf_unwind_close_begin(void)
 
 PF_HOOK void pf_unwind_close_end(void)
 {
+	uint32_t closers = __atomic_load_n(&gate_closers, __ATOMIC_RELAXED);
+
 	pf_unwind_flush();
-	__atomic_fetch_sub(&gate_closers, 1, __ATOMIC_SEQ_CST);
+	/* None left, where a destructor in dlclose has forked: the child has forgotten them. */
+	while (closers != 0 && !__atomic_compare_exchange_n(&gate_closers, &closers, closers - 1,
+				   false, __ATOMIC_SEQ_CST, __ATOMIC_RELAXED))
+		;
 }
 
 /* The modules in the order the loader linked them: those the program was started with come first

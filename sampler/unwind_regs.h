@@ -29,12 +29,15 @@ PF_INLINE uint64_t pf_unwind_strip(uint64_t pc)
 	return pc;
 }
 
+/* The thread pointer, or 0 where it does not lead to a thread of glibc: those have it twice. */
 PF_INLINE uint64_t pf_unwind_thread_pointer(void)
 {
-	uint64_t at;
+	uint64_t at, again;
 
-	__asm__("mov %%fs:0, %0" : "=r"(at));
-	return at;
+	__asm__("mov %%fs:0, %0\n"
+		"mov %%fs:16, %1"
+		: "=&r"(at), "=r"(again));
+	return at == again ? at : 0;
 }
 
 /* Memory of the program's, of which no sanitizer shall think that we must not see it. */
@@ -87,6 +90,7 @@ PF_INLINE uint64_t pf_unwind_strip(uint64_t pc)
 	return x30;
 }
 
+/* The thread pointer; nothing here tells whether it leads to a thread of glibc. */
 PF_INLINE uint64_t pf_unwind_thread_pointer(void)
 {
 	uint64_t at;

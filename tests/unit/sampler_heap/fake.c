@@ -6,6 +6,7 @@
 #include "sampler/guard.h"
 #include "sampler/map.h"
 #include "sampler/stack.h"
+#include "sampler/unwind.h"
 
 #include <stddef.h>
 
@@ -14,6 +15,18 @@ enum { STACKS = 256, PC_BASE = 0x10000 };
 PF_TLS uint32_t pf_guard_depth;
 static PF_TLS uint32_t here;
 static uint64_t pcs[STACKS];
+
+uint32_t fake_closes_begun, fake_closes_ended;
+
+PF_HOOK void pf_unwind_close_begin(void)
+{
+	fake_closes_begun++;
+}
+
+PF_HOOK void pf_unwind_close_end(void)
+{
+	fake_closes_ended++;
+}
 
 void fake_stack(uint32_t id)
 {

@@ -10,6 +10,7 @@
 #include "base/clock.h"
 #include "base/counter.h"
 #include "sampler/patch.h"
+#include "tests/unit/sampler_heap/fake.h"
 
 #include <dlfcn.h>
 #include <link.h>
@@ -279,8 +280,11 @@ static void dlopen_knows_its_caller_and_says_that_it_was_called(void **state)
 	handle = dlopen("libheap_module_now.so", RTLD_NOW);
 	assert_non_null(handle);
 	assert_int_equal(pf_patch_poke, poke + 1);
+	fake_closes_begun = fake_closes_ended = 0;
 	assert_int_equal(dlclose(handle), 0);
 	assert_int_equal(pf_patch_poke, poke + 2);
+	assert_int_equal(fake_closes_begun, 1); /* and the unwinder knows, before and after */
+	assert_int_equal(fake_closes_ended, 1);
 	handle = dlmopen(LM_ID_NEWLM, "libheap_module_now.so", RTLD_NOW);
 	assert_non_null(handle);
 	assert_int_equal(pf_patch_poke, poke + 3);

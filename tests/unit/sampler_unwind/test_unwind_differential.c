@@ -80,10 +80,10 @@ static struct tally check(const char *name, work_fn *work, int depth)
 	struct tally t = {0};
 
 	sampling_run(work, depth, PERIOD_NS, SAMPLES, compare, &t);
-	print_message("%s, %d deep: %u stacks, %u complete, %u differ, %u where A guessed on\n",
+	print_message("# %s, %d deep: %u stacks, %u complete, %u differ, %u where A guessed on\n",
 	    name, depth, t.samples, t.complete, t.differ, t.guessed);
 	for (uint32_t i = 0; i < t.shown; i++)
-		print_message("  pc %#lx: same %u, B %u frames (end %d), A %u frames (end %d)\n",
+		print_message("#   pc %#lx: same %u, B %u frames (end %d), A %u frames (end %d)\n",
 		    t.pc[i], t.at[i], t.b_count[i], t.b_end[i], t.a_count[i], t.a_end[i]);
 	assert_int_equal(t.samples, SAMPLES);
 	assert_int_equal(t.differ, 0);

@@ -203,7 +203,7 @@ static uint64_t stress(void)
 	closing = since(PF_COUNTER_STACK_CLOSING);
 	bare = since(PF_COUNTER_STACK_NO_INFO);
 	print_message(
-	    "%lu modules, %lu captures: %lu complete, %lu at a closing module, %lu in code "
+	    "# %lu modules, %lu captures: %lu complete, %lu at a closing module, %lu in code "
 	    "without notes; %lu copies\n",
 	    opened, captures, complete, closing, bare, copies);
 	assert_true(opened > 100 && captures > 1000 && copies > 100);

@@ -180,7 +180,7 @@ static void check(int how)
 	how_now = how;
 	pthread_create(&thread, NULL, run, NULL);
 	pthread_join(thread, NULL);
-	print_message("%u walks; ends:", walks);
+	print_message("# %u walks; ends:", walks);
 	for (int i = 0; i <= PF_UNWIND_FIBER; i++)
 		print_message(" %u", ends[i]);
 	print_message("\n");

@@ -221,7 +221,7 @@ static void damaged_notes_are_refused_or_read_but_never_left(void **state)
 
 		found[pf_unwind_row_find(&image, code + (seed >> 58), &frame)]++;
 	}
-	print_message("none %lu, a row %lu, refused %lu\n", found[0], found[1], found[2]);
+	print_message("# none %lu, a row %lu, refused %lu\n", found[0], found[1], found[2]);
 	assert_true(found[1] > DAMAGED / 10 && found[2] > DAMAGED / 100);
 	munmap(copy.at, copy.size + 2 * PAGE);
 }

@@ -174,13 +174,13 @@ static void step(const char *name, void (*function)(void))
 	memset(&shadow, 0, sizeof(shadow));
 	run_stepped(function);
 	print_message(
-	    "%s: %u instructions, %u right; %u wrong in both, %u in A alone, %u in B alone\n", name,
-	    tally.steps, tally.right, tally.neither, tally.a_wrong, tally.only_a);
+	    "# %s: %u instructions, %u right; %u wrong in both, %u in A alone, %u in B alone\n",
+	    name, tally.steps, tally.right, tally.neither, tally.a_wrong, tally.only_a);
 	for (uint32_t i = 0; i < tally.shown; i++) {
 		Dl_info at = {0};
 
 		dladdr((void *)tally.wrong_pc[i], &at);
-		print_message("  %#lx = %s + %#lx %s\n", tally.wrong_pc[i], at.dli_fname,
+		print_message("#   %#lx = %s + %#lx %s\n", tally.wrong_pc[i], at.dli_fname,
 		    tally.wrong_pc[i] - (uintptr_t)at.dli_fbase, at.dli_sname ? at.dli_sname : "");
 	}
 	assert_int_equal(tally.only_a, 0);
