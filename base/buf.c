@@ -1,15 +1,24 @@
 #include "base/buf.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 
 #ifdef PF_SMALL
-enum { FIRST_BYTES = 1, FIRST_ITEMS = 1, MAPPED_BYTES = 1024 };
+enum { FIRST_BYTES = 1, FIRST_ITEMS = 1 };
 #else
-enum { FIRST_BYTES = 4096, FIRST_ITEMS = 64, MAPPED_BYTES = 64 * 1024 };
+enum { FIRST_BYTES = 4096, FIRST_ITEMS = 64 };
+#endif
+
+#if defined(__SANITIZE_ADDRESS__)
+enum { MAPPED_BYTES = INT_MAX }; /* none: the leak checker does not look for pointers in mappings */
+#elif defined(PF_SMALL)
+enum { MAPPED_BYTES = 1024 };
+#else
+enum { MAPPED_BYTES = 64 * 1024 };
 #endif
 
 static int64_t held_bytes; /* atomic */
