@@ -78,22 +78,3 @@ load ../helper
 	done
 	is "$(switches)" "$before"
 }
-
-@test "a program in step with the tick is judged right within 3 points with cpu/precise" {
-	# A period of 1.631 ms, which is in step with neither the tick nor the 1 ms of a round.
-	tree_start --set cpu/hz=613 -- "$TARGET/paced"
-	descriptors=$(ls "/proc/$PID/fd")
-	if ! echo 1 >"$TREE/cpu/precise"; then
-		has "$(cat "$TREE/status")" "perf_event_open is refused"
-		skip "no perf events here"
-	fi
-	wait_until 10 eval 'grep -Eq "^cpu_precise +ok" "$TREE/status"'
-	echo 8 >"$TREE/cpu/seconds"
-	cp "$TREE/cpu.pprof" .
-	is "$(ls "/proc/$PID/fd")" "$descriptors" # the events are not in the program's table
-	rows=$(pprof_rows cpu.pprof -cum)
-	echo "$rows"
-	between 47 53 "$(column 5 fifty <<<"$rows")"
-	between 27 33 "$(column 5 thirty <<<"$rows")"
-	between 17 23 "$(column 5 twenty <<<"$rows")"
-}
