@@ -12,5 +12,7 @@ struct pf_query {
 	int64_t debug;              /* Go's debug=0,1,2 */
 	int64_t rows;               /* n=: rows of text; 0: as the view likes */
 	bool gc;                    /* give free memory back first */
+	bool lines;                 /* file:line and inlined functions, too: config/symbols */
+	bool sort_cum;              /* sort=cum: rows of text by what is under them as well */
 	char focus[PF_QUERY_FOCUS]; /* only stacks with a function like this; "": all */
 };

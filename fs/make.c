@@ -92,6 +92,7 @@ uint64_t pf_make_which(const struct pf_object *object)
 
 	uint64_t which = (render * 31 + row) * 1000003 + (uint64_t)object->query.rows;
 
+	which = which * 4 + object->query.lines * 2u + object->query.sort_cum;
 	for (const char *c = object->query.focus; *c; c++)
 		which = which * 1000003 + (unsigned char)*c;
 	return which;

@@ -114,6 +114,21 @@ static int set_focus(struct pf_query *query, const char *value, size_t length)
 	return pf_focus_check(query->focus);
 }
 
+static int set_lines(struct pf_query *query, const char *value, size_t length)
+{
+	int64_t number;
+	int rc = parse_between(value, length, 0, INT_MAX, &number);
+
+	query->lines = rc == 0 && number > 0;
+	return rc;
+}
+
+static int set_sort(struct pf_query *query, const char *value, size_t length)
+{
+	query->sort_cum = length == 3 && memcmp(value, "cum", 3) == 0;
+	return query->sort_cum || (length == 4 && memcmp(value, "flat", 4) == 0) ? 0 : -EINVAL;
+}
+
 static const struct {
 	const char *key;
 	int (*set)(struct pf_query *query, const char *value, size_t length);
@@ -124,6 +139,8 @@ static const struct {
     {"n", set_rows},
     {"gc", set_gc},
     {"focus", set_focus},
+    {"lines", set_lines},
+    {"sort", set_sort},
 };
 
 /* ---- the spellings ---- */

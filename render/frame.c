@@ -12,16 +12,17 @@ static bool same_frame(const void *items, uint32_t number, const void *key)
 {
 	const struct pf_frame *a = (const struct pf_frame *)items + number, *b = key;
 
-	return strcmp(a->function, b->function) == 0 && strcmp(a->module, b->module) == 0;
+	return a->line == b->line && strcmp(a->function, b->function) == 0 &&
+	       strcmp(a->module, b->module) == 0 && strcmp(a->file, b->file) == 0;
 }
 
 /* Appends a frame to the run being made. 0 or -ENOMEM. */
-static int add_frame(struct pf_frames *f, const char *function, const char *module)
+static int add_frame(struct pf_frames *f, struct pf_frame frame)
 {
-	struct pf_frame frame = {function, module};
 	uint32_t before = f->index.count;
-	uint64_t hash =
-	    pf_hash_bytes(function, strlen(function)) + 3 * pf_hash_bytes(module, strlen(module));
+	uint64_t hash = pf_hash_bytes(frame.function, strlen(frame.function)) +
+			3 * pf_hash_bytes(frame.module, strlen(frame.module)) +
+			pf_hash_number((uint64_t)frame.line);
 	uint32_t number = pf_index_put(&f->index, hash, same_frame, f->items, &frame);
 
 	if (number == PF_INDEX_FULL ||
@@ -61,20 +62,25 @@ static int add_place(struct pf_frames *f, const struct pf_place *place)
 	const struct pf_location *l = place->location;
 	int rc = 0;
 
-	for (uint32_t i = 0; l && i < l->line_count && rc == 0; i++)
-		rc = add_frame(f, f->in->lines[l->line_first + i].function, module);
+	for (uint32_t i = 0; l && i < l->line_count && rc == 0; i++) {
+		const struct pf_line *line = &f->in->lines[l->line_first + i];
+
+		rc = add_frame(
+		    f, (struct pf_frame){line->function, module, f->by_line ? line->file : "",
+			   f->by_line && line->file[0] ? line->line : 0});
+	}
 	if (l && l->line_count)
 		return rc;
 	if (!name)
 		name = made_name(f, place, module);
-	return name ? add_frame(f, name, module) : -ENOMEM;
+	return name ? add_frame(f, (struct pf_frame){name, module, "", 0}) : -ENOMEM;
 }
 
-int pf_frames_init(struct pf_frames *f, const struct pf_profile *p)
+static int init(struct pf_frames *f, const struct pf_profile *p, bool by_line)
 {
 	int rc;
 
-	*f = (struct pf_frames){.in = p};
+	*f = (struct pf_frames){.in = p, .by_line = by_line};
 	rc = pf_places_init(&f->places, p);
 	if (rc < 0)
 		return rc;
@@ -86,6 +92,16 @@ int pf_frames_init(struct pf_frames *f, const struct pf_profile *p)
 		f->runs[i].count = (uint32_t)f->id_count - f->runs[i].first;
 	}
 	return rc;
+}
+
+int pf_frames_init(struct pf_frames *f, const struct pf_profile *p)
+{
+	return init(f, p, false);
+}
+
+int pf_frames_init_by_line(struct pf_frames *f, const struct pf_profile *p)
+{
+	return init(f, p, true);
 }
 
 void pf_frames_finish(struct pf_frames *f)

@@ -2,7 +2,7 @@
  *
  *     address --place--> one or more frames (inlined ones first) --> function, module
  *
- * Two addresses in one function are one frame. Samples whose stacks show the same frames are a
+ * Two addresses in one function are one frame (unless lines are asked for). Samples whose stacks show the same frames are a
  * group. The profile stays the owner of every string and must not change meanwhile.
  */
 #pragma once
@@ -12,10 +12,13 @@
 struct pf_frame {
 	const char *function; /* "[libz.so.1]" where no name is known */
 	const char *module;   /* "libz.so.1"; "" for markers and the like */
+	const char *file;     /* "" unknown, or not asked for */
+	int64_t line;         /* 0 unknown, or not asked for */
 };
 
 struct pf_frames {
 	const struct pf_profile *in;
+	bool by_line; /* two lines of one function are two frames */
 	struct pf_frame *items;
 	size_t capacity;
 	struct pf_index index; /* its count is that of `items` */
@@ -35,6 +38,8 @@ struct pf_frames {
 
 /* 0 or -ENOMEM; to be finished in both cases. */
 int pf_frames_init(struct pf_frames *frames, const struct pf_profile *p);
+/* The same with files and lines, as far as the profile has them: one frame for each line. */
+int pf_frames_init_by_line(struct pf_frames *frames, const struct pf_profile *p);
 void pf_frames_finish(struct pf_frames *frames);
 
 /* The frames of an address that some sample uses, innermost first. */

@@ -9,6 +9,9 @@
  *     # stack 1 of 2: 1000 66.67%  (alloc_objects 30, alloc_space 3000, ...)
  *     #     alloc  [server]
  *
+ * With lines asked for there is a row for each line known, "alloc  /src/alloc.c:12", and inlined
+ * functions have rows of their own. `sum%` adds up the flat column from the top.
+ *
  * Only the table's rows do not begin with '#', so `awk '{s += $1}'` is right. The function comes
  * behind the numbers because it may hold blanks.
  */
@@ -38,6 +41,7 @@ struct table {
 	const struct pf_profile *in;
 	const struct pf_frames *frames;
 	uint32_t type;
+	bool sort_cum;
 	const char *unit;
 	int64_t total;
 	struct row *rows;
@@ -65,6 +69,13 @@ void pf_text_value(struct pf_buf *out, const char *unit, int64_t value, int widt
 void pf_text_frame(struct pf_buf *out, const struct pf_frame *frame)
 {
 	pf_utf8_add_plain(out, frame->function);
+	if (frame->file[0]) {
+		pf_buf_str(out, "  ");
+		pf_utf8_add_plain(out, frame->file);
+		if (frame->line > 0)
+			pf_buf_printf(out, ":%" PRId64, frame->line);
+		return;
+	}
 	if (!frame->module[0] || frame->function[0] == '[')
 		return;
 	pf_buf_str(out, frame->module[0] == '[' ? "  " : "  [");
@@ -150,18 +161,31 @@ static void add_sample(struct table *t, uint32_t number)
 	}
 }
 
+static int by_size(int64_t x, int64_t y)
+{
+	return llabs(x) == llabs(y) ? 0 : llabs(x) > llabs(y) ? -1 : 1;
+}
+
+static int by_name(const struct pf_frame *x, const struct pf_frame *y)
+{
+	int order = strcmp(x->function, y->function);
+
+	if (order == 0)
+		order = strcmp(x->module, y->module);
+	if (order == 0)
+		order = strcmp(x->file, y->file);
+	return order ? order : x->line < y->line ? -1 : x->line > y->line;
+}
+
 static int by_cost(const void *a, const void *b, void *table)
 {
 	const struct row *x = a, *y = b;
-	const struct pf_frame *frames = ((const struct table *)table)->frames->items;
-	int order;
+	const struct table *t = table;
+	int flat = by_size(x->flat, y->flat), cum = by_size(x->cum, y->cum);
 
-	if (llabs(x->flat) != llabs(y->flat))
-		return llabs(x->flat) > llabs(y->flat) ? -1 : 1;
-	if (llabs(x->cum) != llabs(y->cum))
-		return llabs(x->cum) > llabs(y->cum) ? -1 : 1;
-	order = strcmp(frames[x->frame].function, frames[y->frame].function);
-	return order ? order : strcmp(frames[x->frame].module, frames[y->frame].module);
+	if (flat || cum)
+		return t->sort_cum ? (cum ? cum : flat) : (flat ? flat : cum);
+	return by_name(&t->frames->items[x->frame], &t->frames->items[y->frame]);
 }
 
 /* One row per frame, sorted; those with nothing go. 0 or -ENOMEM. */
@@ -197,6 +221,14 @@ static int value_width(const char *unit, int64_t value)
 	return (int)text.length;
 }
 
+static bool has_lines(const struct table *t)
+{
+	for (size_t i = 0; i < t->count; i++)
+		if (t->frames->items[t->rows[i].frame].file[0])
+			return true;
+	return false;
+}
+
 static void draw_table(struct pf_buf *out, const struct table *t, size_t shown)
 {
 	int64_t sum = 0, rest = 0;
@@ -209,8 +241,8 @@ static void draw_table(struct pf_buf *out, const struct table *t, size_t shown)
 		width = flat > width ? flat : width;
 		width = cum > width ? cum : width;
 	}
-	pf_buf_printf(out, "#%*s   flat%%    sum%% %*s    cum%%  function  [module]\n", width,
-	    "flat", width, "cum");
+	pf_buf_printf(out, "#%*s   flat%%    sum%% %*s    cum%%  function  %s\n", width, "flat",
+	    width, "cum", has_lines(t) ? "file:line" : "[module]");
 	for (size_t i = 0; i < t->count && i < shown; i++) {
 		const struct row *row = &t->rows[i];
 
@@ -277,8 +309,9 @@ void pf_render_text(struct pf_buf *out, const struct pf_profile *in, const struc
 	size_t shown = query->rows > 0 ? (size_t)query->rows : ROWS_DEFAULT;
 	struct pf_groups groups = {0};
 	struct pf_frames frames;
-	struct table t = {.in = in, .frames = &frames, .type = type, .unit = ""};
-	int rc = pf_frames_init(&frames, in);
+	struct table t = {
+	    .in = in, .frames = &frames, .type = type, .sort_cum = query->sort_cum, .unit = ""};
+	int rc = query->lines ? pf_frames_init_by_line(&frames, in) : pf_frames_init(&frames, in);
 
 	if (in->type_count) {
 		t.unit = in->types[type].unit;

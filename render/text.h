@@ -11,5 +11,6 @@ void pf_text_head(struct pf_buf *out, const struct pf_profile *in, uint32_t type
 /* A number for people and awk: nanoseconds as milliseconds, everything else as it is. */
 void pf_text_value(struct pf_buf *out, const char *unit, int64_t value, int width);
 
-/* "cart::Cart::add  [libcart.so]", without control bytes. */
+/* "cart::Cart::add  [libcart.so]", or with a line "cart::Cart::add  /src/cart.cc:12", without
+ * control bytes. */
 void pf_text_frame(struct pf_buf *out, const struct pf_frame *frame);

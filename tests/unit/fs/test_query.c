@@ -32,7 +32,8 @@ static void a_plain_name_asks_nothing(void **state)
 static void all_keys_are_understood_in_both_spellings(void **state)
 {
 	static const char *const texts[] = {
-	    "heap?seconds=5&hz=200&debug=2&n=7&gc=1", "heap,gc=1,n=7,debug=2,hz=200,seconds=5"};
+	    "heap?seconds=5&hz=200&debug=2&n=7&gc=1&lines=1&sort=cum",
+	    "heap,sort=cum,lines=1,gc=1,n=7,debug=2,hz=200,seconds=5"};
 
 	for (size_t i = 0; i < PF_COUNT(texts); i++) {
 		struct pf_name name = parse(texts[i]);
@@ -44,6 +45,8 @@ static void all_keys_are_understood_in_both_spellings(void **state)
 		assert_int_equal(name.query.debug, 2);
 		assert_int_equal(name.query.rows, 7);
 		assert_true(name.query.gc);
+		assert_true(name.query.lines);
+		assert_true(name.query.sort_cum);
 	}
 }
 
@@ -92,7 +95,7 @@ static void bad_values_are_invalid_and_the_base_is_still_known(void **state)
 {
 	static const char *const bad[] = {"seconds=0", "seconds=-1", "seconds=x", "seconds=86401",
 	    "seconds=1e3", "seconds=1.", "seconds=.5", "hz=0", "hz=4001", "hz=1.5", "debug=-1",
-	    "debug=x", "n=0", "gc=yes", "gc=-1"};
+	    "debug=x", "n=0", "gc=yes", "gc=-1", "lines=-1", "lines=x", "sort=cu", "sort=cumul"};
 	char text[64];
 
 	for (size_t i = 0; i < PF_COUNT(bad); i++) {

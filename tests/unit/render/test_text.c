@@ -72,6 +72,73 @@ static void a_reader_may_ask_for_fewer_rows_and_nothing_is_hidden(void **state)
 				     "# 3 more functions, flat 443.299; ?n= shows more\n"));
 }
 
+/* f (a.c:7) has g (b.h:3) inlined, and calls h at a.c:9; h's line is not known. */
+static void make_lines(struct pf_profile *p)
+{
+	static const uint64_t in_g[] = {0x1000}, in_h[] = {0x1200, 0x1100};
+
+	pf_profile_init(p);
+	p->name = "cpu";
+	pf_profile_add_type(p, "samples", "count");
+	pf_profile_add_mapping(p, 0x1000, 0x2000, 0, "/bin/x", "");
+	pf_profile_add_sample(p, in_g, 1, (const int64_t[]){3});
+	pf_profile_add_sample(p, in_h, 2, (const int64_t[]){1});
+	pf_profile_set_locations(p);
+	pf_profile_add_line(p, &p->locations[0], "g", "g", "/src/b.h", 3, 1);
+	pf_profile_add_line(p, &p->locations[0], "f", "f", "/src/a.c", 7, 5);
+	pf_profile_add_line(p, &p->locations[1], "f", "f", "/src/a.c", 9, 5);
+	pf_profile_add_line(p, &p->locations[2], "h", "h", "", 0, 0);
+}
+
+static void with_lines_every_line_is_a_row(void **state)
+{
+	PF_SCOPED(pf_profile) p = {0};
+	PF_SCOPED(pf_buf) out = PF_BUF_INIT;
+
+	make_lines(&p);
+	pf_render_text(&out, &p, &(struct pf_query){.lines = true});
+	assert_string_equal(pf_buf_text(&out),
+	    "# cpu: samples\n"
+	    "# total 4\n"
+	    "#  flat   flat%    sum%    cum    cum%  function  file:line\n"
+	    "      3  75.00%  75.00%      3  75.00%  g  /src/b.h:3\n"
+	    "      1  25.00% 100.00%      1  25.00%  h  [x]\n"
+	    "      0   0.00% 100.00%      3  75.00%  f  /src/a.c:7\n"
+	    "      0   0.00% 100.00%      1  25.00%  f  /src/a.c:9\n"
+	    "#\n"
+	    "# stack 1 of 2: 3 75.00%  (samples 3)\n"
+	    "#     g  /src/b.h:3\n"
+	    "#     f  /src/a.c:7\n"
+	    "#\n"
+	    "# stack 2 of 2: 1 25.00%  (samples 1)\n"
+	    "#     h  [x]\n"
+	    "#     f  /src/a.c:9\n");
+}
+
+static void without_lines_a_function_is_one_row(void **state)
+{
+	PF_SCOPED(pf_profile) p = {0};
+	PF_SCOPED(pf_buf) out = PF_BUF_INIT;
+
+	make_lines(&p);
+	pf_render_text(&out, &p, &(struct pf_query){0});
+	assert_non_null(
+	    strstr(pf_buf_text(&out), "      0   0.00% 100.00%      4 100.00%  f  [x]\n"));
+}
+
+static void rows_may_be_sorted_by_what_is_under_them(void **state)
+{
+	PF_SCOPED(pf_profile) p = {0};
+	PF_SCOPED(pf_buf) out = PF_BUF_INIT;
+
+	make_lines(&p);
+	pf_render_text(&out, &p, &(struct pf_query){.sort_cum = true});
+	assert_non_null(
+	    strstr(pf_buf_text(&out), "      0   0.00%   0.00%      4 100.00%  f  [x]\n"
+				      "      3  75.00%  75.00%      3  75.00%  g  [x]\n"
+				      "      1  25.00% 100.00%      1  25.00%  h  [x]\n"));
+}
+
 static void no_row_but_the_functions_begins_without_a_hash(void **state)
 {
 	PF_SCOPED(pf_buf) out = PF_BUF_INIT;
@@ -149,6 +216,9 @@ int main(void)
 	    cmocka_unit_test(nanoseconds_are_shown_as_milliseconds),
 	    cmocka_unit_test(an_empty_profile_has_a_head_and_no_row),
 	    cmocka_unit_test(a_reader_may_ask_for_fewer_rows_and_nothing_is_hidden),
+	    cmocka_unit_test(with_lines_every_line_is_a_row),
+	    cmocka_unit_test(without_lines_a_function_is_one_row),
+	    cmocka_unit_test(rows_may_be_sorted_by_what_is_under_them),
 	    cmocka_unit_test(no_row_but_the_functions_begins_without_a_hash),
 	    cmocka_unit_test(a_function_that_calls_itself_counts_once),
 	    cmocka_unit_test(what_shrank_counts_by_its_size),
