@@ -63,6 +63,7 @@
 	X(FS_INTERRUPTED, "fs_interrupted", "reads and opens ended by their reader")               \
 	X(FS_LOST_NODES, "fs_lost_nodes", "opens refused: too many files open or remembered")      \
 	X(FS_CAPTURES_DROPPED, "fs_captures_dropped", "finished captures removed for room")        \
+	X(HISTORY_LOST, "history_lost", "seconds missing in the history: no memory")               \
 	X(DUMPS, "dumps", "dumps written as plain files")                                          \
 	X(DUMPS_FAILED, "dumps_failed", "dumps that could not be written, or not all of them")     \
 	X(SYMBOL_UNKNOWN, "symbol_unknown", "addresses without a name at last render")

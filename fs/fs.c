@@ -7,6 +7,7 @@
 #include "fs/capture.h"
 #include "fs/file.h"
 #include "fs/fuse.h"
+#include "fs/history.h"
 #include "fs/live.h"
 #include "fs/mount.h"
 #include "fs/work.h"
@@ -82,6 +83,7 @@ static void *keep(void *arg)
 
 		due = sooner(due, pf_files_tick(fs->files, now));
 		due = sooner(due, pf_captures_tick(fs->live.captures, now));
+		due = sooner(due, pf_history_tick(fs->live.history, &fs->live, now));
 		pf_fuse_wake_polling(fs->fuse);
 
 		if (!__atomic_load_n(&fs->stopping, __ATOMIC_ACQUIRE))

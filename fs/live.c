@@ -1,5 +1,6 @@
 #include "fs/live.h"
 #include "fs/capture.h"
+#include "fs/history.h"
 #include "render/render.h"
 
 #include <errno.h>
@@ -28,7 +29,8 @@ int pf_live_init(struct pf_live *live, const struct pf_sampler *door)
 	live->tree = pf_tree_create(door);
 	live->symbols = pf_symbols_create();
 	live->captures = pf_captures_create(live);
-	if (live->tree && live->symbols && live->captures)
+	live->history = pf_history_create();
+	if (live->tree && live->symbols && live->captures && live->history)
 		return 0;
 	pf_live_finish(live);
 	return -ENOMEM;
@@ -37,10 +39,12 @@ int pf_live_init(struct pf_live *live, const struct pf_sampler *door)
 void pf_live_finish(struct pf_live *live)
 {
 	pf_captures_destroy(live->captures);
+	pf_history_destroy(live->history);
 	pf_symbols_destroy(live->symbols);
 	pf_tree_destroy((struct pf_tree *)live->tree);
 	pf_control_finish(&live->control);
 	live->captures = NULL;
+	live->history = NULL;
 	live->symbols = NULL;
 	live->tree = NULL;
 }

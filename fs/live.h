@@ -11,12 +11,14 @@
 #include <sys/types.h>
 
 struct pf_captures;
+struct pf_history;
 struct pf_symbols;
 
 struct pf_live {
 	const struct pf_sampler *door;
 	const struct pf_tree *tree;
 	struct pf_captures *captures;
+	struct pf_history *history;
 	struct pf_control control;
 	struct pf_events events;
 	struct pf_lock symbol_lock;

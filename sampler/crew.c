@@ -144,6 +144,11 @@ PF_SIGSAFE bool pf_crew_has(pid_t tid)
 	return false;
 }
 
+uint32_t pf_crew_count(void)
+{
+	return __atomic_load_n(&alive, __ATOMIC_ACQUIRE);
+}
+
 void pf_crew_settle(void)
 {
 	for (size_t i = 0; i < PF_CREW_MAX; i++) {

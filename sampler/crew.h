@@ -23,6 +23,9 @@ bool pf_crew_has(pid_t tid);
  * member is known until /proc has forgotten it. Our own threads. */
 void pf_crew_settle(void);
 
+/* How many are alive. Any thread. */
+uint32_t pf_crew_count(void);
+
 /* CPU time of all members, living and gone, in nanoseconds. */
 int64_t pf_crew_cpu_ns(void);
 

@@ -132,6 +132,17 @@ int pf_heap_enable(bool on)
 	return rc;
 }
 
+int64_t pf_heap_records(void)
+{
+	return pf_heap_enabled() ? (int64_t)pf_site_count() : -1;
+}
+
+void pf_heap_totals(int64_t *in_use, int64_t *allocated)
+{
+	if (pf_heap_enabled())
+		pf_site_totals(in_use, allocated);
+}
+
 void pf_heap_fork_child(void)
 {
 	__atomic_store_n(&enabled, false, __ATOMIC_RELEASE);

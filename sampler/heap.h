@@ -15,6 +15,11 @@ bool pf_heap_enabled(void);
  * -errno. Our own threads and the constructor. */
 int pf_heap_enable(bool on);
 
+/* At the cost of a look: records of the profile, -1 while it is off; bytes in use and ever allocated
+ * by what was sampled, both left alone while it is off. Our own threads. */
+int64_t pf_heap_records(void);
+void pf_heap_totals(int64_t *in_use, int64_t *allocated);
+
 /* At a reading: is there an allocator that we cannot see? Once. Our own threads. */
 void pf_heap_look_for_builtin(void);
 

@@ -32,6 +32,8 @@ struct row {
 static struct row *tables[TABLES_MAX]; /* atomic; each once, in order */
 static struct row overflow = {.key = KEY_USED};
 
+static uint32_t made;        /* atomic: rows in use */
+static struct sum allocated; /* bytes ever allocated, of all rows */
 /* In parts of a byte: room for eight terabytes in use. */
 static int64_t live_parts; /* atomic */
 static int64_t peak_parts; /* atomic */
@@ -98,8 +100,10 @@ static PF_HOOK uint32_t find_in(struct row *table, int k, uint64_t key)
 		uint64_t was = __atomic_load_n(&row->key, __ATOMIC_ACQUIRE);
 
 		if (was == 0 && __atomic_compare_exchange_n(&row->key, &was, key, false,
-				    __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE))
+				    __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE)) {
 			was = key;
+			__atomic_fetch_add(&made, 1, __ATOMIC_RELAXED);
+		}
 		if (was == key)
 			return first_number(k) + (uint32_t)place;
 		place = (place + 1) % row_count(k);
@@ -201,6 +205,8 @@ PF_HOOK void pf_site_add_bytes(
 
 	note_peak(row);
 	add(&row->sums[bytes], parts);
+	if (bytes == PF_SITE_BYTES)
+		add(&allocated, parts);
 	change_total(bytes == PF_SITE_BYTES ? (int64_t)parts : -(int64_t)parts);
 }
 
@@ -287,6 +293,17 @@ void pf_site_for_each_at_peak(pf_site_each_fn *each, void *arg)
 	visit_all(peak_values, each, arg);
 }
 
+uint32_t pf_site_count(void)
+{
+	return __atomic_load_n(&made, __ATOMIC_RELAXED);
+}
+
+void pf_site_totals(int64_t *now_bytes, int64_t *ever_bytes)
+{
+	*now_bytes = to_units(__atomic_load_n(&live_parts, __ATOMIC_RELAXED));
+	*ever_bytes = to_units(read_sum(&allocated));
+}
+
 uint32_t pf_site_stack(uint32_t site)
 {
 	return (uint32_t)(__atomic_load_n(&row_of(site)->key, __ATOMIC_ACQUIRE) >> 16);
@@ -310,6 +327,8 @@ void pf_site_clear(void)
 {
 	overflow = (struct row){.key = KEY_USED};
 	live_parts = peak_parts = peak_ns = 0;
+	allocated = (struct sum){0};
+	made = 0;
 	peak = 1; /* no row has noted anything of it */
 	for (int k = 0; k < TABLES_MAX && tables[k]; k++)
 		memset(tables[k], 0, row_count(k) * sizeof(*tables[k]));

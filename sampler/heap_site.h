@@ -46,6 +46,10 @@ void pf_site_for_each_at_peak(pf_site_each_fn *each, void *arg);
 int64_t pf_site_peak_ns(void);
 void pf_site_peak_reset(void);
 
+/* At the cost of a look: how many rows there are; bytes in use and ever allocated, over all rows. */
+uint32_t pf_site_count(void);
+void pf_site_totals(int64_t *now_bytes, int64_t *ever_bytes);
+
 /* The stack of a row, and an upper bound of row numbers. */
 uint32_t pf_site_stack(uint32_t site);
 uint32_t pf_site_numbers(void);

@@ -11,6 +11,7 @@
 #include "sampler/patch.h"
 #include "sampler/release.h"
 #include "sampler/stack.h"
+#include "sampler/task.h"
 #include "sampler/thread.h"
 #include "sampler/threads.h"
 #include "sampler/wall.h"
@@ -42,6 +43,12 @@ static struct pf_sampler door = {
 	    [PF_SOURCE_HEAP_LEAKS] = pf_heap_leaks_collect,
 	    [PF_SOURCE_THREADS] = pf_threads_collect,
 	},
+    .records =
+	{
+	    [PF_SOURCE_HEAP] = pf_heap_records,
+	    [PF_SOURCE_THREADS] = pf_task_count,
+	},
+    .heap_totals = pf_heap_totals,
     .threads = pf_threads_list,
     .custom_name = pf_custom_name,
     .custom_collect = pf_custom_collect,

@@ -62,6 +62,11 @@ struct pf_sampler {
 	struct pf_collector_ops collectors[PF_COLLECTOR_COUNT];
 	pf_collect_fn *collect[PF_SOURCE_COUNT];
 
+	/* How many records (stacks, threads) a profile has now, at the cost of a look; -1: its collector
+	 * is off. NULL: not known. */
+	int64_t (*records[PF_SOURCE_COUNT])(void);
+	/* Bytes in use and ever allocated, by the heap's samples; left alone while that is off. */
+	void (*heap_totals)(int64_t *in_use, int64_t *allocated);
 	/* Up to `max` threads of the program, ours left out; returns how many there are. */
 	size_t (*threads)(struct pf_thread_view *out, size_t max);
 	/* The profiles that the program defines (custom.c), by number from 0: name or NULL; collect. */

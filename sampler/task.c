@@ -8,6 +8,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -69,6 +70,26 @@ ssize_t pf_task_read(pid_t tid, const char *file, char *out, size_t size)
 		got = -errno;
 	close(fd);
 	return got;
+}
+
+/* The directory's link count tells: two for itself, and one for each thread. */
+int64_t pf_task_count(void)
+{
+	enum { OF_ITSELF = 2 };
+	bool keep;
+	int at = take_directory(&keep);
+	int64_t ours = pf_crew_count();
+	struct stat st;
+	int rc;
+
+	if (at < 0)
+		return -1;
+	rc = fstat(at, &st);
+	if (!keep)
+		close(at);
+	if (rc < 0 || (int64_t)st.st_nlink <= OF_ITSELF + ours)
+		return -1;
+	return (int64_t)st.st_nlink - OF_ITSELF - ours;
 }
 
 /* As the kernel writes it (linux/dirent.h). */

@@ -111,6 +111,17 @@ static size_t list_threads(struct pf_thread_view *out, size_t max)
 	return 1;
 }
 
+static int64_t heap_records(void)
+{
+	return 7;
+}
+
+static void heap_totals(int64_t *in_use, int64_t *allocated)
+{
+	*in_use = 2049;
+	*allocated = 1024 * 1024;
+}
+
 static int release_memory(struct pf_buf *said)
 {
 	add(&fake.released);
@@ -200,6 +211,8 @@ void fake_door_reset(bool wall)
 			    [PF_SOURCE_HEAP_LEAKS] = collect_in_use,
 			    [PF_SOURCE_THREADS] = collect_threads,
 			},
+		    .records = {[PF_SOURCE_HEAP] = heap_records},
+		    .heap_totals = heap_totals,
 		    .threads = list_threads,
 		    .release_memory = release_memory,
 		    .cpu_ns = cpu_ns,

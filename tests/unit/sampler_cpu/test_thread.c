@@ -4,6 +4,7 @@
 #include "life.h"
 #include "sampler/cpu.h"
 #include "sampler/crew.h"
+#include "sampler/task.h"
 #include "sampler/thread.h"
 #include "sampler/threadcreate_hook.h"
 
@@ -269,13 +270,18 @@ static int in_the_child(void)
 	if (live_count() != 0 || pf_thread_self)
 		return 1;
 	pf_cpu_scan();
-	if (live_count() != 1 || !find(getpid()))
+	if (live_count() != 1 || !find(getpid()) || pf_task_count() != 1)
 		return 2;
 	if (pf_threadcreate_pthread(&thread, NULL, return_at_once, NULL) != 0)
 		return 3;
 	sem_wait(&begun);
-	if (live_count() != 2 || !find(tid_of_begun))
+	if (live_count() != 2 || !find(tid_of_begun) || pf_task_count() != 2)
 		return 4;
+	if (pf_crew_start("test", return_at_once, NULL) != 0)
+		return 5;
+	sem_wait(&begun); /* a third thread, and one of ours */
+	if (pf_crew_count() != 1 || pf_task_count() != 2)
+		return 6;
 	return 0;
 }
 

@@ -78,6 +78,27 @@ static void sums_are_to_the_nearest_unit(void **state)
 	assert_int_equal(sums_of(8).live_bytes, 300);
 }
 
+/* What costs a look says the same as all rows together. */
+static void totals_are_the_sums_of_all_rows(void **state)
+{
+	int64_t now_bytes = -1, ever_bytes = -1;
+
+	for (uint32_t stack = 1; stack <= 3; stack++)
+		pf_site_add(pf_site_find(stack, 100), PF_SITE_OBJECTS, 100, ONE * stack);
+	pf_site_add(pf_site_find(3, 100), PF_SITE_FREED_OBJECTS, 100, ONE * 2);
+	pf_site_add_bytes(pf_site_find(1, 100), PF_SITE_BYTES, 11, ONE);
+	pf_site_add_bytes(pf_site_find(2, 100), PF_SITE_FREED_BYTES, 50, ONE * 2);
+	pf_site_totals(&now_bytes, &ever_bytes);
+	assert_int_equal(ever_bytes, 611);
+	assert_int_equal(now_bytes, 311);
+	assert_int_equal(pf_site_count(), 3);
+	pf_site_clear();
+	pf_site_totals(&now_bytes, &ever_bytes);
+	assert_int_equal(ever_bytes, 0);
+	assert_int_equal(now_bytes, 0);
+	assert_int_equal(pf_site_count(), 0);
+}
+
 static void a_petabyte_does_not_overflow(void **state)
 {
 	uint32_t row = pf_site_find(9, 1ull << 45);
@@ -132,6 +153,7 @@ int main(void)
 	    cmocka_unit_test_setup(one_row_for_each_stack_and_class, fresh),
 	    cmocka_unit_test_setup(taking_away_what_was_added_leaves_nothing, fresh),
 	    cmocka_unit_test_setup(sums_are_to_the_nearest_unit, fresh),
+	    cmocka_unit_test_setup(totals_are_the_sums_of_all_rows, fresh),
 	    cmocka_unit_test_setup(a_petabyte_does_not_overflow, fresh),
 	    cmocka_unit_test_setup(threads_add_to_the_same_rows, fresh),
 	    cmocka_unit_test_setup(without_room_the_total_stays_true, fresh),
