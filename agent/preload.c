@@ -31,11 +31,10 @@ __attribute__((constructor)) static void start_when_asked(void)
 	if (pf_option_from_environment(&option, &complaint)) {
 		if (complaint)
 			say_bad_setting(complaint);
-		/* Before main(): what the program's own constructors allocate is its too. */
-		if (option.chosen && option.collectors[PF_COLLECTOR_HEAP]) {
+		/* Before main(): what the program's own constructors do is its too. */
+		if (option.chosen) {
 			pf_option_apply(&option);
-			pf_sampler_init();
-			pf_sampler_door()->collectors[PF_COLLECTOR_HEAP].enable(true);
+			pf_sampler_start_early(option.collectors);
 		}
 		pf_agent_start(&option);
 	}

@@ -257,6 +257,7 @@ static const char *const marker_names[] = {
     [PF_PC_NO_STACK] = "[stack not readable]",
     [PF_PC_FIBER] = "[fiber]",
     [PF_PC_NOT_SAMPLED] = "[not sampled]",
+    [PF_PC_UNKNOWN_CREATOR] = "[unknown creator]",
 };
 
 const char *pf_pc_marker_name(uint64_t pc)

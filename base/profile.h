@@ -39,6 +39,7 @@ enum pf_pc_marker {
 	PF_PC_NO_STACK,         /* [stack not readable] */
 	PF_PC_FIBER,            /* [fiber]: a stack that is not the thread's own ends here */
 	PF_PC_NOT_SAMPLED,      /* [not sampled]: CPU time of a thread that no sample met */
+	PF_PC_UNKNOWN_CREATOR,  /* [unknown creator]: of a thread that no hook saw being created */
 	PF_PC_MARKER_END = 256,
 };
 

@@ -35,6 +35,9 @@ static const struct pf_profile_row profiles[] = {
 	{"threads", PF_SOURCE_THREADS, NULL, pf_render_threads, pf_render_stacks, "goroutine",
 	 "goroutine", false, PF_COLLECTOR_COUNT, PF_FEATURE_THREADS,
 	 "every thread and where it is now"},
+	{"threadcreate", PF_SOURCE_THREADCREATE, NULL, pf_render_births, pf_render_legacy,
+	 "threadcreate", NULL, false, PF_COLLECTOR_COUNT, PF_FEATURE_THREAD_HOOK,
+	 "every thread ever created, by who did it; the living ones by name"},
 };
 
 static const struct pf_view_row views[] = {

@@ -133,13 +133,13 @@ static bool is_thread(const struct pf_profile *p, const struct pf_sample *s, int
 	return false;
 }
 
-/* A dump of all threads with names, of which `show` gets the one asked for. */
-static void show_dumped(struct pf_buf *out, struct pf_live *live, int tid,
+/* A profile of all threads with names, of which `show` gets the sample of the one asked for. */
+static void show_dumped(struct pf_buf *out, struct pf_live *live, enum pf_source source, int tid,
     void (*show)(struct pf_buf *out, const struct pf_profile *one))
 {
 	struct pf_query query = {0};
 	struct pf_profile all;
-	int rc = pf_make_profile(live, PF_SOURCE_THREADS, &query, NULL, &all);
+	int rc = pf_make_profile(live, source, &query, NULL, &all);
 
 	if (rc == 0)
 		rc = -ESRCH;
@@ -165,34 +165,41 @@ static void put_stack(struct pf_buf *out, const struct pf_profile *one)
 	pf_render_threads(out, one, &query);
 }
 
-/* "0x7f... function", or a word where nobody knows: the first thread, and those made by hand. */
-static void put_creator(struct pf_buf *out, const struct pf_profile *one)
+static int64_t number_of(const struct pf_profile *one, const char *key)
 {
 	const struct pf_sample *s = &one->samples[0];
-	const struct pf_label *by = NULL;
-	const struct pf_location *at;
 
 	for (uint32_t i = 0; i < s->label_count; i++)
-		if (strcmp(one->labels[s->label_first + i].key, "created_by") == 0)
-			by = &one->labels[s->label_first + i];
-	at = by ? pf_profile_location(one, (uint64_t)by->num) : NULL;
-	if (!by) {
+		if (strcmp(one->labels[s->label_first + i].key, key) == 0)
+			return one->labels[s->label_first + i].num;
+	return 0;
+}
+
+/* Who, and the stack on which it did so; "unknown" of a thread that no hook saw being created. */
+static void put_creator(struct pf_buf *out, const struct pf_profile *one)
+{
+	static const struct pf_query query;
+	int64_t creator = number_of(one, "creator");
+
+	if (!creator) {
 		pf_buf_str(out, "unknown\n");
 		return;
 	}
-	pf_buf_printf(out, "0x%llx ", (unsigned long long)by->num);
-	pf_buf_plain(out, at && at->line_count ? one->lines[at->line_first].function : "?");
-	pf_buf_char(out, '\n');
+	pf_buf_printf(out, "thread %lld\n", (long long)creator);
+	pf_render_frames(out, one, &query);
 }
 
 static void show_stack(struct pf_buf *out, struct pf_live *live, int tid)
 {
-	show_dumped(out, live, tid, put_stack);
+	show_dumped(out, live, PF_SOURCE_THREADS, tid, put_stack);
 }
 
 static void show_creator(struct pf_buf *out, struct pf_live *live, int tid)
 {
-	show_dumped(out, live, tid, put_creator);
+	if (tid == getpid())
+		pf_buf_str(out, "nobody: the main thread\n");
+	else
+		show_dumped(out, live, PF_SOURCE_THREADCREATE, tid, put_creator);
 }
 
 const struct pf_plain_row pf_thread_members[PF_THREAD_MEMBER_COUNT] = {
@@ -201,5 +208,6 @@ const struct pf_plain_row pf_thread_members[PF_THREAD_MEMBER_COUNT] = {
     {"cpu_ns", show_cpu, NULL, 0, "CPU time used"},
     {"age_ns", show_age, NULL, 0, "time since it was first seen"},
     {"stack", show_stack, NULL, 0, "where it is now"},
-    {"created_by", show_creator, NULL, 0, "the function that created it"},
+    {"created_by", show_creator, NULL, 0,
+	"the thread that created it, and the stack on which it did"},
 };

@@ -22,6 +22,8 @@ pf_render_fn pf_render_pprof;   /* gzipped profile.proto */
 pf_render_fn pf_render_text;    /* for people and awk: flat, flat%, sum%, cum, cum%, function */
 pf_render_fn pf_render_folded;  /* root;...;leaf COUNT */
 pf_render_fn pf_render_threads; /* one block per thread, same stacks together */
+pf_render_fn pf_render_births;  /* who created how many threads, and which of them live */
+pf_render_fn pf_render_frames;  /* the bare frames of its stacks, one a line */
 pf_render_fn pf_render_legacy;  /* Go's debug=1 (reference/pprof.md 3.5) */
 pf_render_fn pf_render_stacks;  /* Go's goroutine?debug=2 */
 

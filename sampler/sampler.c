@@ -13,6 +13,7 @@
 #include "sampler/stack.h"
 #include "sampler/task.h"
 #include "sampler/thread.h"
+#include "sampler/threadcreate.h"
 #include "sampler/threads.h"
 #include "sampler/wall.h"
 
@@ -32,7 +33,7 @@ static struct pf_sampler door = {
 	{
 	    [PF_COLLECTOR_CPU] = {"cpu", pf_cpu_enabled, pf_cpu_enable},
 	    [PF_COLLECTOR_WALL] = {"wall", pf_wall_enabled, pf_wall_enable},
-	    [PF_COLLECTOR_HEAP] = {"heap", pf_heap_enabled, pf_heap_enable},
+	    [PF_COLLECTOR_HEAP] = {"heap", pf_heap_enabled, pf_heap_enable, true},
 	},
     .collect =
 	{
@@ -42,6 +43,7 @@ static struct pf_sampler door = {
 	    [PF_SOURCE_HEAP_PEAK] = pf_heap_peak_collect,
 	    [PF_SOURCE_HEAP_LEAKS] = pf_heap_leaks_collect,
 	    [PF_SOURCE_THREADS] = pf_threads_collect,
+	    [PF_SOURCE_THREADCREATE] = pf_threadcreate_collect,
 	},
     .records =
 	{
@@ -74,6 +76,15 @@ void pf_sampler_init(void)
 	if (!done)
 		pf_stack_init();
 	done = true;
+}
+
+void pf_sampler_start_early(const bool wanted[PF_COLLECTOR_COUNT])
+{
+	pf_sampler_init();
+	for (int i = 0; i < PF_COLLECTOR_COUNT; i++)
+		if (wanted[i] && door.collectors[i].early)
+			door.collectors[i].enable(true);
+	pf_thread_start();
 }
 
 int pf_sampler_start(void)

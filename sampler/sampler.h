@@ -28,12 +28,13 @@ enum pf_collector {
 
 /* Where a profile comes from; fs/table.c names one in each profile row. */
 enum pf_source {
-	PF_SOURCE_CPU,        /* query.seconds_ns > 0: a window; 0: the recorder's */
-	PF_SOURCE_WALL,       /* the same */
-	PF_SOURCE_HEAP,       /* Go's four columns, default inuse_space */
-	PF_SOURCE_HEAP_PEAK,  /* in use when it was most */
-	PF_SOURCE_HEAP_LEAKS, /* in use for long, with ages */
-	PF_SOURCE_THREADS,    /* every thread now: one sample each */
+	PF_SOURCE_CPU,          /* query.seconds_ns > 0: a window; 0: the recorder's */
+	PF_SOURCE_WALL,         /* the same */
+	PF_SOURCE_HEAP,         /* Go's four columns, default inuse_space */
+	PF_SOURCE_HEAP_PEAK,    /* in use when it was most */
+	PF_SOURCE_HEAP_LEAKS,   /* in use for long, with ages */
+	PF_SOURCE_THREADS,      /* every thread now: one sample each */
+	PF_SOURCE_THREADCREATE, /* every thread ever created, by who did it */
 	PF_SOURCE_COUNT,
 };
 
@@ -42,6 +43,8 @@ struct pf_collector_ops {
 	bool (*enabled)(void);
 	/* Idempotent. 0, -EOPNOTSUPP (status says why), -errno. Our own threads and the constructor. */
 	int (*enable)(bool on);
+	bool
+	    early; /* where the user chose it, on before main(): constructors are the program's, too */
 };
 
 struct pf_thread_view {
@@ -86,6 +89,10 @@ const struct pf_sampler *pf_sampler_door(void);
 
 /* Once, from normal code, before anything is enabled. */
 void pf_sampler_init(void);
+
+/* From the constructor: the hooks that see what the program does before main() are put in place:
+ * on thread creation, and those of the collectors asked for that are `early`. */
+void pf_sampler_start_early(const bool wanted[PF_COLLECTOR_COUNT]);
 
 /* Starts the drainer and finds the threads; collectors stay as they are. Called by a member of the
  * crew. 0 or -errno. */

@@ -4,6 +4,7 @@
 #include "base/counter.h"
 #include "base/lock.h"
 #include "sampler/task.h"
+#include "sampler/threadcreate.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -197,6 +198,9 @@ PF_HOOK struct pf_thread *pf_thread_begin(struct pf_thread *t)
 	enter_locked(t, tid);
 	pf_lock_give(&registry_lock);
 	pf_thread_self = t;
+	/* Met by the scan after its creation: it was counted there, and by its creator, too. */
+	if (other && other->start == 0 && other->born_ns >= t->born_ns)
+		pf_threadcreate_count(0, -1);
 	return other && pf_thread_end(other) ? other : NULL;
 }
 
@@ -252,6 +256,13 @@ void pf_thread_bury(uint32_t dead)
 	pf_lock_give(&registry_lock);
 }
 
+/* Nobody saw it being created; the main thread was not. */
+static void count_unseen(pid_t tid)
+{
+	if (tid != getpid())
+		pf_threadcreate_count(0, 1);
+}
+
 struct pf_thread *pf_thread_enrol_self(void)
 {
 	pid_t tid = (pid_t)syscall(SYS_gettid);
@@ -269,6 +280,8 @@ struct pf_thread *pf_thread_enrol_self(void)
 	if (t && !link)
 		enter_locked(t, tid);
 	pf_lock_give(&registry_lock);
+	if (t && !link)
+		count_unseen(tid);
 	pf_thread_self = t;
 	return t;
 }
@@ -319,6 +332,8 @@ static bool meet(pid_t tid)
 		enter_locked(t, tid);
 	}
 	pf_lock_give(&registry_lock);
+	if (t)
+		count_unseen(tid);
 	return t;
 }
 
@@ -396,6 +411,7 @@ int pf_thread_blocked(pid_t tid, uint64_t *mask)
 
 PF_SIGSAFE void pf_thread_fork_child(void)
 {
+	pf_threadcreate_fork_child();
 	pf_thread_self = NULL;
 	registry_lock.word = 0;
 	scan_lock.word = 0;

@@ -132,7 +132,8 @@ void pf_thread_bury(uint32_t dead);
 int pf_thread_blocked(pid_t tid, uint64_t *mask);
 
 /* threadcreate_hook.c: every pthread_create and thrd_create goes through us from here on; what is
- * alive already is scanned. Normal code and our own threads. 0 or -errno (the scan still works). */
+ * alive already is scanned. Idempotent. Normal code and our own threads. 0 or -errno (the scan still
+ * works). */
 int pf_thread_start(void);
 void pf_thread_stop(void);
 

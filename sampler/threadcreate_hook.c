@@ -14,6 +14,7 @@
 #include "sampler/sigwait_hook.h"
 #include "sampler/stack.h"
 #include "sampler/thread.h"
+#include "sampler/threadcreate.h"
 #include "sampler/timer.h"
 
 #include <errno.h>
@@ -86,42 +87,58 @@ static int begin_c11(void *slot)
 	return start(argument);
 }
 
-/* A slot for the thread to be, or NULL: inside our own code, or the table is full. */
-static PF_HOOK struct pf_thread *conceive(uint64_t start, void *argument)
-{
-	struct pf_thread *t;
+/* A thread to be. */
+struct birth {
+	bool watched; /* false: inside our own code, nothing of it is ours to know */
+	uint32_t stack;
+	struct pf_thread *thread; /* its slot, or NULL: the table is full */
+};
 
-	if (!pf_guard_enter())
-		return NULL;
-	t = pf_thread_conceive(start, argument, pf_stack_capture_here());
+static PF_HOOK void conceive(struct birth *b, uint64_t start, void *argument)
+{
+	b->thread = NULL;
+	b->watched = pf_guard_enter();
+	if (!b->watched)
+		return;
+	b->stack = pf_stack_capture_here();
+	b->thread = pf_thread_conceive(start, argument, b->stack);
 	pf_guard_leave();
-	return t;
+}
+
+static PF_HOOK void deliver(const struct birth *b, bool created)
+{
+	if (created && b->watched)
+		pf_threadcreate_count(b->stack, 1);
+	else if (!created && b->thread)
+		pf_thread_discard(b->thread);
 }
 
 PF_HOOK int pf_threadcreate_pthread(
     pthread_t *thread, const pthread_attr_t *attributes, void *(*start)(void *), void *argument)
 {
-	struct pf_thread *t = conceive((uint64_t)start, argument);
+	struct birth b;
 	int rc;
 
-	if (!t)
-		return pthread_create(thread, attributes, start, argument);
-	rc = pthread_create(thread, attributes, begin, t);
-	if (rc != 0)
-		pf_thread_discard(t);
+	conceive(&b, (uint64_t)start, argument);
+	if (b.thread)
+		rc = pthread_create(thread, attributes, begin, b.thread);
+	else
+		rc = pthread_create(thread, attributes, start, argument);
+	deliver(&b, rc == 0);
 	return rc;
 }
 
 PF_HOOK int pf_threadcreate_thrd(thrd_t *thread, thrd_start_t start, void *argument)
 {
-	struct pf_thread *t = conceive((uint64_t)start, argument);
+	struct birth b;
 	int rc;
 
-	if (!t)
-		return thrd_create(thread, start, argument);
-	rc = thrd_create(thread, begin_c11, t);
-	if (rc != thrd_success)
-		pf_thread_discard(t);
+	conceive(&b, (uint64_t)start, argument);
+	if (b.thread)
+		rc = thrd_create(thread, begin_c11, b.thread);
+	else
+		rc = thrd_create(thread, start, argument);
+	deliver(&b, rc == thrd_success);
 	return rc;
 }
 
@@ -140,6 +157,8 @@ int pf_thread_start(void)
 {
 	int rc;
 
+	if (!pf_threadcreate_start())
+		return 0; /* by the constructor, before main() */
 	if (!have_key)
 		have_key = pthread_key_create(&end_key, end) == 0;
 	pf_sigwait_start();
@@ -158,6 +177,7 @@ int pf_thread_start(void)
 void pf_thread_stop(void)
 {
 	pf_patch_off(&patch_set);
+	pf_threadcreate_stop();
 	pf_sigwait_stop();
 	pf_feature_set(PF_FEATURE_THREAD_HOOK, PF_FEATURE_OFF, NULL);
 }

@@ -1,0 +1,81 @@
+#!/usr/bin/env bats
+# Who created which threads, of a program whose right answer is known (tests/target/births.c).
+
+load ../helper
+
+births_start() {
+	tree_start "$@" -- "$TARGET/births"
+	wait_until 10 says ready
+}
+
+# text_row TEXT NAME: "count living" of that creator
+text_row() {
+	awk -v name="$2" '$1 !~ /^#/ && index($0, name) {print $1, $2}' <<<"$1"
+}
+
+@test "every thread ever created stands at its creator, and the living are marked" {
+	births_start
+	local text=$(cat "$TREE/threadcreate")
+	echo "$text"
+	is "$(text_row "$text" few_at_once)" "3 3"
+	is "$(text_row "$text" many_in_turn)" "40 0"
+	is "$(text_row "$text" by_standard)" "2 1"
+	is "$(text_row "$text" "[unknown creator]")" "1 1"
+	has "$text" "# total 46"
+	has "$text" "# living 5"
+	is "$(awk '{s += $1} END {print s}' <<<"$(grep -v '^#' <<<"$text")")" 46
+	is "$(grep -o '"few"' <<<"$text" | wc -l)" 3
+}
+
+@test "go tool pprof reads it in both forms, flamegraph.pl folded" {
+	births_start
+	cp "$TREE/debug/pprof/threadcreate" go.pprof
+	rows=$(pprof_rows go.pprof)
+	echo "$rows"
+	is "$(column 1 few_at_once <<<"$rows")" 3
+	is "$(column 1 many_in_turn <<<"$rows")" 40
+	is "$(column 4 main <<<"$rows")" 45
+	rows=$(pprof_rows "$TREE/threadcreate.pprof" -tagfocus=state=living)
+	is "$(column 1 few_at_once <<<"$rows")" 3
+	is "$(column 1 many_in_turn <<<"$rows")" 0
+	is "$(column 1 by_standard <<<"$rows")" 1
+	cp "$TREE/debug/pprof/threadcreate,debug=1" go.txt
+	is "$(head -1 go.txt)" "threadcreate profile: total 46"
+	rows=$(pprof_rows go.txt)
+	is "$(column 1 many_in_turn <<<"$rows")" 40
+	is "$(awk '/;many_in_turn / {print $NF}' "$TREE/threadcreate.folded")" 40
+}
+
+@test "each thread's directory says who created it" {
+	births_start
+	local tid said
+	for tid in $(ls "$TREE/thread"); do
+		said=$(cat "$TREE/thread/$tid/created_by")
+		case $(cat "$TREE/thread/$tid/name") in
+		few)
+			has "$said" "thread $PID"
+			has "$said" "#0 few_at_once"
+			has "$said" "#1 main"
+			;;
+		*)
+			[ "$tid" -ne "$PID" ] || is "$said" "nobody: the main thread"
+			;;
+		esac
+	done
+	is "$(cat "$TREE/thread/"*/created_by | grep -c few_at_once)" 3
+	is "$(cat "$TREE/thread/"*/created_by | grep -c unknown)" 1
+}
+
+@test "seconds= shows who was created, and who ended, meanwhile" {
+	births_start
+	cat "$TREE/threadcreate,seconds=2" >delta &
+	wait_until 10 grep -q "threadcreate running 0.[2-9]" "$TREE/status"
+	kill -USR1 "$PID"
+	wait_until 10 says again
+	wait $!
+	cat delta
+	is "$(text_row "$(cat delta)" many_in_turn)" "10 0"
+	is "$(text_row "$(cat delta)" few_at_once)" "0 -1"
+	is "$(text_row "$(cat delta)" by_standard)" ""
+	has "$(cat delta)" "# total 10"
+}
