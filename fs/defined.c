@@ -42,11 +42,23 @@ static void show_folded(struct pf_buf *out, struct pf_live *live, int key)
 	show(out, live, key, pf_render_folded);
 }
 
+static void show_svg(struct pf_buf *out, struct pf_live *live, int key)
+{
+	show(out, live, key, pf_render_svg);
+}
+
+static void show_html(struct pf_buf *out, struct pf_live *live, int key)
+{
+	show(out, live, key, pf_render_html);
+}
+
 /* A profile in every form: one file each. */
 static const struct pf_plain_row forms[] = {
     {".txt", show_text, NULL, 0, ""},
     {".pprof", show_pprof, NULL, 0, ""},
     {".folded", show_folded, NULL, 0, ""},
+    {".svg", show_svg, NULL, 0, ""},
+    {".html", show_html, NULL, 0, ""},
     {"", show_text, NULL, 0, ""},
 };
 

@@ -31,3 +31,20 @@ pf_render_fn pf_render_stacks;  /* Go's goroutine?debug=2 */
  * initialised by the caller, who finishes it in every case; it has no name. 0; -EINVAL for what is
  * no complete, consistent profile; -E2BIG more columns than PF_VALUES_MAX; -EFBIG; -ENOMEM. */
 int pf_pprof_read(struct pf_profile *out, const void *bytes, size_t length);
+
+pf_render_fn pf_render_svg;  /* a flame graph as a picture, the root at the bottom */
+pf_render_fn pf_render_html; /* an interactive one, as a page that needs nothing else */
+
+/* Pages for browsers, self-contained. */
+enum pf_page {
+	PF_PAGE_FLAME,
+};
+
+/* Writes the page up to its data; append one JSON value, then call pf_page_close(). */
+void pf_page_open(struct pf_buf *out, enum pf_page page, const char *title);
+void pf_page_close(struct pf_buf *out, enum pf_page page);
+/* Text from outside, between tags or in quotes, of HTML or XML: escaped, control characters as '?', bytes
+ * that are not UTF-8 as U+FFFD. */
+void pf_page_text(struct pf_buf *out, const char *text);
+/* The same as a JSON string with its quotes, safe inside <script>. */
+void pf_page_string(struct pf_buf *out, const char *text);

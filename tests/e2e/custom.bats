@@ -8,7 +8,7 @@ start_holder() {
 
 @test "what the program holds stands under custom, by the stack that took it" {
 	start_holder
-	is "$(ls "$TREE/custom")" "$(printf '%s\n' connections connections.folded connections.pprof connections.txt leases leases.folded leases.pprof leases.txt)"
+	is "$(ls "$TREE/custom")" "$(printf '%s\n' {connections,leases}{,.folded,.html,.pprof,.svg,.txt})"
 	rows=$(pprof_rows "$TREE/custom/connections.pprof")
 	is "$(column 1 take_seven <<<"$rows")" 5
 	is "$(column 1 take_three <<<"$rows")" 3

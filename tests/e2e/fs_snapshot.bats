@@ -11,14 +11,14 @@ load fs.bash
 	[ "$(ls "$M/captures")" = before ]
 	[ "$(stat -c '%F %a' "$M/captures/before")" = "directory 700" ]
 	for name in heap allocs threads; do
-		for form in "" .txt .pprof .folded; do
+		for form in "" .txt .pprof .folded .svg .html; do
 			[ -s "$M/captures/before/$name$form" ]
 			[ "$(stat -c %s "$M/captures/before/$name$form")" = \
 				"$(wc -c <"$M/captures/before/$name$form")" ]
 		done
 	done
 	# Of one moment: the fake's n-th heap has 2000 n bytes.
-	for name in heap heap.txt heap.pprof heap.folded inuse_space; do
+	for name in heap heap.txt heap.pprof heap.folded heap.svg heap.html inuse_space; do
 		head -n 1 "$M/captures/before/$name" | awk '{print $4}'
 	done | sort -u >"$DIR/values"
 	[ "$(cat "$DIR/values")" = 2000 ]

@@ -175,7 +175,7 @@ static void what_cannot_be_asked_is_missing(void **state)
 {
 	static const char *const names[] = {"nothing", "nothing?debug=1", "nothing?debug=x",
 	    "enable?debug=1", "captures?n=1", "gc,debug=1", "?debug=1", "", ".", "..", "-5s",
-	    "cpu-5s.svg"};
+	    "cpu-5s.gif"};
 	struct pf_object object;
 
 	for (size_t i = 0; i < PF_COUNT(names); i++)
