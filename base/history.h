@@ -14,12 +14,12 @@
 #define PF_HISTORY_COLUMNS(X)                                                                      \
 	X(CPU_USER, "cpu_user", "milliseconds", true, 1, "CPU time in the program's code")         \
 	X(CPU_SYSTEM, "cpu_system", "milliseconds", true, 1, "CPU time in the kernel")             \
+	X(SWITCHES, "context_switches", "switches", true, 1, "context switches")                   \
 	X(ALLOCATED, "heap_allocated", "bytes", true, 1024,                                        \
 	    "bytes ever allocated, by the heap's samples")                                         \
 	X(HEAP, "heap_inuse", "bytes", false, 1024, "heap in use, by the heap's samples")          \
 	X(RSS, "rss", "bytes", false, 4096, "resident memory")                                     \
 	X(MINOR_FAULTS, "minor_faults", "faults", true, 1, "page faults without reading")          \
-	X(SWITCHES, "context_switches", "switches", true, 1, "context switches")                   \
 	X(MAJOR_FAULTS, "major_faults", "faults", true, 1, "page faults that read from a device")  \
 	X(THREADS, "threads", "threads", false, 1, "threads of the program")                       \
 	X(HEAP_RECORDS, "heap_records", "records", false, 1, "records of the heap profile")        \

@@ -21,6 +21,8 @@
 	X(STACK_DEPTH, "config/stack_depth", "frames", 1, 512, 128, "deepest stack kept")          \
 	X(RECORDER_SECONDS, "config/recorder_seconds", "seconds", 1, 3600, 60,                     \
 	    "how far back cpu.pprof reaches without a capture")                                    \
+	X(ASK_ALLOCATOR, "config/ask_allocator", "", 0, 1, 1,                                      \
+	    "1: stats asks the allocator, whose malloc waits meanwhile; 0: it does not")           \
 	X(CAPTURES_KEEP, "config/captures_keep", "files", 1, 1000, 20,                             \
 	    "finished captures kept under captures/")                                              \
 	X(CAPTURES_KEEP_BYTES, "config/captures_keep_bytes", "bytes", 0, 1ll << 40, 268435456,     \

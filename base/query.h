@@ -11,6 +11,7 @@ struct pf_query {
 	int64_t hz;                 /* 0: as the knob says */
 	int64_t debug;              /* Go's debug=0,1,2 */
 	int64_t rows;               /* n=: rows of text; 0: as the view likes */
+	bool json;                  /* instead of lines */
 	bool gc;                    /* give free memory back first */
 	bool lines;                 /* file:line and inlined functions, too: config/symbols */
 	bool sort_cum;              /* sort=cum: rows of text by what is under them as well */

@@ -5,6 +5,7 @@
 #include "base/utc.h"
 #include "fs/capture.h"
 #include "fs/live.h"
+#include "fs/proc.h"
 #include "fs/query.h"
 
 #include <ctype.h>
@@ -339,11 +340,30 @@ int pf_window_enable_store(struct pf_live *live, int row, const char *text, size
 
 /* ---- memory ---- */
 
+static void add_gc_locked(struct pf_gc_total *total, int64_t released, int64_t took_ns)
+{
+	total->count++;
+	total->time_ns = pf_clock_real_ns();
+	total->took_ns += took_ns;
+	total->released += released > 0 ? released : 0;
+}
+
+struct pf_gc_total pf_control_gc_total(struct pf_live *live)
+{
+	struct pf_gc_total total;
+
+	pf_lock_take(&live->control.lock);
+	total = live->control.gc_total;
+	pf_lock_give(&live->control.lock);
+	return total;
+}
+
 int pf_control_release_memory(struct pf_live *live)
 {
 	struct pf_control *control = &live->control;
 	struct pf_buf said = PF_BUF_INIT;
 	struct pf_buf before;
+	int64_t began_ns = pf_clock_now_ns(), resident = pf_proc_resident_bytes();
 	int rc;
 
 	if (!live->door->release_memory)
@@ -357,7 +377,8 @@ int pf_control_release_memory(struct pf_live *live)
 	pf_lock_take(&control->lock);
 	before = control->gc_said;
 	control->gc_said = said;
-	control->gc_time_ns = pf_clock_real_ns();
+	add_gc_locked(
+	    &control->gc_total, resident - pf_proc_resident_bytes(), pf_clock_now_ns() - began_ns);
 	pf_lock_give(&control->lock);
 	pf_buf_finish(&before);
 	return 0;
@@ -368,11 +389,11 @@ void pf_gc_show(struct pf_buf *out, struct pf_live *live, int arg)
 	struct pf_control *control = &live->control;
 
 	pf_lock_take(&control->lock);
-	if (control->gc_time_ns) {
+	if (control->gc_total.time_ns) {
 		const char *said = pf_buf_text(&control->gc_said);
 		size_t length = strlen(said);
 
-		show_time(out, control->gc_time_ns);
+		show_time(out, control->gc_total.time_ns);
 		pf_buf_printf(out, " %s%s", said, length && said[length - 1] == '\n' ? "" : "\n");
 	} else {
 		pf_buf_str(out, "never\n");

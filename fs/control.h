@@ -24,13 +24,21 @@ struct pf_refused_write {
 	char value[48]; /* its beginning, fit to print */
 };
 
+/* All times that memory was given back. */
+struct pf_gc_total {
+	int64_t count;
+	int64_t time_ns;  /* since the epoch, of the last one; 0: never */
+	int64_t took_ns;  /* together */
+	int64_t released; /* bytes that resident memory became less by, together */
+};
+
 struct pf_control {
 	struct pf_lock lock;
 	struct pf_refused_write refused[PF_ERROR_LOG_LINES]; /* guarded by lock, as all below */
 	uint32_t refused_next;
 	int64_t seconds_ns[PF_SOURCE_COUNT]; /* last asked for */
 	struct pf_buf gc_said;
-	int64_t gc_time_ns;
+	struct pf_gc_total gc_total;
 	bool enable_running;
 	char frozen[65]; /* the last snapshot's name; "": none yet */
 };
@@ -45,6 +53,7 @@ int pf_control_write(
 void pf_control_refuse(
     struct pf_live *live, const char *path, const char *text, size_t length, int error);
 
+struct pf_gc_total pf_control_gc_total(struct pf_live *live);
 /* As `echo 1 > gc`. 0 or -errno. */
 int pf_control_release_memory(struct pf_live *live);
 

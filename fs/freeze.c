@@ -93,7 +93,7 @@ static int print_plains(struct freeze *f)
 
 	for (size_t i = 0; i < pf_table.plain_count && rc == 0; i++) {
 		const struct pf_plain_row *row = &pf_table.plains[i];
-		struct pf_entry entry = {.show = row->show, .arg = row->arg};
+		struct pf_entry entry = {.show = row->show, .answer = row->answer, .arg = row->arg};
 		struct pf_object object = {.entry = &entry};
 		struct pf_snapshot *snapshot;
 

@@ -5,7 +5,7 @@
  * oldest block goes when all of it is older than a day, or when the diary is full.
  *
  * The keeper writes (a thread of ours that is there anyway); any thread of ours reads. An idle
- * program takes 0.4 MB a day, a busy one 2; never more than PF_HISTORY_BYTES_MAX.
+ * program takes 0.2 MB a day, a busy one 2; never more than PF_HISTORY_BYTES_MAX.
  */
 #pragma once
 #include "base/history.h"

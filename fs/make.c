@@ -150,6 +150,8 @@ int pf_make_print(struct pf_live *live, const struct pf_object *object, struct p
 
 	if (object->member)
 		object->member->show(&text, live, object->key);
+	else if (object->entry->answer)
+		object->entry->answer(&text, live, object->entry->arg, &object->query);
 	else
 		object->entry->show(&text, live, object->entry->arg);
 	return finish_text(&text, out);

@@ -105,6 +105,15 @@ static int set_gc(struct pf_query *query, const char *value, size_t length)
 	return rc;
 }
 
+static int set_json(struct pf_query *query, const char *value, size_t length)
+{
+	int64_t number;
+	int rc = parse_between(value, length, 0, 1, &number);
+
+	query->json = rc == 0 && number == 1;
+	return rc;
+}
+
 static int set_focus(struct pf_query *query, const char *value, size_t length)
 {
 	if (length >= sizeof(query->focus) || memchr(value, '\0', length))
@@ -138,6 +147,7 @@ static const struct {
     {"debug", set_debug},
     {"n", set_rows},
     {"gc", set_gc},
+    {"json", set_json},
     {"focus", set_focus},
     {"lines", set_lines},
     {"sort", set_sort},

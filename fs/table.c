@@ -7,6 +7,7 @@
 #include "fs/freeze.h"
 #include "fs/kept.h"
 #include "fs/proc.h"
+#include "fs/stats.h"
 #include "fs/status.h"
 #include "fs/thread.h"
 
@@ -53,8 +54,16 @@ static const struct pf_plain_row plains[] = {
 	{"README",    pf_readme_show,     NULL, 0, "this text"},
 	{"status",    pf_status_show,     NULL, 0,
 	 "what the agent did and lost, its own cost, what is not possible here and why", .frozen = true},
-	{"stats",     pf_proc_stats_show, NULL, 0,
-	 "the process in numbers: memory, CPU time, threads, context switches, faults, descriptors", .frozen = true},
+	{"stats",     NULL, NULL, 0,
+	 "the process in numbers: memory, heap, allocator, CPU time, threads, faults, descriptors;"
+	 " stats?json=1", .answer = pf_stats_answer, .frozen = true},
+	{"metrics",   pf_metrics_show, NULL, PF_METRICS_PROMETHEUS,
+	 "the same, and what the agent did and lost, for Prometheus", .frozen = true},
+	{"openmetrics", pf_metrics_show, NULL, PF_METRICS_OPEN, "the same in OpenMetrics' text form"},
+	{"history",   NULL, NULL, 0,
+	 "a row of numbers a second: the last 10 minutes, or seconds= of the last day; n= rows",
+	 .answer = pf_history_answer, .frozen = true},
+	{"history.json", NULL, NULL, 1, "the same as JSON", .answer = pf_history_answer},
 	{"buildinfo", pf_buildinfo_show,  NULL, 0,
 	 "versions and build ids: of the program, of the agent, of what it was built with", .frozen = true},
 	{"error_log", pf_error_log_show,  NULL, 0, "the last refused writes, in words"},
@@ -71,7 +80,7 @@ static const struct pf_plain_row plains[] = {
 	{"events",    NULL, NULL, 0,
 	 "a stream: a line for each start and end of a capture, refused write, gc, snapshot, loss",
 	 .stream = true},
-	{"debug/stats", pf_proc_stats_show, NULL, 0, "as stats"},
+	{"debug/stats", NULL, NULL, 0, "as stats", .answer = pf_stats_answer},
 	{"debug/gc",  pf_gc_show,         pf_gc_store, 0, "as gc"},
 	{"debug/freeOSMemory", pf_gc_show, pf_gc_store, 0, "as free_os_memory"},
 	{"debug/pprof/cmdline", pf_proc_go_cmdline_show, NULL, 0, "the arguments as Go sends them"},

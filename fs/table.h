@@ -18,6 +18,9 @@ struct pf_snapshot;
 
 /* Prints a file. Errors stick in `out` (pf_buf_fail). No lock is held. */
 typedef void pf_show_fn(struct pf_buf *out, struct pf_live *live, int arg);
+/* The same for files that may be asked something: `stats?json=1`. */
+typedef void pf_answer_fn(
+    struct pf_buf *out, struct pf_live *live, int arg, const struct pf_query *query);
 /* One written value: 0, or the -errno that the writer gets. Our own threads, no lock held. */
 typedef int pf_store_fn(struct pf_live *live, int arg, const char *text, size_t length);
 
@@ -47,7 +50,8 @@ struct pf_plain_row {
 	pf_store_fn *store; /* NULL: read only, a snapshot; else a control */
 	int arg;            /* given to both; window rows get their profile row's index */
 	const char *help;
-	bool stream; /* read as things happen (event.h): listed as a link into .now/ */
+	pf_answer_fn *answer; /* instead of show */
+	bool stream;          /* read as things happen (event.h): listed as a link into .now/ */
 	bool waits;  /* its open waits for the running capture: listed as a link into .now/ */
 	bool frozen; /* part of what `echo NAME > snapshot` keeps */
 };

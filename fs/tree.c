@@ -125,6 +125,7 @@ static struct pf_entry *add_plain(
 
 	e->plain = row;
 	e->show = row->show;
+	e->answer = row->answer;
 	e->store = row->store;
 	e->arg = arg;
 	e->help = row->help;

@@ -37,6 +37,7 @@ struct pf_entry {
 	uint64_t to;      /* the entry it leads to */
 	const struct pf_plain_row *plain;
 	pf_show_fn *show;
+	pf_answer_fn *answer;
 	pf_store_fn *store;
 	int arg;
 	const struct pf_profile_row *profile;

@@ -1,5 +1,7 @@
 /* The render room's front door: a profile in, bytes out. No signal, no thread, no mount. */
 #pragma once
+#include "base/history.h"
+#include "base/number.h"
 #include "base/profile.h"
 
 struct pf_buf;
@@ -26,6 +28,17 @@ pf_render_fn pf_render_births;  /* who created how many threads, and which of th
 pf_render_fn pf_render_frames;  /* the bare frames of its stacks, one a line */
 pf_render_fn pf_render_legacy;  /* Go's debug=1 (reference/pprof.md 3.5) */
 pf_render_fn pf_render_stacks;  /* Go's goroutine?debug=2 */
+
+/* Errors stick in `out`. Key value lines; JSON; what Prometheus scrapes, in its own text format and
+ * in the OpenMetrics one. */
+void pf_render_numbers_text(struct pf_buf *out, const struct pf_numbers *in);
+void pf_render_numbers_json(struct pf_buf *out, const struct pf_numbers *in);
+void pf_render_numbers_prometheus(struct pf_buf *out, const struct pf_numbers *in);
+void pf_render_numbers_openmetrics(struct pf_buf *out, const struct pf_numbers *in);
+
+/* Rows for awk; JSON with an array for each column, null for what is not known. */
+void pf_render_history_text(struct pf_buf *out, const struct pf_history_rows *in);
+void pf_render_history_json(struct pf_buf *out, const struct pf_history_rows *in);
 
 /* The profile in a file that pf_render_pprof or another tool wrote, gzipped or plain. `out` is
  * initialised by the caller, who finishes it in every case; it has no name. 0; -EINVAL for what is

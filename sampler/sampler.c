@@ -2,6 +2,7 @@
 #include "base/arena.h"
 #include "base/buf.h"
 #include "base/clock.h"
+#include "sampler/allocator.h"
 #include "sampler/cpu.h"
 #include "sampler/crew.h"
 #include "sampler/custom.h"
@@ -51,6 +52,7 @@ static struct pf_sampler door = {
 	    [PF_SOURCE_THREADS] = pf_task_count,
 	},
     .heap_totals = pf_heap_totals,
+    .allocator = pf_allocator_look,
     .threads = pf_threads_list,
     .custom_name = pf_custom_name,
     .custom_collect = pf_custom_collect,

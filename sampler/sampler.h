@@ -55,6 +55,18 @@ struct pf_thread_view {
 	int64_t age_ns; /* since first seen */
 };
 
+/* What the allocator says of itself; -1: it does not say. */
+struct pf_allocator {
+	const char *name;        /* "glibc", "jemalloc", "tcmalloc", "mimalloc" */
+	int64_t system_bytes;    /* had from the kernel and not given back */
+	int64_t in_use_bytes;    /* in blocks the program has */
+	int64_t free_bytes;      /* in free blocks */
+	int64_t mapped_bytes;    /* of in_use: in mappings of their own */
+	int64_t trimmable_bytes; /* of free: what `gc` would give back at once */
+	int64_t time_ns;         /* monotonic: when it was asked */
+	int64_t took_ns;         /* how long that took */
+};
+
 /* Everything the tree needs. Filled once by pf_sampler_door(); lives for ever. */
 struct pf_sampler {
 	const char *version; /* PF_VERSION; both shared objects must be of one build */
@@ -70,6 +82,8 @@ struct pf_sampler {
 	int64_t (*records[PF_SOURCE_COUNT])(void);
 	/* Bytes in use and ever allocated, by the heap's samples; left alone while that is off. */
 	void (*heap_totals)(int64_t *in_use, int64_t *allocated);
+	/* 0, or -EOPNOTSUPP: none that can be asked (allocator.h). */
+	int (*allocator)(struct pf_allocator *out);
 	/* Up to `max` threads of the program, ours left out; returns how many there are. */
 	size_t (*threads)(struct pf_thread_view *out, size_t max);
 	/* The profiles that the program defines (custom.c), by number from 0: name or NULL; collect. */

@@ -116,6 +116,11 @@ static int64_t heap_records(void)
 	return 7;
 }
 
+static int64_t thread_records(void)
+{
+	return 1;
+}
+
 static void heap_totals(int64_t *in_use, int64_t *allocated)
 {
 	*in_use = 2049;
@@ -211,7 +216,8 @@ void fake_door_reset(bool wall)
 			    [PF_SOURCE_HEAP_LEAKS] = collect_in_use,
 			    [PF_SOURCE_THREADS] = collect_threads,
 			},
-		    .records = {[PF_SOURCE_HEAP] = heap_records},
+		    .records =
+			{[PF_SOURCE_HEAP] = heap_records, [PF_SOURCE_THREADS] = thread_records},
 		    .heap_totals = heap_totals,
 		    .threads = list_threads,
 		    .release_memory = release_memory,

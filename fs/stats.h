@@ -1,0 +1,13 @@
+/* Stats: the process in numbers, for people and for Prometheus. The native counterpart of Go's
+ * runtime.MemStats and of what its Prometheus client tells of a process.
+ */
+#pragma once
+#include "fs/table.h"
+
+enum { PF_METRICS_PROMETHEUS, PF_METRICS_OPEN };
+
+/* Rows of fs/table.c: `stats` (asked with json=1: JSON); `metrics`, arg is one of the above; the
+ * numbers of the last day, asked with seconds= and n=, arg 1: as JSON. */
+pf_answer_fn pf_stats_answer;
+pf_show_fn pf_metrics_show;
+pf_answer_fn pf_history_answer;
