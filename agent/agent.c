@@ -94,10 +94,11 @@ static int leave_program_descriptors(int *notice)
 static int open_tree(const char **why)
 {
 	static char mount[PATH_MAX];
-	char reaper[PATH_MAX];
+	char reaper[PATH_MAX], lines[PATH_MAX];
 	struct pf_fs_options options = {
 	    .mount = pf_option_mount(&now, mount),
 	    .reaper = pf_library_file(now.private_dir, "proffs-reaper", reaper),
+	    .lines = pf_library_file(now.private_dir, "proffs-lines", lines),
 	};
 	struct pf_fs *opened;
 	int rc = pf_library_open(now.private_dir, why);

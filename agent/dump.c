@@ -65,12 +65,15 @@ void pf_dump_catch_signals(const struct pf_option *option)
 
 static void write_dump(const struct pf_option *option, const struct pf_fs_dump *dump)
 {
+	struct pf_fs_dump whole = *dump;
+	char lines[PATH_MAX];
 	const char *why;
 
+	whole.lines = pf_library_file(option->private_dir, "proffs-lines", lines);
 	if (pf_library_open(option->private_dir, &why) < 0)
 		pf_count(PF_COUNTER_DUMPS_FAILED);
 	else
-		pf_library.dump(pf_sampler_door(), dump); /* counts its failures */
+		pf_library.dump(pf_sampler_door(), &whole); /* counts its failures */
 }
 
 /* The first is DIR/1, the next DIR/2. */

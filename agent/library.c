@@ -15,10 +15,11 @@ struct pf_library pf_library; /* written once, under the lock; whoever opened it
 /* Rank AGENT: nothing else is held, and dlopen() is a long wait. Only our threads take it. */
 static struct pf_lock lock = PF_LOCK_INIT(PF_LOCK_AGENT);
 
-/* Installed: DIR/proffs/NAME beside DIR/libproffs.so. Built and not installed: DIR/fs/NAME. */
+/* Installed: DIR/proffs/NAME beside DIR/libproffs.so. Built and not installed: DIR/fs/NAME
+ * or DIR/render/NAME. */
 const char *pf_library_file(const char *private_dir, const char *name, char *out)
 {
-	static const char *const places[] = {"proffs", "fs"};
+	static const char *const places[] = {"proffs", "fs", "render"};
 
 	for (size_t i = 0; i < PF_COUNT(places); i++) {
 		int n = snprintf(out, PATH_MAX, "%s/%s/%s", private_dir, places[i], name);

@@ -69,15 +69,6 @@ static int set_mount(struct pf_option *option, const char *mount)
 	return copy_text(option->mount, sizeof(option->mount), mount);
 }
 
-static int check_knob(int id, const char *text, size_t length, int64_t *value)
-{
-	int rc = pf_parse_int(text, length, value);
-
-	if (rc < 0)
-		return rc;
-	return *value < pf_knobs[id].min || *value > pf_knobs[id].max ? -ERANGE : 0;
-}
-
 /* The next word of a list separated by blanks, commas or newlines; its length, 0 at the end. */
 static size_t next_word(const char **text)
 {
@@ -96,8 +87,8 @@ static int parse_set(struct pf_option *option, const char *text)
 
 		if (id < 0)
 			return -EINVAL;
-		rc = check_knob(
-		    id, equals + 1, length - (size_t)(equals + 1 - text), &option->knobs[id]);
+		rc = pf_knob_parse((enum pf_knob_id)id, equals + 1,
+		    length - (size_t)(equals + 1 - text), &option->knobs[id]);
 		if (rc < 0)
 			return rc;
 	}
@@ -269,7 +260,7 @@ bool pf_option_from_environment(struct pf_option *option, const char **complaint
 		value = variable(name);
 		if (!value)
 			continue;
-		if (check_knob(id, value, strlen(value), &number) < 0)
+		if (pf_knob_parse((enum pf_knob_id)id, value, strlen(value), &number) < 0)
 			*complaint = pf_knobs[id].path;
 		else
 			option->knobs[id] = number;

@@ -66,7 +66,11 @@
 	X(HISTORY_LOST, "history_lost", "seconds missing in the history: no memory")               \
 	X(DUMPS, "dumps", "dumps written as plain files")                                          \
 	X(DUMPS_FAILED, "dumps_failed", "dumps that could not be written, or not all of them")     \
-	X(SYMBOL_UNKNOWN, "symbol_unknown", "addresses without a name at last render")
+	X(SYMBOL_UNKNOWN, "symbol_unknown", "addresses without a name at last render")             \
+	X(LINE_UNKNOWN, "line_unknown", "addresses without a source line at last, when asked for") \
+	X(LINE_LOOKUPS, "line_lookups", "times that proffs-lines was run to look lines up")        \
+	X(LINE_LOOKUPS_FAILED, "line_lookups_failed",                                              \
+	    "of these, ended by a failure, the time limit or the memory limit")
 
 enum pf_counter {
 #define X(id, name, what) PF_COUNTER_##id,

@@ -20,7 +20,8 @@
 	X(THREAD_HOOK, "thread_creation_hook")                                                     \
 	X(UNWIND_LIB, "libunwind_fallback")                                                        \
 	X(PRIVATE_FDS, "private_descriptors")                                                      \
-	X(SYMBOLS, "symbols")
+	X(SYMBOLS, "symbols")                                                                      \
+	X(LINES, "source_lines")
 
 enum pf_feature {
 #define X(id, name) PF_FEATURE_##id,

@@ -2,6 +2,7 @@
 
 #include <ctype.h>
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
 static struct pf_knob own_knobs[] = {
@@ -33,10 +34,66 @@ int pf_knob_put(enum pf_knob_id id, int64_t value)
 	return rc;
 }
 
+/* ---- values as text ---- */
+
+/* The words "names|lines": which one is this? Or -1. */
+static int64_t find_word(const char *words, const char *text, size_t length)
+{
+	for (int64_t i = 0;; i++) {
+		size_t word = strcspn(words, "|");
+
+		if (word == length && memcmp(words, text, length) == 0)
+			return i;
+		if (!words[word])
+			return -1;
+		words += word + 1;
+	}
+}
+
+static void trim(const char **text, size_t *length)
+{
+	while (*length && isspace((unsigned char)(*text)[0]))
+		(*text)++, (*length)--;
+	while (*length && isspace((unsigned char)(*text)[*length - 1]))
+		(*length)--;
+}
+
+int pf_knob_parse(enum pf_knob_id id, const char *text, size_t length, int64_t *out)
+{
+	const struct pf_knob *knob = &pf_knobs[id];
+	int rc;
+
+	trim(&text, &length);
+	if (strchr(knob->unit, '|')) {
+		*out = find_word(knob->unit, text, length);
+		if (*out >= 0)
+			return 0;
+	}
+	rc = pf_parse_int(text, length, out);
+	if (rc < 0)
+		return rc;
+	return *out < knob->min || *out > knob->max ? -ERANGE : 0;
+}
+
+const char *pf_knob_text(enum pf_knob_id id, char *out)
+{
+	int64_t value = pf_knob_get(id);
+	const char *word = pf_knobs[id].unit;
+
+	if (!strchr(word, '|')) {
+		snprintf(out, PF_KNOB_TEXT, "%lld", (long long)value);
+		return out;
+	}
+	for (; value > 0; value--)
+		word += strcspn(word, "|") + 1;
+	snprintf(out, PF_KNOB_TEXT, "%.*s", (int)strcspn(word, "|"), word);
+	return out;
+}
+
 int pf_knob_set(enum pf_knob_id id, const char *text, size_t length)
 {
 	int64_t value;
-	int rc = pf_parse_int(text, length, &value);
+	int rc = pf_knob_parse(id, text, length, &value);
 
 	if (rc < 0)
 		return rc;
@@ -100,10 +157,7 @@ int pf_parse_int(const char *text, size_t length, int64_t *out)
 	int64_t value = 0;
 	int shift;
 
-	while (length && isspace((unsigned char)text[0]))
-		text++, length--;
-	while (length && isspace((unsigned char)text[length - 1]))
-		length--;
+	trim(&text, &length);
 	if (length && (text[0] == '-' || text[0] == '+')) {
 		negative = text[0] == '-';
 		text++, length--;

@@ -26,7 +26,11 @@
 	X(CAPTURES_KEEP, "config/captures_keep", "files", 1, 1000, 20,                             \
 	    "finished captures kept under captures/")                                              \
 	X(CAPTURES_KEEP_BYTES, "config/captures_keep_bytes", "bytes", 0, 1ll << 40, 268435456,     \
-	    "bytes of finished captures kept under captures/")
+	    "bytes of finished captures kept under captures/")                                     \
+	X(SYMBOLS, "config/symbols", "names|lines", 0, 1, 0,                                       \
+	    "lines: every profile with file:line and inlined functions (from debug information)")  \
+	X(SYMBOLS_MEMORY, "config/symbols_memory", "bytes", 16 << 20, 1ll << 40, 536870912,        \
+	    "most memory of the process that looks lines up (proffs-lines)")
 
 enum pf_knob_id {
 #define X(id, path, unit, min, max, def, help) PF_KNOB_##id,
@@ -41,7 +45,7 @@ typedef int pf_knob_apply_fn(enum pf_knob_id id, int64_t value);
 
 struct pf_knob {
 	const char *path; /* in the tree */
-	const char *unit;
+	const char *unit; /* or its values as words: "names|lines" for 0 and 1 */
 	const char *help;
 	int64_t min, max, default_value;
 	int64_t value; /* atomic */
@@ -59,8 +63,16 @@ static inline int64_t pf_knob_get(enum pf_knob_id id)
 /* Range check, store, apply. 0, -ERANGE, or what apply said. Any thread. */
 int pf_knob_put(enum pf_knob_id id, int64_t value);
 
-/* The same from text (see pf_parse_int): also -EINVAL. */
+/* The same from text (see pf_knob_parse): also -EINVAL. */
 int pf_knob_set(enum pf_knob_id id, const char *text, size_t length);
+
+/* A value that the knob may have, from text: a number (see pf_parse_int), or one of its words. 0,
+ * -EINVAL, -ERANGE. */
+int pf_knob_parse(enum pf_knob_id id, const char *text, size_t length, int64_t *out);
+
+enum { PF_KNOB_TEXT = 32 };
+/* The value now, as it is written: a number or a word, into `out` of PF_KNOB_TEXT bytes. */
+const char *pf_knob_text(enum pf_knob_id id, char *out);
 
 /* By path ("cpu/hz"), by path without config/ ("heap_sample_bytes"): the id or -ENOENT. */
 int pf_knob_find(const char *name, size_t length);

@@ -48,9 +48,11 @@ static int apply_set(const char *text)
 		pf_say("--set %s: there is no setting of that name", text);
 		return id;
 	}
-	rc = pf_parse_int(equals + 1, strlen(equals + 1), &value);
-	if (rc == 0 && (value < pf_knobs[id].min || value > pf_knobs[id].max))
-		rc = -ERANGE;
+	rc = pf_knob_parse((enum pf_knob_id)id, equals + 1, strlen(equals + 1), &value);
+	if (rc < 0 && strchr(pf_knobs[id].unit, '|')) {
+		pf_say("--set %s: %s is one of %s", text, pf_knobs[id].path, pf_knobs[id].unit);
+		return rc;
+	}
 	if (rc < 0) {
 		pf_say("--set %s: %s is a number of %s from %lld to %lld", text, pf_knobs[id].path,
 		    pf_knobs[id].unit, (long long)pf_knobs[id].min, (long long)pf_knobs[id].max);

@@ -121,7 +121,7 @@ static void keep(struct pf_capture *c)
 	struct pf_entry entry = {.profile = row, .view = &pf_table.go_view};
 	struct pf_object object = {.entry = &entry};
 	struct pf_snapshot *snapshot;
-	int rc = pf_make_drawing(&object, &c->profile, &snapshot);
+	int rc = pf_make_drawing(c->all->live, &object, &c->profile, &snapshot);
 
 	if (rc == 0)
 		rc = pf_kept_add(&c->all->kept, row->stem, c->profile.time_ns, c->number, snapshot);

@@ -6,6 +6,7 @@
 #include <signal.h>
 #include <stdint.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -63,6 +64,8 @@ ON_BORROWED_STACK static int become_command(void *arg)
 		rc = place_fds(command);
 	if (command->detach)
 		setsid();
+	if (command->dies_with_us)
+		prctl(PR_SET_PDEATHSIG, SIGKILL); /* the parent is the go-between */
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
 	for (size_t i = 0; rc == 0 && command->paths[i]; i++) {
@@ -82,6 +85,9 @@ ON_BORROWED_STACK static int go_between(void *arg)
 	pid_t pid;
 
 	reset_signals();
+	/* It holds our memory, so it must not outlive us either: our thread waits for it to end. */
+	if (flight->command->dies_with_us)
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
 	pid = clone(become_command, flight->inner_stack_top, CLONE_VM | CLONE_VFORK, flight);
 	if (pid < 0)
 		flight->error = -errno;

@@ -19,8 +19,9 @@ struct pf_command {
 	const char *const *envp;
 	int fds[PF_CHILD_FDS_MAX]; /* become 3, 4, 5 in the command */
 	size_t fd_count;
-	int directory; /* where it runs, or -1: in / */
-	bool detach;   /* a session of its own, and nobody waits for it */
+	int directory;     /* where it runs, or -1: in / */
+	bool detach;       /* a session of its own, and nobody waits for it */
+	bool dies_with_us; /* killed when the calling thread ends: execve(), exit, kill -9 */
 };
 
 /* The exit status (128 + n after a signal), 0 for a detached one that runs; or -errno. Our own

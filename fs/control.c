@@ -124,7 +124,9 @@ void pf_error_log_show(struct pf_buf *out, struct pf_live *live, int arg)
 
 void pf_knob_show(struct pf_buf *out, struct pf_live *live, int id)
 {
-	pf_buf_printf(out, "%lld\n", (long long)pf_knob_get((enum pf_knob_id)id));
+	char text[PF_KNOB_TEXT];
+
+	pf_buf_printf(out, "%s\n", pf_knob_text((enum pf_knob_id)id, text));
 }
 
 int pf_knob_store(struct pf_live *live, int id, const char *text, size_t length)

@@ -91,7 +91,7 @@ static void dump_entry(struct dump *dump, const struct pf_entry *entry, const ch
 	if (entry->kind == PF_KIND_PROFILE && collect(dump, entry->profile->source) < 0)
 		return; /* not collected here: `status` says so */
 	if (entry->kind == PF_KIND_PROFILE)
-		rc = pf_make_drawing(&object, &dump->profile, &snapshot);
+		rc = pf_make_drawing(&dump->live, &object, &dump->profile, &snapshot);
 	else
 		rc = pf_make_print(&dump->live, &object, &snapshot);
 	if (rc == 0)
@@ -173,6 +173,7 @@ PF_PUBLIC int proffs_fs_dump(const struct pf_sampler *sampler, const struct pf_f
 		rc = pf_live_init(&dump.live, sampler);
 	if (rc == 0) {
 		dump.live.where = wish->directory;
+		pf_lookup_set_program(&dump.live.lookup, wish->lines);
 		if (wish->command)
 			dump_by_command(&dump, wish);
 		else

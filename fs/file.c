@@ -113,7 +113,8 @@ static int draw_capture(struct pf_node *node, struct pf_snapshot **out)
 	*out = pf_capture_drawn(captures, node->capture, which);
 	if (*out)
 		return 0;
-	rc = pf_make_drawing(&node->object, pf_capture_profile(node->capture), out);
+	rc = pf_make_drawing(
+	    node->files->live, &node->object, pf_capture_profile(node->capture), out);
 	if (rc == 0)
 		pf_capture_add_drawn(captures, node->capture, which, *out);
 	return rc;
@@ -126,7 +127,7 @@ static int collect_and_draw(struct pf_node *node, struct pf_snapshot **out)
 	    &node->object.query, NULL, &profile);
 
 	if (rc == 0)
-		rc = pf_make_drawing(&node->object, &profile, out);
+		rc = pf_make_drawing(node->files->live, &node->object, &profile, out);
 	pf_profile_finish(&profile);
 	return rc;
 }

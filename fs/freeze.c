@@ -64,7 +64,7 @@ static int draw_views(struct freeze *f, const struct pf_profile_row *row)
 		struct pf_object object = {.entry = &entry};
 		struct pf_snapshot *snapshot;
 		char name[PF_KEPT_NAME];
-		int rc = pf_make_drawing(&object, &f->profiles[row->source], &snapshot);
+		int rc = pf_make_drawing(f->live, &object, &f->profiles[row->source], &snapshot);
 
 		if (rc < 0)
 			return rc;

@@ -172,6 +172,7 @@ PF_PUBLIC int proffs_fs_start(struct pf_fs **out, const struct pf_sampler *sampl
 		return -ENOMEM;
 	fs->stop_fd = -1;
 	rc = pf_live_init(&fs->live, sampler);
+	pf_lookup_set_program(&fs->live.lookup, options->lines);
 	if (rc == 0)
 		rc = start(fs, options, why);
 	if (rc < 0) {

@@ -11,6 +11,7 @@ struct pf_fs;
 struct pf_fs_options {
 	const char *mount;  /* attach the tree here (no %p any more); NULL: detached, published */
 	const char *reaper; /* path of proffs-reaper; NULL: none */
+	const char *lines;  /* path of proffs-lines; NULL: none */
 };
 
 /* Makes and mounts the tree: 0, or -errno with *why a sentence for people (lives for ever). */
@@ -26,6 +27,7 @@ void proffs_fs_stop(struct pf_fs *fs);
 
 struct pf_fs_dump {
 	const char *directory; /* made if it is missing */
+	const char *lines;     /* path of proffs-lines; NULL: none */
 	const char
 	    *command;     /* NULL: the whole tree, by its names; else COMMAND_cpu_STAMP.prof ... */
 	bool cpu, memory; /* with `command`: which */

@@ -30,7 +30,8 @@ int pf_live_init(struct pf_live *live, const struct pf_sampler *door)
 	live->symbols = pf_symbols_create();
 	live->captures = pf_captures_create(live);
 	live->history = pf_history_create();
-	if (live->tree && live->symbols && live->captures && live->history)
+	if (pf_lookup_init(&live->lookup) == 0 && live->tree && live->symbols && live->captures &&
+	    live->history)
 		return 0;
 	pf_live_finish(live);
 	return -ENOMEM;
@@ -41,6 +42,7 @@ void pf_live_finish(struct pf_live *live)
 	pf_captures_destroy(live->captures);
 	pf_history_destroy(live->history);
 	pf_symbols_destroy(live->symbols);
+	pf_lookup_finish(&live->lookup);
 	pf_tree_destroy((struct pf_tree *)live->tree);
 	pf_control_finish(&live->control);
 	live->captures = NULL;

@@ -6,6 +6,7 @@
 #include "base/lock.h"
 #include "fs/control.h"
 #include "fs/event.h"
+#include "fs/lookup.h"
 #include "fs/tree.h"
 
 #include <sys/types.h>
@@ -23,8 +24,9 @@ struct pf_live {
 	struct pf_events events;
 	struct pf_lock symbol_lock;
 	struct pf_symbols *symbols; /* guarded by symbol_lock */
-	const char *where;          /* the tree's place, for status */
-	uint64_t node_count;        /* atomic: files remembered for the kernel */
+	struct pf_lookup lookup;
+	const char *where;   /* the tree's place, for status */
+	uint64_t node_count; /* atomic: files remembered for the kernel */
 };
 
 /* Counters, settings and features are from now on those of the agent's object: 0, or -EINVAL when

@@ -1,5 +1,6 @@
 #include "fs/make.h"
 #include "base/clock.h"
+#include "base/knob.h"
 #include "fs/control.h"
 #include "fs/focus.h"
 #include "fs/live.h"
@@ -85,6 +86,11 @@ static pf_render_fn *choose_render(const struct pf_object *object)
 	return e->view->render ? e->view->render : e->profile->text;
 }
 
+static bool wants_lines(const struct pf_object *object)
+{
+	return object->query.lines || pf_knob_get(PF_KNOB_SYMBOLS) == 1;
+}
+
 uint64_t pf_make_which(const struct pf_object *object)
 {
 	uint64_t render = (uint64_t)(uintptr_t)choose_render(object);
@@ -92,7 +98,7 @@ uint64_t pf_make_which(const struct pf_object *object)
 
 	uint64_t which = (render * 31 + row) * 1000003 + (uint64_t)object->query.rows;
 
-	which = which * 4 + object->query.lines * 2u + object->query.sort_cum;
+	which = which * 4 + wants_lines(object) * 2u + object->query.sort_cum;
 	for (const char *c = object->query.focus; *c; c++)
 		which = which * 1000003 + (unsigned char)*c;
 	return which;
@@ -121,14 +127,16 @@ static int draw(
 {
 	struct pf_buf text = PF_BUF_INIT;
 	struct pf_profile shown = *p; /* the same arrays under another name and column */
+	struct pf_query query = object->query;
 
+	query.lines = wants_lines(object);
 	shown.name = object->entry->profile->stem;
 	shown.default_type = column_of(p, object->entry->profile->column);
-	choose_render(object)(&text, &shown, &object->query);
+	choose_render(object)(&text, &shown, &query);
 	return finish_text(&text, out);
 }
 
-int pf_make_drawing(
+static int draw_focused(
     const struct pf_object *object, const struct pf_profile *p, struct pf_snapshot **out)
 {
 	struct pf_profile part;
@@ -141,6 +149,22 @@ int pf_make_drawing(
 	if (rc == 0)
 		rc = draw(object, &part, out);
 	pf_focus_finish(&part);
+	return rc;
+}
+
+int pf_make_drawing(struct pf_live *live, const struct pf_object *object,
+    const struct pf_profile *p, struct pf_snapshot **out)
+{
+	struct pf_profile lined;
+	int rc;
+
+	if (!wants_lines(object))
+		return draw_focused(object, p, out);
+	*out = NULL;
+	rc = pf_lookup_take(&live->lookup, p, &lined);
+	if (rc == 0)
+		rc = draw_focused(object, &lined, out);
+	pf_lines_finish(&lined);
 	return rc;
 }
 

@@ -15,9 +15,10 @@ int pf_make_profile(struct pf_live *live, enum pf_source source, const struct pf
 /* The table's row of a source. */
 const struct pf_profile_row *pf_make_row(enum pf_source source);
 
-/* Draws a profile as the object wants it: 0 and *out held by the caller, or -errno. */
-int pf_make_drawing(
-    const struct pf_object *object, const struct pf_profile *p, struct pf_snapshot **out);
+/* Draws a profile as the object wants it: 0 and *out held by the caller, or -errno. Sleeps while
+ * lines are looked up. */
+int pf_make_drawing(struct pf_live *live, const struct pf_object *object,
+    const struct pf_profile *p, struct pf_snapshot **out);
 /* Equal for objects whose drawings of one profile are equal. */
 uint64_t pf_make_which(const struct pf_object *object);
 

@@ -235,6 +235,13 @@ static int find_section(
 	return -ENOENT;
 }
 
+bool pf_elf_has_section(const struct pf_elf *elf, const char *name)
+{
+	uint64_t offset, size;
+
+	return find_section(elf, name, &offset, &size) == 0 && size > 0;
+}
+
 int pf_elf_open_minidebug(struct pf_elf **out, const struct pf_elf *elf)
 {
 	PF_SCOPED(pf_buf) packed = PF_BUF_INIT;

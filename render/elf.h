@@ -43,6 +43,8 @@ struct pf_elf_table {
 int pf_elf_full_table(const struct pf_elf *elf, struct pf_elf_table *out);
 int pf_elf_exported_table(const struct pf_elf *elf, struct pf_elf_table *out);
 
+bool pf_elf_has_section(const struct pf_elf *elf, const char *name);
+
 /* The first address behind a section, 0 for no such section. */
 uint64_t pf_elf_section_end(const struct pf_elf *elf, size_t section);
 

@@ -189,9 +189,15 @@ static void draw_names(struct pf_buf *out, const struct text *t, uint64_t addres
 	const uint32_t *ids = pf_frames_at(t->frames, address, &count);
 
 	for (uint32_t i = 0; i < count; i++) {
+		const struct pf_frame *frame = &t->frames->items[ids[i]];
+
 		pf_buf_printf(out, "#\t%#" PRIx64 "\t", address);
-		pf_utf8_add_plain(out, t->frames->items[ids[i]].function);
-		if (m) {
+		pf_utf8_add_plain(out, frame->function);
+		if (frame->file[0]) {
+			pf_buf_char(out, '\t');
+			pf_utf8_add_plain(out, frame->file);
+			pf_buf_printf(out, ":%" PRId64, frame->line);
+		} else if (m) {
 			pf_buf_char(out, '\t');
 			pf_utf8_add_plain(out, m->path);
 			pf_buf_printf(out, "+%#" PRIx64, address - m->start + m->offset);
@@ -235,7 +241,7 @@ void pf_render_legacy(struct pf_buf *out, const struct pf_profile *in, const str
 	const struct dialect *d = dialect_of(in);
 	struct pf_frames frames;
 	struct text t = {.in = in, .frames = &frames, .sort_by = d->sort_by};
-	int rc = pf_frames_init(&frames, in);
+	int rc = query->lines ? pf_frames_init_by_line(&frames, in) : pf_frames_init(&frames, in);
 
 	if (rc == 0)
 		rc = fill_records(&t, d->numbers != heap_numbers);

@@ -20,6 +20,24 @@ void pf_symbols_resolve(struct pf_symbols *symbols, struct pf_profile *p);
 
 /* "NAME+0x1f" style lookups of one address are not here: resolve a profile. */
 
+/* Source lines and inlined functions, from debug information. `ask` has somebody find them: what is
+ * asked and answered is render/lines.h's secret. 0, or -errno when that did not end well; what was
+ * answered until then counts. */
+struct pf_lines;
+typedef int pf_lines_ask_fn(void *with, const struct pf_buf *asked, struct pf_buf *answer);
+struct pf_lines *pf_lines_create(pf_lines_ask_fn *ask, void *with); /* NULL: no memory */
+void pf_lines_destroy(struct pf_lines *lines);                      /* takes NULL */
+
+/* *out: `in`, whose addresses have names, with lines: inlined functions as lines of their own,
+ * innermost first. What is not found keeps its name, and is counted. Everything else is in's, which
+ * must outlive it. One at a time; sleeps as long as `ask` does. 0 or -ENOMEM; pf_lines_finish(out)
+ * in every case. */
+int pf_lines_take(struct pf_lines *lines, const struct pf_profile *in, struct pf_profile *out);
+void pf_lines_finish(struct pf_profile *out);
+
+/* Finds them in this very process: for commands, not for a watched program. */
+pf_lines_ask_fn pf_lines_ask_here;
+
 pf_render_fn pf_render_pprof;   /* gzipped profile.proto */
 pf_render_fn pf_render_text;    /* for people and awk: flat, flat%, sum%, cum, cum%, function */
 pf_render_fn pf_render_folded;  /* root;...;leaf COUNT */

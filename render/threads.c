@@ -151,7 +151,7 @@ void pf_render_threads(
 	uint32_t type = pf_profile_default_type(in);
 	struct dump dump = {.in = in};
 	struct pf_frames frames;
-	int rc = pf_frames_init(&frames, in);
+	int rc = query->lines ? pf_frames_init_by_line(&frames, in) : pf_frames_init(&frames, in);
 
 	if (rc == 0)
 		rc = pf_groups_init(&dump.groups, &frames, type);

@@ -159,6 +159,24 @@ static void both_ends_of_a_range_are_in_it(void **state)
 	assert_int_equal(pf_knob_get(PF_KNOB_CPU_HZ), 4000);
 }
 
+static void a_knob_of_words_takes_words_and_numbers(void **state)
+{
+	char text[PF_KNOB_TEXT];
+
+	assert_string_equal(pf_knob_text(PF_KNOB_SYMBOLS, text), "names");
+	assert_int_equal(pf_knob_set(PF_KNOB_SYMBOLS, " lines\n", 7), 0);
+	assert_int_equal(pf_knob_get(PF_KNOB_SYMBOLS), 1);
+	assert_string_equal(pf_knob_text(PF_KNOB_SYMBOLS, text), "lines");
+	assert_int_equal(pf_knob_set(PF_KNOB_SYMBOLS, "0", 1), 0);
+	assert_string_equal(pf_knob_text(PF_KNOB_SYMBOLS, text), "names");
+	assert_int_equal(pf_knob_set(PF_KNOB_SYMBOLS, "line", 4), -EINVAL);
+	assert_int_equal(pf_knob_set(PF_KNOB_SYMBOLS, "names|lines", 11), -EINVAL);
+	assert_int_equal(pf_knob_set(PF_KNOB_SYMBOLS, "", 0), -EINVAL);
+	assert_int_equal(pf_knob_set(PF_KNOB_SYMBOLS, "2", 1), -ERANGE);
+	assert_int_equal(pf_knob_set(PF_KNOB_CPU_HZ, "names", 5), -EINVAL);
+	assert_string_equal(pf_knob_text(PF_KNOB_WALL_HZ, text), "20");
+}
+
 static int64_t applied;
 
 static int refuse_odd(enum pf_knob_id id, int64_t value)
@@ -207,6 +225,7 @@ int main(void)
 	    cmocka_unit_test(config_may_be_left_out_of_a_name),
 	    cmocka_unit_test(the_environment_spells_the_path_in_capitals),
 	    cmocka_unit_test(both_ends_of_a_range_are_in_it),
+	    cmocka_unit_test(a_knob_of_words_takes_words_and_numbers),
 	    cmocka_unit_test(what_apply_refuses_is_put_back),
 	    cmocka_unit_test(adopted_rows_are_the_ones_set),
 	};

@@ -54,3 +54,45 @@ FAKE(legacy)
 FAKE(stacks)
 FAKE(svg)
 FAKE(html)
+
+/* Asks "asked", and shows what was answered as the profile's comment. */
+struct pf_lines {
+	pf_lines_ask_fn *ask;
+	void *with;
+};
+
+struct pf_lines *pf_lines_create(pf_lines_ask_fn *ask, void *with)
+{
+	struct pf_lines *lines = calloc(1, sizeof(*lines));
+
+	if (lines)
+		*lines = (struct pf_lines){ask, with};
+	return lines;
+}
+
+void pf_lines_destroy(struct pf_lines *lines)
+{
+	free(lines);
+}
+
+int pf_lines_take(struct pf_lines *lines, const struct pf_profile *in, struct pf_profile *out)
+{
+	PF_SCOPED(pf_buf) asked = PF_BUF_INIT;
+	struct pf_buf answer = PF_BUF_INIT;
+	int rc;
+
+	pf_buf_str(&asked, "asked");
+	rc = lines->ask(lines->with, &asked, &answer);
+	pf_buf_printf(&answer, " %d", rc);
+	*out = *in;
+	out->comments = calloc(1, sizeof(*out->comments));
+	out->comments[0] = pf_buf_text(&answer);
+	out->comment_count = 1;
+	return 0;
+}
+
+void pf_lines_finish(struct pf_profile *out)
+{
+	free((char *)(uintptr_t)out->comments[0]);
+	free(out->comments);
+}

@@ -1,0 +1,73 @@
+#!/usr/bin/env bats
+# File, line and inlined functions, of a program that runs.
+
+load ../helper
+
+setup_file() {
+	cd "$BATS_FILE_TMPDIR"
+	cat >leaf.h <<'C'
+template <class T> struct Cart {
+  T sum{};
+  inline __attribute__((always_inline)) void add(T x) {
+    for (int i = 0; i < 1000; i++) { asm volatile("" : "+m"(sum)); sum += x; }
+  }
+};
+C
+	cat >cart.cc <<'C'
+#include "leaf.h"
+__attribute__((noinline)) void outer(Cart<long> &c) {
+  c.add(2); asm volatile("");
+}
+int main() {
+  Cart<long> c;
+  for (;;)
+    outer(c);
+}
+C
+	g++ -O2 -g cart.cc -o cart
+}
+
+@test "lines=1: a row for each line, and inlined functions are frames" {
+	tree_start -- "$BATS_FILE_TMPDIR/cart"
+	echo 0.5 >"$TREE/cpu/seconds"
+	cat "$TREE/cpu/wait" >/dev/null
+	run -0 cat "$TREE/cpu.txt"
+	[[ $output == *"outer  [cart]"* ]]
+	[[ $output != *"Cart<long>::add"* ]]
+	run -0 cat "$TREE/cpu.txt?lines=1"
+	[[ $output == *"  Cart<long>::add  $BATS_FILE_TMPDIR/leaf.h:4"* ]]
+	[[ $output == *"  outer  $BATS_FILE_TMPDIR/cart.cc:3"* ]]
+	run -0 cat "$TREE/cpu.folded?lines=1"
+	[[ $output == *";main;outer;Cart<long>::add "* ]]
+}
+
+@test "config/symbols=lines is for every file; pprof has one location with several lines" {
+	tree_start --set config/symbols=lines -- "$BATS_FILE_TMPDIR/cart"
+	is "$(cat "$TREE/config/symbols")" lines
+	echo 0.5 >"$TREE/cpu/seconds"
+	cat "$TREE/cpu/wait" >/dev/null
+	cp "$TREE/cpu.pprof" .
+	run go tool pprof -raw cpu.pprof
+	[[ $output == *"[FN][FL][LN][IN]"* ]]
+	[[ $output == *" Cart<long>::add $BATS_FILE_TMPDIR/leaf.h:4 s=3"*"(_ZN4CartIlE3addEl)"* ]]
+	run go tool pprof -symbolize=none -top cpu.pprof
+	[[ $output == *"100%  main"* ]]
+	[[ $output == *"  Cart<long>::add (inline)"* ]]
+	echo names >"$TREE/config/symbols"
+	is "$(cat "$TREE/config/symbols")" names
+	run -0 cat "$TREE/cpu.txt"
+	[[ $output != *"cart.cc"* ]]
+	run bash -c "echo more >'$TREE/config/symbols'"
+	[ "$status" -ne 0 ]
+	grep -q config/symbols "$TREE/error_log"
+}
+
+@test "the program notices nothing: no SIGCHLD, no child, no wait that ends" {
+	tree_start -- bash -c 'trap "echo a child ended" CHLD; trap "echo still here" USR1; while :; do :; done'
+	cat "$TREE/threads?lines=1" "$TREE/cpu.txt?lines=1" >/dev/null
+	[ "$(awk '$1 == "line_lookups" {print $2}' "$TREE/status")" -ge 1 ]
+	# bash runs the trap at its next command: let it run some.
+	kill -USR1 "$PID"
+	wait_until 10 grep -q "still here" "$OUT"
+	hasnt "$(cat "$OUT" "$ERR")" "a child ended"
+}
