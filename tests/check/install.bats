@@ -23,7 +23,7 @@ exported() {
 	run find "$ROOT" \( -type f -o -type l \) -printf '%f\n'
 	sorted=$(sort <<<"$output" | grep -v '^libproffs.so.0')
 	echo "$sorted"
-	[ "$sorted" = "$(printf '%s\n' libproffs-fs.so libproffs.so proffs proffs-reaper proffs-tree.5 \
+	[ "$sorted" = "$(printf '%s\n' libproffs-fs.so libproffs.so proffs proffs-lines proffs-reaper proffs-tree.5 \
 		proffs.1 proffs.h proffs.pc proffs_start.3 | sort)" ]
 	[ -f "$libdir/proffs/libproffs-fs.so" ]
 }
