@@ -14,7 +14,7 @@ setup() {
 in_user_world() {
 	DIR=$DIR timeout 60 unshare -m bash -euc '
 		mount -t tmpfs -o mode=755 tests /mnt
-		install -d -o 1000 -g 1000 -m 700 /mnt/home /mnt/home/run
+		install -d -o nobody -g nogroup -m 700 /mnt/home /mnt/home/run
 		cp "$FS_HOST" /mnt/fs_host
 		cp "$REAPER" /mnt/reaper
 		mknod -m 666 /mnt/fuse c 10 229
@@ -22,10 +22,10 @@ in_user_world() {
 		M=/mnt/home/tree
 		REAPER=/mnt/reaper
 		HOST=
-		u() { setpriv --reuid=1000 --regid=1000 --clear-groups "$@"; }
+		u() { setpriv --reuid=nobody --regid=nogroup --clear-groups "$@"; }
 		start() {
 			: >"$DIR/out"
-			setpriv --reuid=1000 --regid=1000 --clear-groups \
+			setpriv --reuid=nobody --regid=nogroup --clear-groups \
 				/mnt/fs_host "$@" >"$DIR/out" 2>&1 3>&- &
 			HOST=$!
 			for _ in $(seq 100); do
@@ -55,7 +55,7 @@ in_user_world() {
 		start -m "$M" -r "$REAPER" sigchld
 		u head -1 "$M/heap" | grep -q "^text heap"
 		u sh -c "echo 98 >$M/cpu/hz" && [ "$(u cat "$M/cpu/hz")" = 98 ]
-		not setpriv --reuid=1001 --regid=1001 --clear-groups cat "$M/heap" 2>/dev/null
+		not setpriv --reuid=daemon --regid=daemon --clear-groups cat "$M/heap" 2>/dev/null
 		grep -q "^sigchld 0 wait -1 No child" "$DIR/out"
 		kill -9 $HOST
 		until_true not_mounted'
