@@ -30,6 +30,7 @@ static pid_t agent_pid;      /* the process the thread lives in: a raw clone's c
 static int failure;          /* -errno, set before FAILED */
 static struct pf_option now; /* of the running start; written while stopped */
 static struct pf_fs *tree;   /* atomic */
+static bool tree_lost;       /* unmounted from outside; a child gets one of its own all the same */
 
 static void set_state(enum state next)
 {
@@ -164,11 +165,10 @@ static void wait_for_stop(void)
 
 static void serve_tree(void)
 {
-	pf_feature_set(PF_FEATURE_TREE, PF_FEATURE_OK, NULL);
 	if (!become_running())
 		pf_library.stop(tree);
 	pf_library.serve(tree);
-	pf_feature_set(PF_FEATURE_TREE, PF_FEATURE_OFF, NULL);
+	tree_lost = get_state() == RUNNING;
 	__atomic_store_n(&tree, NULL, __ATOMIC_RELEASE);
 }
 
@@ -228,7 +228,7 @@ static void *agent_main(void *unused)
  * mount the child gets a tree of its own. */
 static void child_of_fork(void)
 {
-	bool again = now.follow && (state == STARTING || state == RUNNING);
+	bool again = now.follow && (state == STARTING || state == RUNNING || tree_lost);
 
 	pf_gate_fork_child();
 	pf_sampler_fork_child();
@@ -237,6 +237,7 @@ static void child_of_fork(void)
 	pf_dump_fork_child(&now);
 	state = STOPPED;
 	tree = NULL;
+	tree_lost = false;
 	if (again) {
 		now.patient = true;
 		now.chosen = false;
@@ -258,6 +259,7 @@ int pf_agent_start(const struct pf_option *option)
 		goto out;
 	now = *option;
 	failure = 0;
+	tree_lost = false;
 	agent_pid = getpid();
 	pf_option_apply(&now);
 	pf_dump_catch_signals(&now);

@@ -30,6 +30,14 @@ PF_INLINE int64_t pf_clock_real_ns(void)
 	return pf_clock_ns(CLOCK_REALTIME);
 }
 
+/* The sooner of two moments; negative is never. */
+PF_INLINE int64_t pf_clock_sooner(int64_t a_ns, int64_t b_ns)
+{
+	if (a_ns < 0 || b_ns < 0)
+		return a_ns < 0 ? b_ns : a_ns;
+	return a_ns < b_ns ? a_ns : b_ns;
+}
+
 /* The CPU clock of any thread of this process (linux: CPUCLOCK_PERTHREAD | CPUCLOCK_SCHED). */
 PF_INLINE clockid_t pf_clock_of_thread(pid_t tid)
 {

@@ -61,11 +61,11 @@ void pf_control_refuse(
 	    &live->events, "refused %s \"%s\": %s", copy.path, copy.value, strerrordesc_np(-error));
 }
 
-int pf_control_write(
-    struct pf_live *live, const struct pf_entry *entry, const char *text, size_t length)
+int pf_control_write(struct pf_live *live, const struct pf_entry *entry, const char *text,
+    size_t length, struct pf_wait *wait)
 {
 	char path[64];
-	int rc = entry->store(live, entry->arg, text, length);
+	int rc = entry->store(live, entry->arg, text, length, wait);
 
 	if (rc < 0) {
 		pf_tree_name(live->tree, entry, path, sizeof(path));
@@ -89,6 +89,8 @@ static const char *reason(int error)
 		return "not the owner of this tree";
 	case -EEXIST:
 		return "there is one of that name";
+	case -EINTR:
+		return "its writer had enough: nothing was done";
 	default:
 		return strerrordesc_np(-error);
 	}
@@ -129,7 +131,8 @@ void pf_knob_show(struct pf_buf *out, struct pf_live *live, int id)
 	pf_buf_printf(out, "%s\n", pf_knob_text((enum pf_knob_id)id, text));
 }
 
-int pf_knob_store(struct pf_live *live, int id, const char *text, size_t length)
+int pf_knob_store(
+    struct pf_live *live, int id, const char *text, size_t length, struct pf_wait *wait)
 {
 	return pf_knob_set((enum pf_knob_id)id, text, length);
 }
@@ -147,7 +150,8 @@ void pf_seconds_show(struct pf_buf *out, struct pf_live *live, int row)
 	pf_buf_printf(out, "%.9g\n", (double)ns / PF_NS_PER_SECOND);
 }
 
-int pf_seconds_store(struct pf_live *live, int row, const char *text, size_t length)
+int pf_seconds_store(
+    struct pf_live *live, int row, const char *text, size_t length, struct pf_wait *wait)
 {
 	const struct pf_profile_row *profile = &pf_table.profiles[row];
 	struct pf_capture_key key = {.source = profile->source};
@@ -294,7 +298,8 @@ void pf_enable_show(struct pf_buf *out, struct pf_live *live, int arg)
 			    collector_on(live, id) ? "on" : "off");
 }
 
-int pf_enable_store(struct pf_live *live, int arg, const char *text, size_t length)
+int pf_enable_store(
+    struct pf_live *live, int arg, const char *text, size_t length, struct pf_wait *wait)
 {
 	struct switches s;
 	size_t words = 0;
@@ -324,7 +329,8 @@ void pf_window_enable_show(struct pf_buf *out, struct pf_live *live, int row)
 	pf_buf_str(out, collector_on(live, id) ? "1\n" : "0\n");
 }
 
-int pf_window_enable_store(struct pf_live *live, int row, const char *text, size_t length)
+int pf_window_enable_store(
+    struct pf_live *live, int row, const char *text, size_t length, struct pf_wait *wait)
 {
 	struct switches s;
 	int64_t value;
@@ -360,7 +366,7 @@ struct pf_gc_total pf_control_gc_total(struct pf_live *live)
 	return total;
 }
 
-int pf_control_release_memory(struct pf_live *live)
+int pf_control_release_memory(struct pf_live *live, bool collect)
 {
 	struct pf_control *control = &live->control;
 	struct pf_buf said = PF_BUF_INIT;
@@ -370,7 +376,7 @@ int pf_control_release_memory(struct pf_live *live)
 
 	if (!live->door->release_memory)
 		return -EOPNOTSUPP;
-	rc = live->door->release_memory(&said);
+	rc = live->door->release_memory(collect, &said);
 	if (rc < 0) {
 		pf_buf_finish(&said);
 		return rc;
@@ -403,12 +409,13 @@ void pf_gc_show(struct pf_buf *out, struct pf_live *live, int arg)
 	pf_lock_give(&control->lock);
 }
 
-int pf_gc_store(struct pf_live *live, int arg, const char *text, size_t length)
+int pf_gc_store(
+    struct pf_live *live, int arg, const char *text, size_t length, struct pf_wait *wait)
 {
 	int64_t value;
 	int rc = pf_parse_int(text, length, &value);
 
 	if (rc < 0)
 		return rc;
-	return value == 1 ? pf_control_release_memory(live) : -ERANGE;
+	return value == 1 ? pf_control_release_memory(live, arg == PF_GC_COLLECT) : -ERANGE;
 }

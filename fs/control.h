@@ -17,6 +17,9 @@ struct pf_live;
 
 enum { PF_ERROR_LOG_LINES = 16 };
 
+/* The argument of gc's rows: with the program's own collector, or the allocators alone. */
+enum { PF_GC_ALLOCATORS, PF_GC_COLLECT };
+
 struct pf_refused_write {
 	int64_t time_ns; /* since the epoch; 0: no entry */
 	int error;       /* -errno */
@@ -47,15 +50,15 @@ void pf_control_init(struct pf_control *control);
 void pf_control_finish(struct pf_control *control);
 
 /* A write to `entry`: 0 or the -errno for the writer, logged. */
-int pf_control_write(
-    struct pf_live *live, const struct pf_entry *entry, const char *text, size_t length);
+int pf_control_write(struct pf_live *live, const struct pf_entry *entry, const char *text,
+    size_t length, struct pf_wait *wait);
 /* A write that was refused before it came that far. */
 void pf_control_refuse(
     struct pf_live *live, const char *path, const char *text, size_t length, int error);
 
 struct pf_gc_total pf_control_gc_total(struct pf_live *live);
-/* As `echo 1 > gc`. 0 or -errno. */
-int pf_control_release_memory(struct pf_live *live);
+/* As `echo 1 > gc`; without `collect`, as free_os_memory. 0 or -errno. */
+int pf_control_release_memory(struct pf_live *live, bool collect);
 
 /* Rows of fs/table.c; arg is a knob's id, or the index of a profile row. */
 pf_show_fn pf_knob_show;

@@ -9,6 +9,10 @@
 #include <errno.h>
 #include <stddef.h>
 
+/* So long an interrupted call may go on when it only waits for work, which is soon done: a signal
+ * that means nothing to its process (a timer's, a child's) must not cost it the answer. */
+static const int64_t GRACE_NS = 300ll * PF_NS_PER_MS;
+
 /* ---- calls ---- */
 
 static void link_call_locked(struct pf_files *files, struct pf_call *call)
@@ -17,6 +21,9 @@ static void link_call_locked(struct pf_files *files, struct pf_call *call)
 	if (call->next)
 		call->next->at = &call->next;
 	call->at = &files->calls;
+	call->since_ns = pf_clock_now_ns();
+	if (call->interrupted)
+		call->interrupted_ns = call->since_ns;
 	files->calls = call;
 	files->interrupted += call->interrupted;
 }
@@ -38,6 +45,8 @@ void pf_files_interrupt(struct pf_files *files, struct pf_call *call)
 	pf_lock_take(&files->lock);
 	waiting = call->at && !call->interrupted;
 	files->interrupted += waiting;
+	if (waiting)
+		call->interrupted_ns = pf_clock_now_ns();
 	call->interrupted = true;
 	pf_lock_give(&files->lock);
 	if (waiting)
@@ -384,8 +393,10 @@ static void abandon_locked(struct pf_files *files, struct pf_call *call)
 	struct pf_node *node = call->node;
 
 	unlink_call_locked(files, call);
-	if (call->errand)
+	if (call->errand) {
 		call->errand->call = NULL;
+		pf_wait_cancel(&call->errand->wait);
+	}
 	if (!node)
 		return;
 	node->opens--;
@@ -394,14 +405,58 @@ static void abandon_locked(struct pf_files *files, struct pf_call *call)
 	pf_node_put_locked(files, node);
 }
 
-static struct pf_call *take_interrupted_locked(struct pf_files *files, bool everybody)
+/* Does it wait for time to pass, and not for work that is being done? */
+static bool waits_for_time(const struct pf_call *call)
+{
+	const struct pf_object *object = call->node ? &call->node->object : NULL;
+	const struct pf_entry *e = object ? object->entry : NULL;
+
+	if (!e)
+		return !call->errand; /* a stream */
+	if (e->kind == PF_KIND_PROFILE)
+		return e->profile->window || e->seconds_ns || object->query.seconds_ns;
+	return e->plain && e->plain->waits;
+}
+
+/* When it is to be answered though it is not done (monotonic), or -1: not at all. */
+static int64_t end_of(const struct pf_files *files, const struct pf_call *call)
+{
+	int64_t end = -1;
+
+	if (call->interrupted)
+		end = call->interrupted_ns + (waits_for_time(call) ? 0 : GRACE_NS);
+	if (files->patience_ns && (end < 0 || call->since_ns + files->patience_ns < end))
+		end = call->since_ns + files->patience_ns;
+	return end;
+}
+
+/* A stream's reader who is only kept waiting is not sent away: he gets a line. */
+static bool keep_alive_locked(struct pf_files *files, struct pf_call *call)
+{
+	if (call->interrupted || !call->ready)
+		return false;
+	if (!call->ready(call))
+		pf_event_add(&files->live->events, "nothing new");
+	return true;
+}
+
+/* Whose time has come, or everybody. *due_ns: when the next one's comes; -1: never. */
+static struct pf_call *take_ended_locked(
+    struct pf_files *files, int64_t now_ns, bool everybody, int64_t *due_ns)
 {
 	struct pf_call *taken = NULL;
 	struct pf_call *next;
 
+	*due_ns = -1;
 	for (struct pf_call *call = files->calls; call; call = next) {
+		int64_t end = end_of(files, call);
+
 		next = call->next;
-		if (!call->interrupted && !everybody)
+		if (!everybody && (end < 0 || end > now_ns)) {
+			*due_ns = pf_clock_sooner(*due_ns, end);
+			continue;
+		}
+		if (!everybody && keep_alive_locked(files, call))
 			continue;
 		abandon_locked(files, call);
 		call->next = taken;
@@ -414,24 +469,31 @@ static struct pf_call *take_interrupted_locked(struct pf_files *files, bool ever
 int64_t pf_files_tick(struct pf_files *files, int64_t now_ns)
 {
 	struct pf_call *taken = NULL, *ready;
+	int64_t due_ns = -1;
 
 	pf_lock_take(&files->lock);
-	if (files->interrupted)
-		taken = take_interrupted_locked(files, false);
+	if (files->interrupted || files->patience_ns)
+		taken = take_ended_locked(files, now_ns, false, &due_ns);
 	ready = take_ready_locked(files);
 	pf_lock_give(&files->lock);
 	answer_all(taken, -EINTR);
 	answer_all(ready, 0);
-	return pf_node_tick(files, now_ns);
+	return pf_clock_sooner(due_ns, pf_node_tick(files, now_ns));
+}
+
+void pf_files_set_patience(struct pf_files *files, int64_t patience_ns)
+{
+	files->patience_ns = patience_ns;
 }
 
 void pf_files_stop(struct pf_files *files)
 {
 	struct pf_call *taken;
+	int64_t unused;
 
 	pf_lock_take(&files->lock);
 	files->stopping = true;
-	taken = take_interrupted_locked(files, true);
+	taken = take_ended_locked(files, 0, true, &unused);
 	pf_lock_give(&files->lock);
 	answer_all(taken, -EINTR);
 }

@@ -14,6 +14,7 @@
  * Any thread of ours; the lock inside has rank PF_LOCK_FILE. No lock is held in a call out.
  */
 #pragma once
+#include "base/wait.h"
 #include "fs/tree.h"
 #include "fs/work.h"
 
@@ -39,15 +40,18 @@ struct pf_call {
 	struct pf_node *node;
 	struct pf_errand *errand;
 	bool interrupted;
+	int64_t since_ns;       /* waiting since */
+	int64_t interrupted_ns; /* since */
 };
 
-/* Something to be done for a call by a worker; goes on to its end though the call be interrupted.
- * Both functions are called on the worker. */
+/* Something to be done for a call by a worker; goes on to its end though the call be interrupted,
+ * but `wait` is cancelled then. Both functions are called on the worker. */
 struct pf_errand {
 	int (*work)(struct pf_errand *errand);
 	void (*destroy)(struct pf_errand *errand); /* after the answer, in every case */
 
 	struct pf_job job;
+	struct pf_wait wait;
 	struct pf_files *files;
 	struct pf_call *call; /* guarded by the files' lock; NULL: interrupted */
 };
@@ -97,7 +101,14 @@ void pf_files_run(struct pf_files *files, struct pf_errand *errand, struct pf_ca
 /* Answers with 0 in the keeper's round after ready() has become true. */
 void pf_files_wait(struct pf_files *files, struct pf_call *call);
 
-/* Its reader has had enough. Only marks it; may be called before the call waits anywhere. */
+/* The kernel ends the whole tree when a request takes longer than this, or 0: never (fs.fuse.
+ * max_request_timeout). Whoever waits is answered in good time: EINTR, which Go and Python repeat;
+ * a stream gets a line. Before the first call. */
+void pf_files_set_patience(struct pf_files *files, int64_t patience_ns);
+
+/* Its reader has had enough, or got a signal that means nothing: the kernel does not tell. Only
+ * marks it; may be called before the call waits anywhere. A wait for time to pass is answered at
+ * once, with EINTR; work under way has a moment to come to its own answer. */
 void pf_files_interrupt(struct pf_files *files, struct pf_call *call);
 
 /* The keeper's round: answers the interrupted, forgets what nobody uses. When to come again

@@ -26,7 +26,7 @@ static bool is_instant(enum pf_source source)
 }
 
 /* What a process does not have is left out, as it is in the tree itself. */
-static int collect(struct freeze *f)
+static int collect(struct freeze *f, struct pf_wait *wait)
 {
 	static const struct pf_query moment;
 
@@ -36,7 +36,7 @@ static int collect(struct freeze *f)
 
 		if (!is_instant(source))
 			continue;
-		rc = pf_make_profile(f->live, source, &moment, NULL, &f->profiles[s]);
+		rc = pf_make_profile(f->live, source, &moment, wait, &f->profiles[s]);
 		f->taken[s] = rc == 0;
 		if (rc < 0 && rc != -EOPNOTSUPP && rc != -ENODATA)
 			return rc;
@@ -76,13 +76,22 @@ static int draw_views(struct freeze *f, const struct pf_profile_row *row)
 	return 0;
 }
 
-static int draw_profiles(struct freeze *f)
+/* 0, or -EINTR when the writer has had enough. */
+static int still_wanted(struct pf_wait *wait)
+{
+	return wait ? pf_wait_until(wait, 0) : 0;
+}
+
+static int draw_profiles(struct freeze *f, struct pf_wait *wait)
 {
 	int rc = 0;
 
-	for (size_t i = 0; i < pf_table.profile_count && rc == 0; i++)
+	for (size_t i = 0; i < pf_table.profile_count && rc == 0; i++) {
 		if (f->taken[pf_table.profiles[i].source])
 			rc = draw_views(f, &pf_table.profiles[i]);
+		if (rc == 0)
+			rc = still_wanted(wait);
+	}
 	return rc;
 }
 
@@ -106,7 +115,7 @@ static int print_plains(struct freeze *f)
 	return rc;
 }
 
-int pf_freeze(struct pf_live *live, const char *name, size_t length)
+int pf_freeze(struct pf_live *live, const char *name, size_t length, struct pf_wait *wait)
 {
 	struct pf_kept *kept = pf_captures_kept(live->captures);
 	struct freeze f = {.live = live, .last = &f.first};
@@ -117,11 +126,11 @@ int pf_freeze(struct pf_live *live, const char *name, size_t length)
 	snprintf(copy, sizeof(copy), "%.*s", (int)length, name);
 	if (pf_kept_has(kept, copy)) /* before the work; looked at again in the end */
 		return -EEXIST;
-	rc = collect(&f);
+	rc = collect(&f, wait);
 	if (rc == 0)
 		rc = print_plains(&f);
 	if (rc == 0)
-		rc = draw_profiles(&f);
+		rc = draw_profiles(&f, wait);
 	if (rc == 0)
 		rc = pf_kept_add_directory(kept, copy, time_ns, f.first);
 	if (rc < 0)
@@ -158,7 +167,8 @@ void pf_freeze_show(struct pf_buf *out, struct pf_live *live, int arg)
 	pf_buf_char(out, '\n');
 }
 
-int pf_freeze_store(struct pf_live *live, int arg, const char *text, size_t length)
+int pf_freeze_store(
+    struct pf_live *live, int arg, const char *text, size_t length, struct pf_wait *wait)
 {
 	struct pf_control *control = &live->control;
 	int rc;
@@ -169,7 +179,7 @@ int pf_freeze_store(struct pf_live *live, int arg, const char *text, size_t leng
 		text++, length--;
 	if (!is_name(text, length))
 		return -EINVAL;
-	rc = pf_freeze(live, text, length);
+	rc = pf_freeze(live, text, length, wait);
 	if (rc < 0)
 		return rc;
 	pf_lock_take(&control->lock);

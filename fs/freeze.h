@@ -4,8 +4,9 @@
 #pragma once
 #include "fs/table.h"
 
-/* Collects, draws and keeps. 0; -EINVAL not a name; -EEXIST; -ENOMEM; -errno of a collector. */
-int pf_freeze(struct pf_live *live, const char *name, size_t length);
+/* Collects, draws and keeps. 0; -EINVAL not a name; -EEXIST; -ENOMEM; -EINTR: `wait` was cancelled
+ * and nothing is kept; -errno of a collector. */
+int pf_freeze(struct pf_live *live, const char *name, size_t length, struct pf_wait *wait);
 
 /* Rows of fs/table.c. The store trims white space; the name of the last one is read back. */
 pf_show_fn pf_freeze_show;

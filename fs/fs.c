@@ -4,6 +4,7 @@
 #include "base/feature.h"
 #include "base/knob.h"
 #include "base/mark.h"
+#include "base/utc.h"
 #include "fs/capture.h"
 #include "fs/file.h"
 #include "fs/fuse.h"
@@ -15,6 +16,7 @@
 
 #include <errno.h>
 #include <limits.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -33,6 +35,7 @@ struct pf_fs {
 	uint32_t wake;     /* atomic, futex: counts reasons to look around */
 	uint32_t stopping; /* atomic */
 	uint32_t keeping;  /* atomic, futex: the keeper is alive */
+	int64_t timeout_s; /* of a request, by the kernel's will; 0: none */
 };
 
 static void hurry(void *fs_)
@@ -51,13 +54,6 @@ static void store(void *fs, uint64_t id, const struct pf_snapshot *snapshot)
 static void invalidate(void *fs, uint64_t parent, const char *name)
 {
 	pf_fuse_invalidate(((struct pf_fs *)fs)->fuse, parent, name);
-}
-
-static int64_t sooner(int64_t a, int64_t b)
-{
-	if (a < 0 || b < 0)
-		return a < 0 ? b : a;
-	return a < b ? a : b;
 }
 
 /* The end: everybody who waits gets EINTR, the tree goes, the loop stops. */
@@ -81,9 +77,9 @@ static void *keep(void *arg)
 		int64_t now = pf_clock_now_ns();
 		int64_t due = pf_events_tick(&fs->live.events, now);
 
-		due = sooner(due, pf_files_tick(fs->files, now));
-		due = sooner(due, pf_captures_tick(fs->live.captures, now));
-		due = sooner(due, pf_history_tick(fs->live.history, &fs->live, now));
+		due = pf_clock_sooner(due, pf_files_tick(fs->files, now));
+		due = pf_clock_sooner(due, pf_captures_tick(fs->live.captures, now));
+		due = pf_clock_sooner(due, pf_history_tick(fs->live.history, &fs->live, now));
 		pf_fuse_wake_polling(fs->fuse);
 
 		if (!__atomic_load_n(&fs->stopping, __ATOMIC_ACQUIRE))
@@ -126,6 +122,9 @@ static int build(struct pf_fs *fs, const char **why)
 	if (!fs->files)
 		return -ENOMEM;
 	pf_fuse_set_files(fs->fuse, fs->files);
+	fs->timeout_s = pf_mount_request_timeout();
+	/* In good time: the kernel looks every 15 s, and busy machines are late. */
+	pf_files_set_patience(fs->files, fs->timeout_s * (PF_NS_PER_SECOND / 4 * 3));
 	pf_captures_on_change(fs->live.captures, hurry, fs);
 	pf_events_on_change(&fs->live.events, hurry, fs);
 	fs->live.where = fs->mount.path;
@@ -206,14 +205,46 @@ static void finish(struct pf_fs *fs)
 		pf_fuse_hang_up(fs->fuse);
 }
 
+/* Short waits are a setting of the machine: its user should know where they come from. */
+static void say_it_works(const struct pf_fs *fs)
+{
+	static char reason[160];
+
+	if (!fs->timeout_s) {
+		pf_feature_set(PF_FEATURE_TREE, PF_FEATURE_OK, NULL);
+		return;
+	}
+	snprintf(reason, sizeof(reason),
+	    "fs.fuse.max_request_timeout: a read that waits %lld s fails with EINTR; its capture "
+	    "goes on if it was begun by a write",
+	    (long long)fs->timeout_s * 3 / 4);
+	pf_feature_set(PF_FEATURE_TREE, PF_FEATURE_DEGRADED, reason);
+}
+
+/* A dump may still tell. */
+static void say_how_it_ended(const struct pf_fs *fs)
+{
+	static char reason[128];
+	char stamp[PF_UTC_TEXT];
+
+	if (__atomic_load_n(&fs->stopping, __ATOMIC_ACQUIRE)) {
+		pf_feature_set(PF_FEATURE_TREE, PF_FEATURE_OFF, NULL);
+		return;
+	}
+	pf_utc_text(pf_clock_real_ns(), stamp);
+	snprintf(reason, sizeof(reason),
+	    "lost at %s: unmounted, or its connection aborted, from outside", stamp);
+	pf_feature_set(PF_FEATURE_TREE, PF_FEATURE_NONE, reason);
+}
+
 PF_PUBLIC void proffs_fs_serve(struct pf_fs *fs)
 {
-	pf_feature_set(PF_FEATURE_TREE, PF_FEATURE_OK, NULL);
+	say_it_works(fs);
 	pf_fuse_serve(fs->fuse, fs->stop_fd);
+	say_how_it_ended(fs);
 	proffs_fs_stop(fs); /* when the tree was unmounted under us */
 	while (__atomic_load_n(&fs->keeping, __ATOMIC_ACQUIRE))
 		pf_futex_wait(&fs->keeping, 1, -1);
-	pf_feature_set(PF_FEATURE_TREE, PF_FEATURE_OFF, NULL);
 	finish(fs);
 }
 

@@ -166,7 +166,7 @@ struct write_errand {
 static int do_write(struct pf_errand *errand)
 {
 	struct write_errand *w = (struct write_errand *)errand;
-	int rc = pf_control_write(w->live, w->entry, w->text, w->length);
+	int rc = pf_control_write(w->live, w->entry, w->text, w->length, &errand->wait);
 
 	return rc < 0 ? rc : (int)w->length;
 }

@@ -46,7 +46,7 @@ static int release_if_asked(struct pf_live *live, enum pf_source source, struct 
 	bool asked = query->gc && source == PF_SOURCE_HEAP;
 
 	query->gc = false;
-	return asked ? pf_control_release_memory(live) : 0;
+	return asked ? pf_control_release_memory(live, true) : 0;
 }
 
 int pf_make_profile(struct pf_live *live, enum pf_source source, const struct pf_query *query,

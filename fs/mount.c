@@ -193,7 +193,8 @@ static int run_reaper(struct pf_mount *m, const char *reaper, int alive, int pid
 	bool link = m->link_fd >= 0;
 	char number[16];
 	const char *const process = pidfd < 0 ? "-1" : "4";
-	const char *argv_mount[] = {"proffs-reaper", "3", process, "mount", number, NULL};
+	const char *argv_mount[] = {"proffs-reaper", "3", process, "mount", number,
+	    m->made ? m->path : "", NULL};
 	const char *argv_link[] = {
 	    "proffs-reaper", "3", process, "link", "5", m->link_name, m->link_target, NULL};
 	static const char *const environment[] = {"PATH=/usr/bin:/bin:/usr/sbin:/sbin", NULL};
@@ -241,6 +242,36 @@ static void want_reaper(struct pf_mount *m, const char *reaper)
 		pf_feature_set(PF_FEATURE_REAPER, PF_FEATURE_OK, NULL);
 }
 
+/* ---- the kernel's patience ---- */
+
+static int64_t read_setting(const char *name)
+{
+	char path[64];
+	long long value = 0;
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/proc/sys/fs/fuse/%s", name);
+	f = fopen(path, "re");
+	if (!f)
+		return 0; /* before Linux 6.15 */
+	if (fscanf(f, "%lld", &value) != 1)
+		value = 0;
+	fclose(f);
+	return value;
+}
+
+/* As the kernel works it out for a server that does not ask (init_server_timeout()): no less than
+ * the 15 s between two of its looks. */
+int64_t pf_mount_request_timeout(void)
+{
+	enum { LOOK_SECONDS = 15 };
+	int64_t most = read_setting("max_request_timeout");
+	int64_t usual = read_setting("default_request_timeout");
+	int64_t seconds = most && (!usual || most < usual) ? most : usual;
+
+	return seconds && seconds < LOOK_SECONDS ? LOOK_SECONDS : seconds;
+}
+
 /* ---- both ---- */
 
 static const char *explain(int rc)
@@ -270,6 +301,13 @@ static int mount_at(struct pf_mount *m, int point, const char **why)
 	return rc;
 }
 
+/* What we made goes, unless somebody has put something in. */
+static void remove_directory(const struct pf_mount *m)
+{
+	if (m->made)
+		rmdir(m->path);
+}
+
 static int open_root(struct pf_mount *m)
 {
 	if (m->root_fd < 0)
@@ -280,17 +318,21 @@ static int open_root(struct pf_mount *m)
 static int make_attached(
     struct pf_mount *m, const char *where, const char *reaper, const char **why)
 {
-	int point = pf_point_open(where, m->path, sizeof(m->path), why);
-	int rc;
+	struct pf_point point;
+	int rc = pf_point_open(where, &point, why);
 
-	if (point < 0)
-		return point;
-	rc = mount_at(m, point, why);
-	close(point);
-	if (rc == 0)
-		rc = open_root(m);
 	if (rc < 0)
 		return rc;
+	strcpy(m->path, point.path);
+	m->made = point.made;
+	rc = mount_at(m, point.fd, why);
+	close(point.fd);
+	if (rc == 0)
+		rc = open_root(m);
+	if (rc < 0) {
+		remove_directory(m);
+		return rc;
+	}
 	/* By number from here on: a descriptor would keep the user's own umount from working. */
 	m->number = pf_mounted_number(m->root_fd);
 	close_fd(&m->root_fd);
@@ -381,8 +423,10 @@ void pf_mount_remove(struct pf_mount *m)
 		pf_publish_unlink(m->link_fd, m->link_name, m->link_target);
 	else if (m->root_fd >= 0)
 		pf_mount_detach(m->root_fd, m->path);
-	else
+	else {
 		detach_by_number(m);
+		remove_directory(m);
+	}
 	close_fd(&m->link_fd);
 	close_fd(&m->root_fd);
 	close_fd(&m->alive_fd);

@@ -12,6 +12,7 @@
 #pragma once
 #include <limits.h>
 #include <stdbool.h>
+#include <stdint.h>
 
 struct pf_mount {
 	int fuse_fd;         /* /dev/fuse, not blocking; whoever serves closes it */
@@ -20,6 +21,7 @@ struct pf_mount {
 	int link_fd;         /* O_PATH, the directory of the published link; -1: attached */
 	int alive_fd;        /* while it is open the reaper waits */
 	bool helped;         /* by fusermount3 */
+	bool made;           /* the directory: it goes with the tree */
 	char path[PATH_MAX]; /* where the tree is */
 	char link_name[16];
 	char link_target[64];
@@ -27,6 +29,9 @@ struct pf_mount {
 
 /* 0, or -errno with *why a sentence for people. */
 int pf_mount_make(struct pf_mount *mount, const char *where, const char *reaper, const char **why);
+
+/* Seconds after which the kernel ends a tree that has not answered a request; 0: never. */
+int64_t pf_mount_request_timeout(void);
 
 /* Takes the mount that root_fd is the root of out of the mount table: 0 or -errno. */
 int pf_mount_detach(int root_fd, const char *path);

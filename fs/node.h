@@ -41,6 +41,7 @@ struct pf_files {
 	bool sweeping;
 	int64_t sweep_due_ns; /* when the keeper will look for names to forget; -1: not at all */
 	uint32_t interrupted; /* calls to be answered by the keeper */
+	int64_t patience_ns;  /* of the kernel; 0: no end to it. Written once */
 	size_t node_count;
 	uint64_t next_id;
 	struct pf_node *buckets[PF_NODE_BUCKETS]; /* by id */

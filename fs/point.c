@@ -108,12 +108,13 @@ static int name_of(int point, char *path, size_t size)
 	return 0;
 }
 
-int pf_point_open(const char *where, char *path, size_t size, const char **why)
+int pf_point_open(const char *where, struct pf_point *out, const char **why)
 {
 	int point = -ENOTCONN;
 	int rc;
 
-	if (mkdir(where, 0700) < 0 && errno != EEXIST)
+	out->made = mkdir(where, 0700) == 0;
+	if (!out->made && errno != EEXIST)
 		return refuse(-errno, "the mount point cannot be created", why);
 	*why = "the mount point cannot be looked at";
 	/* There may be several dead ones on top of each other. */
@@ -121,9 +122,10 @@ int pf_point_open(const char *where, char *path, size_t size, const char **why)
 		point = open_and_check(where, why);
 	if (point < 0)
 		return point;
-	rc = name_of(point, path, size);
+	out->fd = point;
+	rc = name_of(point, out->path, sizeof(out->path));
 	if (rc == 0)
-		return point;
+		return 0;
 	close(point);
 	return refuse(rc, "the mount point has no name in /proc", why);
 }

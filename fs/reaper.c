@@ -1,12 +1,13 @@
 /* proffs-reaper: takes a tree away when its process no longer can.
  *
- * usage: proffs-reaper ALIVE_FD PIDFD mount NUMBER             an attached tree
+ * usage: proffs-reaper ALIVE_FD PIDFD mount NUMBER MADE        an attached tree
  *        proffs-reaper ALIVE_FD PIDFD link DIR_FD NAME TARGET  the published link of a detached one
  *
  * Started by the agent with these descriptors and nothing else. ALIVE_FD is a pipe whose other end
  * only the agent's threads have: it ends with them, be it by a clean stop, by exec or by kill -9.
  * PIDFD (or -1) is the process. Whichever ends first, the mount of that number is looked up,
- * checked to be a tree, and detached (fs/mounted.h).
+ * checked to be a tree, and detached (fs/mounted.h); MADE, unless it is empty, is the directory that
+ * was made for it, and goes too.
  */
 #include "fs/mounted.h"
 
@@ -19,6 +20,7 @@
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/vfs.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 static void wait_for_the_end(int alive, int pidfd)
@@ -48,11 +50,19 @@ static bool is_dead(const char *path)
  * name means a tree that nobody serves. */
 static int unmount_by_name(const char *path)
 {
+	pid_t child;
+
 	if (!is_dead(path))
 		return 0;
-	execl("/usr/bin/fusermount3", "fusermount3", "-u", "-z", "--", path, (char *)NULL);
-	execl("/bin/fusermount3", "fusermount3", "-u", "-z", "--", path, (char *)NULL);
-	return 1;
+	child = fork();
+	if (child == 0) {
+		execl("/usr/bin/fusermount3", "fusermount3", "-u", "-z", "--", path, (char *)NULL);
+		execl("/bin/fusermount3", "fusermount3", "-u", "-z", "--", path, (char *)NULL);
+		_exit(1);
+	}
+	while (child > 0 && waitpid(child, NULL, 0) < 0 && errno == EINTR)
+		;
+	return child < 0;
 }
 
 static int remove_mount(int number)
@@ -84,14 +94,20 @@ static int remove_link(int dir, const char *name, const char *target)
 
 int main(int argc, char **argv)
 {
-	bool mount = argc == 5 && strcmp(argv[3], "mount") == 0;
+	bool mount = argc == 6 && strcmp(argv[3], "mount") == 0;
 	bool link = argc == 7 && strcmp(argv[3], "link") == 0;
+	int failed;
 
 	if (!mount && !link) {
 		fprintf(stderr,
-		    "usage: proffs-reaper ALIVE_FD PIDFD mount NUMBER | link DIR_FD NAME TARGET\n");
+		    "usage: proffs-reaper ALIVE_FD PIDFD mount NUMBER MADE | link DIR_FD NAME TARGET\n");
 		return 2;
 	}
 	wait_for_the_end(atoi(argv[1]), atoi(argv[2]));
-	return mount ? remove_mount(atoi(argv[4])) : remove_link(atoi(argv[4]), argv[5], argv[6]);
+	if (link)
+		return remove_link(atoi(argv[4]), argv[5], argv[6]);
+	failed = remove_mount(atoi(argv[4]));
+	if (*argv[5])
+		rmdir(argv[5]); /* unless somebody has put something in */
+	return failed;
 }

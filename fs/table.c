@@ -71,9 +71,9 @@ static const struct pf_plain_row plains[] = {
 	 "the program's arguments, each ended by a NUL, as in /proc/PID/cmdline", .frozen = true},
 	{"enable",    pf_enable_show,     pf_enable_store, 0,
 	 "collectors, on or off: write 1, 0, +NAME, -NAME, several at once; all of them or none"},
-	{"gc",        pf_gc_show,         pf_gc_store, 0,
-	 "write 1: give free memory back to the kernel; read: what came of the last time"},
-	{"free_os_memory", pf_gc_show,    pf_gc_store, 0,
+	{"gc",        pf_gc_show,         pf_gc_store, PF_GC_COLLECT,
+	 "write 1: the program's own collector, then free memory back to the kernel; read: what came of it"},
+	{"free_os_memory", pf_gc_show,    pf_gc_store, PF_GC_ALLOCATORS,
 	 "the same, but a collector of the program's own is left alone"},
 	{"snapshot",  pf_freeze_show,     pf_freeze_store, 0,
 	 "write NAME: keep every instant profile, in every form, of now as captures/NAME/"},
@@ -81,8 +81,8 @@ static const struct pf_plain_row plains[] = {
 	 "a stream: a line for each start and end of a capture, refused write, gc, snapshot, loss",
 	 .stream = true},
 	{"debug/stats", NULL, NULL, 0, "as stats", .answer = pf_stats_answer},
-	{"debug/gc",  pf_gc_show,         pf_gc_store, 0, "as gc"},
-	{"debug/freeOSMemory", pf_gc_show, pf_gc_store, 0, "as free_os_memory"},
+	{"debug/gc",  pf_gc_show,         pf_gc_store, PF_GC_COLLECT, "as gc"},
+	{"debug/freeOSMemory", pf_gc_show, pf_gc_store, PF_GC_ALLOCATORS, "as free_os_memory"},
 	{"debug/pprof/cmdline", pf_proc_go_cmdline_show, NULL, 0, "the arguments as Go sends them"},
 };
 

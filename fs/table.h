@@ -21,8 +21,11 @@ typedef void pf_show_fn(struct pf_buf *out, struct pf_live *live, int arg);
 /* The same for files that may be asked something: `stats?json=1`. */
 typedef void pf_answer_fn(
     struct pf_buf *out, struct pf_live *live, int arg, const struct pf_query *query);
-/* One written value: 0, or the -errno that the writer gets. Our own threads, no lock held. */
-typedef int pf_store_fn(struct pf_live *live, int arg, const char *text, size_t length);
+/* One written value: 0, or the -errno that the writer gets. `wait` ends when the writer has had
+ * enough: then nothing must come of it, if that can still be helped. Our own threads, no lock
+ * held. */
+typedef int pf_store_fn(
+    struct pf_live *live, int arg, const char *text, size_t length, struct pf_wait *wait);
 
 struct pf_profile_row {
 	const char *stem;

@@ -102,11 +102,11 @@ static size_t ask_program(char *asked, size_t size)
 	return (size_t)snprintf(asked, size, "the program");
 }
 
-int pf_release_memory(struct pf_buf *said)
+int pf_release_memory(bool collect, struct pf_buf *said)
 {
 	int64_t before = resident_bytes();
 	char asked[64] = "";
-	size_t length = ask_program(asked, sizeof(asked));
+	size_t length = collect ? ask_program(asked, sizeof(asked)) : 0;
 
 	for (size_t i = 0; i < PF_COUNT(allocators); i++) {
 		void *function;

@@ -2,13 +2,15 @@
  * glibc, jemalloc, tcmalloc and mimalloc are loaded are asked; others have nothing to ask.
  */
 #pragma once
+#include <stdbool.h>
 #include <stddef.h>
 
 struct pf_buf;
 
-/* 0, also where nothing could be done. `said` (may be NULL) gets a sentence for people: who was
- * asked, and resident memory before and after. Our own threads; may take a second. */
-int pf_release_memory(struct pf_buf *said);
+/* 0, also where nothing could be done. `collect`: the program's own collector first. `said` (may be
+ * NULL) gets a sentence for people: who was asked, and resident memory before and after. Our own
+ * threads; may take a second. */
+int pf_release_memory(bool collect, struct pf_buf *said);
 
 /* What the program does when it is asked for free memory, before its allocator is; NULL: nothing.
  * Any thread. */

@@ -89,8 +89,9 @@ struct pf_sampler {
 	/* The profiles that the program defines (custom.c), by number from 0: name or NULL; collect. */
 	const char *(*custom_name)(uint32_t number);
 	int (*custom_collect)(uint32_t number, struct pf_profile *out);
-	/* Give free memory back to the kernel; says in words what came of it. 0 or -errno. */
-	int (*release_memory)(struct pf_buf *said);
+	/* Give free memory back to the kernel, with `collect` after the program's own collector; says
+	 * in words what came of it. 0 or -errno. */
+	int (*release_memory)(bool collect, struct pf_buf *said);
 	int64_t (*cpu_ns)(void);       /* our own threads and handlers */
 	int64_t (*memory_bytes)(void); /* ours: arenas, stores, buffers of this object */
 	void (*stack_usage)(size_t *bytes, size_t *count);

@@ -24,6 +24,9 @@ start_holder() {
 
 @test "the program's own collector runs when gc is written, and status says so" {
 	start_holder
+	echo 1 >"$TREE/free_os_memory"
+	echo 1 >"$TREE/debug/freeOSMemory"
+	hasnt "$(cat "$TREE/free_os_memory")" "the program"
 	! says collected
 	echo 1 >"$TREE/gc"
 	wait_until 5 says collected

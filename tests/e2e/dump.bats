@@ -45,11 +45,12 @@ whole() {
 @test "a tree unmounted by hand does not take the dump with it" {
 	tree_start --dump-on-exit dump -- bash -c 'trap "exit 5" USR1; while :; do sleep 0.1; done'
 	umount -l "$TREE" 2>/dev/null || fusermount3 -u -z "$TREE"
-	sleep 0.3
+	wait_until 5 [ ! -e "$TREE" ] # what was made for the tree went with it
 	[ ! -e dump/heap ]
 	tree_stop USR1
 	is "$STATUS" 5
 	whole dump
+	grep -qE '^tree +unavailable: lost at 20.*Z: unmounted' dump/status
 }
 
 @test "a signal writes the tree each time it comes, and the program goes on" {

@@ -124,10 +124,25 @@ load fs.bash
 	[[ $output == *"cannot be created"* ]]
 }
 
-@test "a missing mount point is made for its owner alone" {
+@test "a missing mount point is made for its owner alone, and goes with the tree" {
 	start_host
-	umount -l "$M"
-	[ "$(stat -c %a "$M")" = 700 ]
+	mkdir "$DIR/below"
+	mount --bind "$DIR" "$DIR/below" # without what is mounted in it
+	mode=$(stat -c %a "$DIR/below/tree")
+	umount "$DIR/below"
+	[ "$mode" = 700 ]
+	kill -USR1 "$HOST"
+	wait "$HOST"
+	[ ! -e "$M" ]
+	start_host
+	kill -9 "$HOST"
+	gone() { [ ! -e "$M" ]; }
+	until_true gone
+	mkdir "$M"
+	start_host
+	kill -9 "$HOST"
+	until_true not_mounted
+	[ -d "$M" ]
 }
 
 @test "a detached tree is found by its link, is in no mount table, and goes with its process" {

@@ -190,6 +190,27 @@ trees_served() {
 	is "$STATUS" 0
 	says "good: 64"
 	wait_until 10 nothing_left
+	no_directories() { [ -z "$(compgen -G "$BATS_TEST_TMPDIR/t-*")" ]; }
+	wait_until 10 no_directories
+}
+
+@test "a process whose tree was unmounted goes on, and its children have trees" {
+	touch go
+	background "$PROFFS" run -m "$BATS_TEST_TMPDIR/t-%p" -- bash -c 'while [ -e go ]; do sleep 0.05; done; sleep 98; exit 3'
+	own_there() { [ -r "$BATS_TEST_TMPDIR/t-$PID/README" ]; }
+	wait_until 20 own_there
+	umount -l "$BATS_TEST_TMPDIR/t-$PID" 2>/dev/null || fusermount3 -u -z "$BATS_TEST_TMPDIR/t-$PID"
+	own_gone() { [ ! -e "$BATS_TEST_TMPDIR/t-$PID" ]; }
+	wait_until 5 own_gone
+	hasnt "$("$PROFFS" list)" "t-$PID"
+	rm go
+	child_there() { cat "$BATS_TEST_TMPDIR"/t-*/cmdline | grep -qaz '^98$'; }
+	wait_until 20 child_there
+	kill $(pgrep -P "$PID" sleep)
+	STATUS=0
+	wait "$PID" || STATUS=$?
+	is "$STATUS" 3
+	wait_until 5 nothing_left
 }
 
 @test "what a shell starts has a tree of its own, too" {

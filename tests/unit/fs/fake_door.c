@@ -127,10 +127,10 @@ static void heap_totals(int64_t *in_use, int64_t *allocated)
 	*allocated = 1024 * 1024;
 }
 
-static int release_memory(struct pf_buf *said)
+static int release_memory(bool collect, struct pf_buf *said)
 {
 	add(&fake.released);
-	pf_buf_str(said, "released 4096 bytes");
+	pf_buf_str(said, collect ? "released 4096 bytes" : "released 1024 bytes");
 	return 0;
 }
 

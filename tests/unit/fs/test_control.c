@@ -37,7 +37,7 @@ static int write_to(const char *path, const char *value)
 	const struct pf_entry *entry = pf_tree_path(live.tree, path);
 
 	assert_non_null(entry);
-	return pf_control_write(&live, entry, value, strlen(value));
+	return pf_control_write(&live, entry, value, strlen(value), NULL);
 }
 
 static const char *read_from(const char *path)
@@ -65,7 +65,7 @@ static void every_control_refuses_what_is_no_value(void **state)
 		snprintf(before, sizeof(before), "%s", pf_buf_text(&text));
 		for (size_t b = 0; b < PF_COUNT(bad); b++)
 			assert_int_equal(
-			    pf_control_write(&live, entry, bad[b], strlen(bad[b])), -EINVAL);
+			    pf_control_write(&live, entry, bad[b], strlen(bad[b]), NULL), -EINVAL);
 		pf_buf_clear(&text);
 		entry->show(&text, &live, entry->arg);
 		assert_string_equal(pf_buf_text(&text), before);
@@ -176,7 +176,7 @@ static void a_long_value_is_logged_by_its_beginning(void **state)
 	assert_non_null(digits);
 	memset(digits, '7', LONG);
 	assert_int_equal(
-	    pf_control_write(&live, pf_tree_path(live.tree, "cpu/seconds"), digits, LONG), -ERANGE);
+	    pf_control_write(&live, pf_tree_path(live.tree, "cpu/seconds"), digits, LONG, NULL), -ERANGE);
 	assert_non_null(strstr(read_from("error_log"), "777...\": Numerical"));
 	free(digits);
 }

@@ -238,6 +238,97 @@ static void an_open_interrupted_before_it_waits_is_answered_too(void **state)
 	assert_int_equal(o.rc, -EINTR);
 }
 
+struct slow_errand {
+	struct pf_errand errand;
+	uint32_t go; /* atomic, futex */
+};
+
+static struct slow_errand slow;
+
+static int work_slowly(struct pf_errand *errand)
+{
+	while (!__atomic_load_n(&slow.go, __ATOMIC_ACQUIRE))
+		pf_futex_wait(&slow.go, 0, -1);
+	return pf_wait_until(&errand->wait, 0) < 0 ? -EINTR : 7;
+}
+
+static void keep_errand(struct pf_errand *errand)
+{
+}
+
+static void run_slowly(struct opening *o)
+{
+	slow = (struct slow_errand){.errand = {.work = work_slowly, .destroy = keep_errand}};
+	*o = (struct opening){.call.answer = on_answer};
+	pf_files_run(files, &slow.errand, &o->call);
+	pf_files_interrupt(files, &o->call);
+}
+
+static void go_on(void)
+{
+	__atomic_store_n(&slow.go, 1, __ATOMIC_RELEASE);
+	pf_futex_wake(&slow.go, INT_MAX);
+}
+
+static void an_interrupted_write_that_is_soon_done_is_answered_with_what_it_did(void **state)
+{
+	struct opening o;
+	int64_t due, now;
+
+	run_slowly(&o);
+	now = pf_clock_now_ns();
+	due = pf_files_tick(files, now);
+	assert_int_equal(o.answered, 0);
+	assert_true(due > now - PF_NS_PER_SECOND && due <= now + PF_NS_PER_SECOND);
+	go_on();
+	assert_int_equal(wait_open(&o), 7);
+}
+
+static void an_interrupted_write_that_takes_long_is_cancelled(void **state)
+{
+	struct opening o;
+
+	run_slowly(&o);
+	pf_files_tick(files, pf_clock_now_ns() + PF_NS_PER_SECOND);
+	assert_int_equal(wait_open(&o), -EINTR);
+	assert_int_equal(slow.errand.wait.end, PF_WAIT_CANCELLED);
+	go_on();
+}
+
+static void nobody_waits_longer_than_the_kernel_has_patience(void **state)
+{
+	uint64_t id = lookup(PF_TREE_ROOT, "cpu-3600s.pprof");
+	struct opening o;
+	int64_t due, now;
+
+	pf_files_set_patience(files, 10ll * PF_NS_PER_SECOND);
+	start_open(&o, id);
+	now = pf_clock_now_ns();
+	due = pf_files_tick(files, now);
+	assert_true(due > now && due <= now + 10ll * PF_NS_PER_SECOND);
+	assert_int_equal(o.answered, 0);
+	pf_files_tick(files, due);
+	assert_int_equal(o.rc, -EINTR);
+}
+
+static bool has_lines(struct pf_call *call)
+{
+	return live.events.count > 0;
+}
+
+static void a_stream_is_kept_alive(void **state)
+{
+	struct opening o = {.call = {.answer = on_answer, .ready = has_lines}};
+
+	pf_files_set_patience(files, 10ll * PF_NS_PER_SECOND);
+	pf_files_wait(files, &o.call);
+	pf_files_tick(files, pf_clock_now_ns());
+	assert_int_equal(o.answered, 0);
+	pf_files_tick(files, pf_clock_now_ns() + 11ll * PF_NS_PER_SECOND);
+	assert_int_equal(o.answered, 1);
+	assert_int_equal(o.rc, 0);
+}
+
 static void stopping_answers_everybody(void **state)
 {
 	struct opening a, b;
@@ -340,6 +431,10 @@ int main(void)
 	    TEST(without_any_thread_an_open_says_so),
 	    TEST(an_interrupted_open_is_answered_by_the_keeper),
 	    TEST(an_open_interrupted_before_it_waits_is_answered_too),
+	    TEST(an_interrupted_write_that_is_soon_done_is_answered_with_what_it_did),
+	    TEST(an_interrupted_write_that_takes_long_is_cancelled),
+	    TEST(nobody_waits_longer_than_the_kernel_has_patience),
+	    TEST(a_stream_is_kept_alive),
 	    TEST(stopping_answers_everybody),
 	    TEST(formats_of_one_capture_are_drawn_once_each),
 	    TEST(a_capture_has_its_size_before_it_is_opened),
