@@ -80,7 +80,7 @@ lives() {
 		#include <unistd.h>
 		int main(void) { return pause(); }
 	END
-	"${CC:-cc}" -static -o still still.c
+	${CC:-cc} -static -o still still.c
 	LIFE_TREE=$TREE background "$PROFFS" run -m "$TREE" -- "$LIFE" exec "$PWD/still"
 	is_still() { [ "$(readlink "/proc/$PID/exe")" = "$PWD/still" ]; }
 	wait_until 20 is_still
