@@ -193,8 +193,8 @@ static int run_reaper(struct pf_mount *m, const char *reaper, int alive, int pid
 	bool link = m->link_fd >= 0;
 	char number[16];
 	const char *const process = pidfd < 0 ? "-1" : "4";
-	const char *argv_mount[] = {"proffs-reaper", "3", process, "mount", number,
-	    m->made ? m->path : "", NULL};
+	const char *argv_mount[] = {
+	    "proffs-reaper", "3", process, "mount", number, m->made ? m->path : "", NULL};
 	const char *argv_link[] = {
 	    "proffs-reaper", "3", process, "link", "5", m->link_name, m->link_target, NULL};
 	static const char *const environment[] = {"PATH=/usr/bin:/bin:/usr/sbin:/sbin", NULL};

@@ -176,7 +176,8 @@ static void a_long_value_is_logged_by_its_beginning(void **state)
 	assert_non_null(digits);
 	memset(digits, '7', LONG);
 	assert_int_equal(
-	    pf_control_write(&live, pf_tree_path(live.tree, "cpu/seconds"), digits, LONG, NULL), -ERANGE);
+	    pf_control_write(&live, pf_tree_path(live.tree, "cpu/seconds"), digits, LONG, NULL),
+	    -ERANGE);
 	assert_non_null(strstr(read_from("error_log"), "777...\": Numerical"));
 	free(digits);
 }

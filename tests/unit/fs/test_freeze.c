@@ -40,7 +40,8 @@ static int teardown(void **state)
 
 static int freeze(const char *name)
 {
-	return pf_control_write(&live, pf_tree_path(live.tree, "snapshot"), name, strlen(name), NULL);
+	return pf_control_write(
+	    &live, pf_tree_path(live.tree, "snapshot"), name, strlen(name), NULL);
 }
 
 /* A file in a directory of that name, held; NULL. */
