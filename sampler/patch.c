@@ -59,7 +59,8 @@ static unsigned long long seen_adds, seen_subs;
 static uint32_t seen_poke;
 static unsigned looks_since_poke;
 static unsigned scans_since_change; /* up to SETTLE_SCANS */
-static int64_t next_scan_ns;
+static int64_t next_scan_ns;        /* when something has changed: not before */
+static int64_t next_settling_ns;    /* when nothing has: for what was not finished */
 
 /* ---- slot lists: built anew by each scan, so that slots of closed modules drop out ---- */
 
@@ -278,7 +279,7 @@ static int scan_locked(void)
 	struct scan scan = {.fresh = {0}};
 	struct slots old = known;
 	int64_t start_ns = pf_clock_now_ns();
-	int64_t pause_ns;
+	int64_t pause_ns, settling_ns;
 
 	for (struct pf_patch_set *set = sets; set; set = set->next)
 		if (set->on)
@@ -300,9 +301,11 @@ static int scan_locked(void)
 	seen_subs = scan.subs;
 	/* However often the program opens and closes modules, scanning stays a small part. */
 	pause_ns = IDLE_PER_SCAN * (pf_clock_now_ns() - start_ns);
-	if (pause_ns < SHORTEST_NS << 2 * scans_since_change)
-		pause_ns = SHORTEST_NS << 2 * scans_since_change;
+	if (pause_ns < SHORTEST_NS)
+		pause_ns = SHORTEST_NS;
+	settling_ns = SHORTEST_NS << 2 * scans_since_change;
 	next_scan_ns = start_ns + pause_ns;
+	next_settling_ns = start_ns + (pause_ns > settling_ns ? pause_ns : settling_ns);
 	pf_counter_set(PF_COUNTER_PATCH_SLOTS, known.count);
 	pf_counter_set(PF_COUNTER_PATCH_MODULES, scan.modules);
 	pf_counter_set(PF_COUNTER_PATCH_FOREIGN, scan.foreign);
@@ -431,7 +434,8 @@ static int64_t refresh_locked(void)
 
 	dl_iterate_phdr(look_at_counts, &counts);
 	changed = counts.adds != seen_adds || counts.subs != seen_subs;
-	if ((changed || scans_since_change < SETTLE_SCANS) && now >= next_scan_ns) {
+	if (changed ? now >= next_scan_ns
+		    : scans_since_change < SETTLE_SCANS && now >= next_settling_ns) {
 		scan_locked();
 		changed = false;
 	}
@@ -439,8 +443,10 @@ static int64_t refresh_locked(void)
 	looks_since_poke = poke != seen_poke ? 0 : looks_since_poke + (looks_since_poke < LOOKS);
 	seen_poke = poke;
 	next_look_ns = now + (SHORTEST_NS << looks_since_poke);
-	if ((changed || scans_since_change < SETTLE_SCANS) && next_scan_ns < next_look_ns)
+	if (changed && next_scan_ns < next_look_ns)
 		next_look_ns = next_scan_ns;
+	if (scans_since_change < SETTLE_SCANS && next_settling_ns < next_look_ns)
+		next_look_ns = next_settling_ns;
 	return next_look_ns - now;
 }
 
