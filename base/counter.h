@@ -36,6 +36,8 @@
 	    "stacks that ended in a module that was being closed")                                 \
 	X(STACK_FIBER, "stack_fiber", "stacks that ended on a fiber's or a foreign stack")         \
 	X(STACK_NO_ROOM, "stack_no_room", "stacks not taken: too many captures at once")           \
+	X(MODULES_FORGOTTEN, "modules_forgotten",                                                  \
+	    "closed modules whose names were lost: too many different ones")                       \
 	X(STACK_OVERFLOW, "stack_store_full", "stacks not stored: the stack store was full")       \
 	X(HEAP_SAMPLES, "heap_samples", "allocations sampled")                                     \
 	X(HEAP_FREES, "heap_frees", "sampled allocations freed")                                   \

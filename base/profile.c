@@ -498,6 +498,74 @@ void pf_profile_merge_same(struct pf_profile *p)
 	qsort_r(p->samples, p->sample_count, sizeof(*p->samples), by_value, p);
 }
 
+void pf_profile_drop_label(struct pf_profile *p, const char *key)
+{
+	for (size_t i = 0; i < p->sample_count; i++) {
+		struct pf_sample *s = &p->samples[i];
+		struct pf_label *labels = p->labels + s->label_first;
+		uint32_t kept = 0;
+
+		for (uint32_t k = 0; k < s->label_count; k++)
+			if (strcmp(labels[k].key, key) != 0)
+				labels[kept++] = labels[k];
+		s->label_count = kept;
+	}
+}
+
+/* ---- the difference of two: a module may have been closed between them, and another have come ---- */
+
+static bool is_same_mapping(const struct pf_mapping *a, const struct pf_mapping *b)
+{
+	return a->offset == b->offset && a->limit - a->start == b->limit - b->start &&
+	       strcmp(a->path, b->path) == 0 && strcmp(a->build_id, b->build_id) == 0;
+}
+
+/* Where p has what `wanted` is a mapping of: at the same place if it can be. */
+static const struct pf_mapping *find_mapping(
+    const struct pf_profile *p, const struct pf_mapping *wanted)
+{
+	const struct pf_mapping *found = pf_profile_mapping(p, wanted->start);
+
+	if (found && found->start == wanted->start && is_same_mapping(found, wanted))
+		return found;
+	for (size_t i = 0; i < p->mapping_count; i++)
+		if (is_same_mapping(&p->mappings[i], wanted))
+			return &p->mappings[i];
+	return NULL;
+}
+
+/* Adds it where nothing else is: at its own place, or behind everything. The start. */
+static uint64_t add_elsewhere(struct pf_profile *p, const struct pf_mapping *m)
+{
+	enum { PLACE_BITS = 21 };
+	uint64_t start = m->start, highest = 0;
+
+	for (size_t i = 0; i < p->mapping_count; i++) {
+		const struct pf_mapping *other = &p->mappings[i];
+
+		if (other->start < m->limit && m->start < other->limit)
+			start = 0;
+		if (other->limit > highest && other->limit < UINT64_MAX >> 1)
+			highest = other->limit;
+	}
+	if (start == 0)
+		start = ((highest >> PLACE_BITS) + 1) << PLACE_BITS;
+	pf_profile_add_mapping(
+	    p, start, start + (m->limit - m->start), m->offset, m->path, m->build_id);
+	return start;
+}
+
+/* The address in p of what is at `address` in `from`. */
+static uint64_t translate(struct pf_profile *p, const struct pf_profile *from, uint64_t address)
+{
+	const struct pf_mapping *m = pf_profile_mapping(from, address);
+	const struct pf_mapping *here = m ? find_mapping(p, m) : NULL;
+
+	if (!m)
+		return address;
+	return address - m->start + (here ? here->start : add_elsewhere(p, m));
+}
+
 /* Copies one sample of `from` with its values multiplied by -1. */
 static void add_negated(
     struct pf_profile *p, const struct pf_profile *from, const struct pf_sample *s)
@@ -507,11 +575,21 @@ static void add_negated(
 	for (uint32_t k = 0; k < p->type_count; k++)
 		values[k] = -s->value[k];
 	pf_profile_add_sample(p, from->pcs + s->pc_first, s->pc_count, values);
+	if (p->error)
+		return;
+	for (uint32_t i = 0; i < s->pc_count; i++) {
+		uint64_t *pc = &p->pcs[p->samples[p->sample_count - 1].pc_first + i];
+
+		*pc = translate(p, from, *pc);
+	}
 	for (uint32_t i = 0; i < s->label_count; i++) {
 		const struct pf_label *l = &from->labels[s->label_first + i];
 
 		if (l->str)
 			pf_profile_label_str(p, l->key, l->str);
+		else if (pf_label_is_address(l))
+			pf_profile_label_num(
+			    p, l->key, (int64_t)translate(p, from, (uint64_t)l->num), l->unit);
 		else
 			pf_profile_label_num(p, l->key, l->num, l->unit);
 	}

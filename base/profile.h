@@ -169,7 +169,11 @@ const struct pf_mapping *pf_profile_mapping(const struct pf_profile *p, uint64_t
  * the default column, largest first, then by stack, so the same profile has the same bytes. */
 void pf_profile_merge_same(struct pf_profile *p);
 
-/* p - before, as Go's seconds=N (reference/pprof.md 2.2): p keeps its time, gets duration_ns. */
+/* Takes the labels with this key away: a sample is then the same whatever they said. */
+void pf_profile_drop_label(struct pf_profile *p, const char *key);
+
+/* p - before, as Go's seconds=N (reference/pprof.md 2.2): p keeps its time, gets duration_ns. What
+ * `before` has of a file is where p has that file; a file that p does not have is added. */
 void pf_profile_subtract(struct pf_profile *p, const struct pf_profile *before);
 
 /* The column that text shows. */

@@ -33,8 +33,12 @@ static int make_difference(struct pf_live *live, enum pf_source source,
 		rc = pf_wait_until(wait, pf_clock_now_ns() + query->seconds_ns);
 	if (rc >= 0) /* 1: ended early, keep what there is */
 		rc = collect(out, &moment, NULL);
-	if (rc == 0)
+	if (rc == 0) {
+		/* How long a thread has been somewhere is of one moment. */
+		pf_profile_drop_label(&before, "age_ns");
+		pf_profile_drop_label(out, "age_ns");
 		pf_profile_subtract(out, &before);
+	}
 	pf_profile_finish(&before);
 	return rc;
 }

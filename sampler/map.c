@@ -8,6 +8,10 @@
 #include "base/profile.h"
 #include "sampler/gate.h"
 #include "sampler/map_build_id.h"
+#include "sampler/map_past.h"
+#include "sampler/past.h"
+#include "sampler/past_look.h"
+#include "sampler/stack.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -254,19 +258,55 @@ static void add_lines(struct pf_profile *p, const struct maps *maps)
 	memory_give(&next);
 }
 
+/* To be finished in every case. */
+static int maps_init(struct maps *maps)
+{
+	int rc;
+
+	*maps = (struct maps){0};
+	rc = read_text(&maps->text);
+	if (rc == 0)
+		rc = parse_text(maps);
+	if (rc == 0)
+		join_pieces(maps);
+	return rc;
+}
+
+static void maps_finish(struct maps *maps)
+{
+	pf_vec_free(maps->lines, maps->capacity, sizeof(*maps->lines));
+	pf_buf_finish(&maps->text);
+}
+
+void pf_map_look(void)
+{
+	struct maps maps;
+
+	pf_gate_enter();
+	pf_past_look();
+	pf_gate_leave();
+	if (!pf_past_wants_paths())
+		return;
+	if (maps_init(&maps) == 0)
+		for (size_t i = 0; i < maps.count; i++)
+			if (is_wanted(&maps.lines[i]))
+				pf_past_learn_path(maps.lines[i].start, maps.lines[i].path);
+	maps_finish(&maps);
+}
+
 int pf_map_fill(struct pf_profile *p)
 {
-	struct maps maps = {0};
-	int rc = read_text(&maps.text);
+	uint32_t since = pf_stack_reads_since();
+	struct maps maps;
+	int rc = maps_init(&maps);
 
-	if (rc == 0)
-		rc = parse_text(&maps);
+	/* After the lines were read: what has gone since is in both, and then the past is right. */
+	pf_map_look();
 	if (rc == 0) {
-		join_pieces(&maps);
 		add_lines(p, &maps);
+		pf_map_past_fill(p, since);
 		rc = p->error;
 	}
-	pf_vec_free(maps.lines, maps.capacity, sizeof(*maps.lines));
-	pf_buf_finish(&maps.text);
+	maps_finish(&maps);
 	return rc;
 }

@@ -3,6 +3,7 @@
 #include "base/lock.h"
 #include "sampler/crew.h"
 #include "sampler/gate.h"
+#include "sampler/map.h"
 #include "sampler/patch.h"
 #include "sampler/unwind.h"
 
@@ -45,6 +46,7 @@ static void *run(void *unused)
 		if (now_closed != closed)
 			pf_unwind_flush();
 		closed = now_closed;
+		pf_map_look();
 		again = pf_patch_refresh();
 		pf_futex_wait(&pf_patch_poke, poke, pf_clock_now_ns() + again);
 	}

@@ -2,6 +2,7 @@
 #include "base/lock.h"
 #include "base/mark.h"
 #include "sampler/gate.h"
+#include "sampler/past_look.h"
 #include "sampler/real.h"
 #include "sampler/unwind.h"
 
@@ -66,15 +67,18 @@ __attribute__((used)) PF_HOOK void pf_patch_poke_now(void)
 POKE_THEN_JUMP(dlopen);
 POKE_THEN_JUMP(dlmopen);
 
-/* dlclose looks at no caller, so it may be wrapped: the unwinder stands aside while a module goes. */
+/* dlclose looks at no caller, so it may be wrapped: the unwinder stands aside while a module goes,
+ * and what it was is remembered. */
 PF_HOOK int pf_real_around_dlclose(void *handle)
 {
 	int rc;
 
 	pf_patch_poke_now();
+	pf_past_close_begin();
 	pf_unwind_close_begin();
 	rc = ((int (*)(void *))pf_patch_poke_dlclose)(handle);
 	pf_unwind_close_end();
+	pf_past_close_end();
 	return rc;
 }
 

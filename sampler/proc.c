@@ -6,6 +6,7 @@
 #include "sampler/copied_stack.h"
 #include "sampler/crew.h"
 #include "sampler/feed.h"
+#include "sampler/past.h"
 #include "sampler/task.h"
 
 #include <errno.h>
@@ -183,6 +184,7 @@ static enum pf_proc_answer attempt(
 	enum pf_proc_answer answer;
 	uint64_t sp, pc;
 
+	out->generation = pf_past_now(); /* of the modules it sleeps in */
 	out->cpu_ns = pf_clock_ns(clock);
 	if (out->cpu_ns < 0)
 		return PF_PROC_GONE;
@@ -213,7 +215,7 @@ enum pf_proc_answer pf_proc_read(
 		pf_count(PF_COUNTER_THREAD_READ);
 		if (pf_features[PF_FEATURE_SLEEPER_STACKS].state == PF_FEATURE_OFF)
 			pf_feature_set(PF_FEATURE_SLEEPER_STACKS, PF_FEATURE_OK, NULL);
-		out->stack = pf_stack_intern(out->pcs, out->count);
+		out->stack = pf_stack_intern_of(out->pcs, out->count, out->generation);
 		if (owned)
 			keep(t, out);
 	}

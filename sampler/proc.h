@@ -19,8 +19,9 @@ enum pf_proc_answer {
 struct pf_proc_stack {
 	int state; /* number of the system call, or enum of feed.h */
 	int64_t cpu_ns;
-	bool reused;    /* the thread has not run since the last reading */
-	uint32_t stack; /* id of the stack store; 0: it was full */
+	uint32_t generation; /* of the modules (past.h) before it was read */
+	bool reused;         /* the thread has not run since the last reading */
+	uint32_t stack;      /* id of the stack store; 0: it was full */
 	uint32_t count;
 	const uint64_t *pcs; /* in the store, or in `own` */
 	uint64_t own[PF_STACK_DEPTH_MAX + 1];

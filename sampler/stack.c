@@ -11,6 +11,7 @@
 #include "base/arena.h"
 #include "base/counter.h"
 #include "base/profile.h"
+#include "sampler/past.h"
 
 #include <stdbool.h>
 
@@ -23,7 +24,8 @@ enum { CHUNK_WORDS = 128 * 1024, CHUNKS_MAX = 64, BUCKETS = 1 << 16 };
 struct record {
 	uint32_t hash;
 	uint32_t next; /* id, 0 at the end; written before the record is published */
-	uint64_t count;
+	uint32_t count;
+	uint32_t generation; /* atomic; the addresses are what they were then, and perhaps since */
 	uint64_t pcs[];
 };
 
@@ -86,11 +88,35 @@ static PF_SIGSAFE uint32_t hash_of(const uint64_t *pcs, uint32_t count)
 	return (uint32_t)(hash >> 32);
 }
 
-/* The id of the same stack in the chain [id, end), or `end`. */
-static PF_SIGSAFE uint32_t find(
-    uint32_t id, uint32_t end, uint32_t hash, const uint64_t *pcs, uint32_t count)
+/* The record's addresses mean the same in two generations, and so at any time from now on that they
+ * mean the same as in the later one. */
+static PF_SIGSAFE void renew(struct record *record, uint32_t generation)
 {
-	const struct record *record;
+	uint32_t known = __atomic_load_n(&record->generation, __ATOMIC_RELAXED);
+
+	while (known < generation && !__atomic_compare_exchange_n(&record->generation, &known,
+					 generation, false, __ATOMIC_RELEASE, __ATOMIC_RELAXED))
+		;
+}
+
+/* Is it the same code, in the generation `then` and in the record's? */
+static PF_SIGSAFE bool is_same_code(struct record *record, uint32_t generation)
+{
+	uint32_t then = __atomic_load_n(&record->generation, __ATOMIC_ACQUIRE);
+
+	if (PF_LIKELY(!pf_past_ended_since(then < generation ? then : generation)))
+		return true;
+	if (!pf_past_same(record->pcs, record->count, then, generation))
+		return false;
+	renew(record, generation);
+	return true;
+}
+
+/* The id of the same stack in the chain [id, end), or `end`. */
+static PF_SIGSAFE uint32_t find(uint32_t id, uint32_t end, uint32_t hash, const uint64_t *pcs,
+    uint32_t count, uint32_t generation)
+{
+	struct record *record;
 	uint32_t i;
 
 	for (; id != end; id = record->next) {
@@ -99,13 +125,14 @@ static PF_SIGSAFE uint32_t find(
 			continue;
 		for (i = 0; i < count && record->pcs[i] == pcs[i]; i++)
 			;
-		if (i == count)
+		if (i == count && is_same_code(record, generation))
 			return id;
 	}
 	return end;
 }
 
-static PF_SIGSAFE uint32_t store(uint32_t hash, const uint64_t *pcs, uint32_t count)
+static PF_SIGSAFE uint32_t store(
+    uint32_t hash, const uint64_t *pcs, uint32_t count, uint32_t generation)
 {
 	uint32_t id = take_words(RECORD_WORDS + count);
 	struct record *record;
@@ -117,6 +144,7 @@ static PF_SIGSAFE uint32_t store(uint32_t hash, const uint64_t *pcs, uint32_t co
 	record = record_of(id);
 	record->hash = hash;
 	record->count = count;
+	record->generation = generation;
 	for (uint32_t i = 0; i < count; i++) {
 		record->pcs[i] = pcs[i];
 		__asm__ volatile("" ::: "memory"); /* stays a loop: memcpy is no call of ours */
@@ -124,7 +152,7 @@ static PF_SIGSAFE uint32_t store(uint32_t hash, const uint64_t *pcs, uint32_t co
 	return id;
 }
 
-PF_SIGSAFE uint32_t pf_stack_intern(const uint64_t *pcs, uint32_t count)
+PF_SIGSAFE uint32_t pf_stack_intern_of(const uint64_t *pcs, uint32_t count, uint32_t generation)
 {
 	uint32_t hash, fresh = 0, head, seen = 0, id;
 	uint32_t *bucket;
@@ -136,12 +164,12 @@ PF_SIGSAFE uint32_t pf_stack_intern(const uint64_t *pcs, uint32_t count)
 	for (;;) {
 		head = __atomic_load_n(bucket, __ATOMIC_ACQUIRE);
 		/* What was there at the last look does not match; only newer ones may. */
-		id = find(head, seen, hash, pcs, count);
+		id = find(head, seen, hash, pcs, count, generation);
 		if (id != seen)
 			return id;
 		seen = head;
 		if (fresh == 0)
-			fresh = store(hash, pcs, count);
+			fresh = store(hash, pcs, count, generation);
 		if (fresh == 0)
 			return PF_STACK_OVERFLOW;
 		record_of(fresh)->next = head;
@@ -153,17 +181,56 @@ PF_SIGSAFE uint32_t pf_stack_intern(const uint64_t *pcs, uint32_t count)
 	return fresh;
 }
 
+PF_SIGSAFE uint32_t pf_stack_intern(const uint64_t *pcs, uint32_t count)
+{
+	return pf_stack_intern_of(pcs, count, pf_past_now());
+}
+
+/* The id of the stack as it is to be shown now that modules have ended: itself, or one of those that
+ * have addresses of closed modules in their graves. */
+static uint32_t moved(uint32_t id)
+{
+	struct record *record = record_of(id);
+	uint32_t then = __atomic_load_n(&record->generation, __ATOMIC_ACQUIRE), now = pf_past_now();
+	uint64_t pcs[PF_STACK_DEPTH_MAX + 1];
+	bool same = true;
+
+	for (uint32_t i = 0; i < record->count; i++) {
+		pcs[i] = pf_past_place(record->pcs[i], then, then);
+		same = same && pcs[i] == record->pcs[i];
+	}
+	if (!same)
+		return pf_stack_intern_of(pcs, record->count, now);
+	renew(record, now);
+	return id;
+}
+
+static PF_TLS uint32_t reads_since;
+
+uint32_t pf_stack_reads_since(void)
+{
+	uint32_t since = reads_since;
+
+	reads_since = 0;
+	return since;
+}
+
 uint32_t pf_stack_read(uint32_t id, const uint64_t **pcs)
 {
 	const struct record *record;
 
+	if (reads_since == 0)
+		reads_since = pf_past_now();
+	if (id != PF_STACK_OVERFLOW &&
+	    pf_past_ended_since(__atomic_load_n(&record_of(id)->generation, __ATOMIC_ACQUIRE)))
+		id = moved(id);
 	if (id == PF_STACK_OVERFLOW) {
 		*pcs = overflow_pcs;
 		return 1;
 	}
 	record = record_of(id);
 	*pcs = record->pcs;
-	return (uint32_t)record->count;
+	return record->count;
 }
 
 void pf_stack_usage(size_t *bytes, size_t *count)

@@ -21,11 +21,19 @@ void pf_stack_init(void);
 /* In the child after fork: no capture is under way, whatever the parent's threads were doing. */
 void pf_stack_fork_child(void);
 
-/* The id of these lookup addresses (base/profile.h), leaf first. */
+/* The id of these lookup addresses (base/profile.h), leaf first, as they are now: the caller runs in
+ * them. The same addresses have another id once another module is there (past.h). */
 uint32_t pf_stack_intern(const uint64_t *pcs, uint32_t count);
+/* The same of addresses as they were in a generation (pf_past_now()). */
+uint32_t pf_stack_intern_of(const uint64_t *pcs, uint32_t count, uint32_t generation);
 
-/* The addresses of an id; valid for ever. PF_STACK_OVERFLOW reads as one PF_PC_STACK_STORE_FULL. */
+/* The addresses of an id, those of closed modules moved to where pf_map_fill() finds them; valid for
+ * ever. PF_STACK_OVERFLOW reads as one PF_PC_STACK_STORE_FULL. Not in handlers. */
 uint32_t pf_stack_read(uint32_t id, const uint64_t **pcs);
+
+/* The generation of the calling thread's first read since it asked last; 0: it has read nothing.
+ * For pf_map_fill(): a module may have gone between then and now. */
+uint32_t pf_stack_reads_since(void);
 
 /* The stack of the program's code that called into us, at most config/stack_depth frames; our own
  * frames are cut by section. The leaf is a return address minus one. PF_SIGSAFE and hooks. */

@@ -9,6 +9,9 @@
 #include "base/knob.h"
 #include "base/profile.h"
 #include "sampler/find_object.h"
+#include "sampler/gate.h"
+#include "sampler/past.h"
+#include "sampler/past_look.h"
 #include "sampler/stack.h"
 #include "sampler/unwind.h"
 
@@ -45,6 +48,9 @@ void pf_stack_init(void)
 	struct dl_find_object found;
 
 	pf_unwind_init();
+	pf_gate_enter();
+	pf_past_look();
+	pf_gate_leave();
 	if (!pf_find_object((uintptr_t)pf_stack_init, &found))
 		return;
 	if (!found.dlfo_link_map || !found.dlfo_link_map->l_prev)
@@ -56,6 +62,7 @@ void pf_stack_init(void)
 void pf_stack_fork_child(void)
 {
 	rooms_taken = 0;
+	pf_past_fork_child();
 	pf_unwind_fork_child();
 }
 

@@ -124,6 +124,14 @@ static PF_SIGSAFE bool is_permanent(uint64_t map_low)
 	return false;
 }
 
+PF_SIGSAFE bool pf_unwind_image_is_permanent(uint64_t address)
+{
+	struct dl_find_object found;
+
+	return pf_find_object((uintptr_t)address, &found) &&
+	       is_permanent((uintptr_t)found.dlfo_map_start);
+}
+
 PF_INLINE const void *view(
     const struct pf_unwind_image *image, uint64_t address, void *room, size_t size)
 {

@@ -46,6 +46,9 @@ const void *pf_unwind_image_view(
 /* Does [address, address + size) lie in one segment? PF_SIGSAFE. */
 bool pf_unwind_image_reach(struct pf_unwind_image *image, uint64_t address, uint64_t size);
 
+/* Does the address lie in a permanent module? PF_SIGSAFE. */
+bool pf_unwind_image_is_permanent(uint64_t address);
+
 /* From normal code: which modules are permanent. */
 void pf_unwind_image_init(void);
 void pf_unwind_image_fork_child(void);

@@ -256,6 +256,53 @@ static void subtracting_leaves_what_came_since(void **state)
 	assert_int_equal(now.samples[1].value[1], -9);
 }
 
+static void what_moved_meanwhile_is_subtracted_where_it_is_now(void **state)
+{
+	PF_SCOPED(pf_profile) now;
+	PF_SCOPED(pf_profile) before;
+
+	start(&before);
+	pf_profile_add_mapping(&before, 0x1000, 0x3000, 0, "/stays.so", "aa");
+	pf_profile_add_mapping(&before, 0x4000, 0x5000, 0x100, "/moves.so", "bb");
+	pf_profile_add_mapping(&before, 0x6000, 0x7000, 0, "/goes.so", "cc");
+	add(&before, 0x4004, 0x1001, 2, 20);
+	add(&before, 0x6006, 0x1001, 3, 30);
+	start(&now);
+	pf_profile_add_mapping(&now, 0x1000, 0x3000, 0, "/stays.so", "aa");
+	pf_profile_add_mapping(&now, 0x4000, 0x5000, 0x100, "/other.so", "dd");
+	pf_profile_add_mapping(&now, 0x6000, 0x7000, 0, "/other.so", "ee");
+	pf_profile_add_mapping(&now, 0x200000, 0x201000, 0x100, "/moves.so", "bb");
+	add(&now, 0x200004, 0x1001, 2, 20);
+	add(&now, 0x4004, 0x1001, 1, 1);
+	pf_profile_subtract(&now, &before);
+	assert_int_equal(now.error, 0);
+	assert_int_equal(now.sample_count, 2);
+	assert_int_equal(now.pcs[now.samples[0].pc_first], 0x4004);
+	assert_int_equal(now.samples[1].value[0], -3);
+	/* In a mapping of its own, and not in that of the file which took its place. */
+	assert_string_equal(
+	    pf_profile_mapping(&now, now.pcs[now.samples[1].pc_first])->path, "/goes.so");
+	assert_int_equal(now.pcs[now.samples[1].pc_first + 1], 0x1001);
+}
+
+static void a_label_that_is_dropped_tells_samples_apart_no_more(void **state)
+{
+	PF_SCOPED(pf_profile) p;
+
+	start(&p);
+	for (int i = 0; i < 2; i++) {
+		add(&p, 0x1000, 0x9000, 1, 10);
+		pf_profile_label_str(&p, "thread", "main");
+		pf_profile_label_num(&p, "age_ns", i, "nanoseconds");
+		pf_profile_label_num(&p, "tid", 7, NULL);
+	}
+	pf_profile_drop_label(&p, "age_ns");
+	pf_profile_merge_same(&p);
+	assert_int_equal(p.sample_count, 1);
+	assert_int_equal(p.samples[0].label_count, 2);
+	assert_int_equal(p.labels[p.samples[0].label_first + 1].num, 7);
+}
+
 static void profiles_of_different_shape_do_not_subtract(void **state)
 {
 	PF_SCOPED(pf_profile) now;
@@ -413,6 +460,8 @@ int main(void)
 	    cmocka_unit_test(samples_that_sum_to_nothing_go),
 	    cmocka_unit_test(the_order_of_adding_does_not_show),
 	    cmocka_unit_test(subtracting_leaves_what_came_since),
+	    cmocka_unit_test(what_moved_meanwhile_is_subtracted_where_it_is_now),
+	    cmocka_unit_test(a_label_that_is_dropped_tells_samples_apart_no_more),
 	    cmocka_unit_test(profiles_of_different_shape_do_not_subtract),
 	    cmocka_unit_test(every_address_is_one_location_in_its_mapping),
 	    cmocka_unit_test(lines_of_a_location_are_innermost_first),

@@ -5,6 +5,7 @@
 #include "base/profile.h"
 #include "sampler/guard.h"
 #include "sampler/map.h"
+#include "sampler/past_look.h"
 #include "sampler/stack.h"
 #include "sampler/unwind.h"
 
@@ -26,6 +27,14 @@ PF_HOOK void pf_unwind_close_begin(void)
 PF_HOOK void pf_unwind_close_end(void)
 {
 	fake_closes_ended++;
+}
+
+PF_HOOK void pf_past_close_begin(void)
+{
+}
+
+PF_HOOK void pf_past_close_end(void)
+{
 }
 
 void fake_stack(uint32_t id)
