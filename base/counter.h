@@ -47,6 +47,19 @@
 	X(HEAP_LOST_NESTED, "heap_lost_nested",                                                    \
 	    "allocations not sampled: our own, or inside our code")                                \
 	X(HEAP_MISSED_FREES, "heap_missed_frees", "sampled blocks whose free we did not see")      \
+	X(MUTEX_CONTENTIONS, "mutex_contentions", "releases of a lock that others waited for")     \
+	X(MUTEX_SAMPLES, "mutex_samples", "of these, sampled")                                     \
+	X(MUTEX_WAITED_NS, "mutex_waited_ns", "time that threads waited for locks")                \
+	X(MUTEX_UNBLAMED_NS, "mutex_unblamed_ns", "of this, charged to nobody who released")       \
+	X(BLOCK_SAMPLES, "block_samples", "waits sampled")                                         \
+	X(BLOCK_POLLED, "block_polled", "threads met in a futex that no hook saw")                 \
+	X(WAIT_LOST_TABLE, "wait_lost_table",                                                      \
+	    "waits charged to nobody: the table of contended locks was full or busy")              \
+	X(WAIT_LOST_NESTED, "wait_lost_nested", "waits not seen: inside our code")                 \
+	X(WAIT_LOST_SITES, "wait_lost_sites_full",                                                 \
+	    "samples without a stack: the table of places that wait was full")                     \
+	X(WAIT_SETTLED, "wait_settled",                                                            \
+	    "waits ended for a thread that left by longjmp, cancellation or its end")              \
 	X(PATCH_SLOTS, "patch_slots", "function slots patched at last")                            \
 	X(PATCH_MODULES, "patch_modules", "modules looked at for patching at last")                \
 	X(PATCH_REFUSED, "patch_refused", "slots that could not be made writable")                 \

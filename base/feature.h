@@ -15,6 +15,8 @@
 	X(CPU_PRECISE, "cpu_precise")                                                              \
 	X(WALL, "wall")                                                                            \
 	X(HEAP, "heap")                                                                            \
+	X(MUTEX, "mutex")                                                                          \
+	X(BLOCK, "block")                                                                          \
 	X(THREADS, "threads")                                                                      \
 	X(SLEEPER_STACKS, "stacks_of_sleeping_threads")                                            \
 	X(THREAD_HOOK, "thread_creation_hook")                                                     \

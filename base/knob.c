@@ -50,6 +50,33 @@ static int64_t find_word(const char *words, const char *text, size_t length)
 	}
 }
 
+/* Some of the words "sync+sleep+io": their bits, the first word's the lowest. Or -1. */
+static int64_t find_words(const char *words, const char *text, size_t length)
+{
+	int64_t value = 0;
+
+	for (size_t end = 0; length > 0; text += end, length -= end) {
+		int64_t bit = 1;
+		const char *word = words;
+
+		if (isspace((unsigned char)*text) || *text == ',' || *text == '+') {
+			end = 1;
+			continue;
+		}
+		for (end = 0; end < length && isalpha((unsigned char)text[end]);)
+			end++;
+		while (*word && (strcspn(word, "+") != end || memcmp(word, text, end) != 0)) {
+			word += strcspn(word, "+");
+			word += *word == '+';
+			bit <<= 1;
+		}
+		if (!*word || end == 0)
+			return -1;
+		value |= bit;
+	}
+	return value ? value : -1;
+}
+
 static void trim(const char **text, size_t *length)
 {
 	while (*length && isspace((unsigned char)(*text)[0]))
@@ -69,10 +96,33 @@ int pf_knob_parse(enum pf_knob_id id, const char *text, size_t length, int64_t *
 		if (*out >= 0)
 			return 0;
 	}
+	if (strchr(knob->unit, '+')) {
+		*out = find_words(knob->unit, text, length);
+		if (*out >= 0)
+			return 0;
+	}
 	rc = pf_parse_int(text, length, out);
 	if (rc < 0)
 		return rc;
 	return *out < knob->min || *out > knob->max ? -ERANGE : 0;
+}
+
+static void put_words(const char *words, int64_t value, char *out)
+{
+	size_t n = 0;
+
+	for (; *words; value >>= 1) {
+		size_t length = strcspn(words, "+");
+
+		if ((value & 1) && n + length + 2 < PF_KNOB_TEXT) {
+			if (n)
+				out[n++] = ' ';
+			memcpy(out + n, words, length);
+			n += length;
+		}
+		words += length + (words[length] == '+');
+	}
+	out[n] = '\0';
 }
 
 const char *pf_knob_text(enum pf_knob_id id, char *out)
@@ -80,6 +130,10 @@ const char *pf_knob_text(enum pf_knob_id id, char *out)
 	int64_t value = pf_knob_get(id);
 	const char *word = pf_knobs[id].unit;
 
+	if (strchr(word, '+')) {
+		put_words(word, value, out);
+		return out;
+	}
 	if (!strchr(word, '|')) {
 		snprintf(out, PF_KNOB_TEXT, "%lld", (long long)value);
 		return out;

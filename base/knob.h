@@ -18,6 +18,12 @@
 	    "mean bytes between two heap samples; 1 samples every block, 0 none")                  \
 	X(HEAP_PEAK_RESET, "config/heap_peak_reset", "", 0, 1, 0,                                  \
 	    "write 1: heap_peak is measured from now on")                                          \
+	X(MUTEX_FRACTION, "config/mutex_fraction", "", 1, 1000000, 100,                            \
+	    "of so many contentions one is sampled; of those that cost a millisecond, all")        \
+	X(BLOCK_RATE_NS, "config/block_rate_ns", "ns", 1, 1000000000000, 100000,                   \
+	    "waits so long are all sampled, shorter ones the more often the longer they are")      \
+	X(BLOCK_KINDS, "config/block_kinds", "sync+sleep+io", 1, 7, 1,                             \
+	    "what block counts: sync (locks, conditions, joins), sleep, io; several at once")      \
 	X(STACK_DEPTH, "config/stack_depth", "frames", 1, 512, 128, "deepest stack kept")          \
 	X(RECORDER_SECONDS, "config/recorder_seconds", "seconds", 1, 3600, 60,                     \
 	    "how far back cpu.pprof reaches without a capture")                                    \
@@ -66,8 +72,9 @@ int pf_knob_put(enum pf_knob_id id, int64_t value);
 /* The same from text (see pf_knob_parse): also -EINVAL. */
 int pf_knob_set(enum pf_knob_id id, const char *text, size_t length);
 
-/* A value that the knob may have, from text: a number (see pf_parse_int), or one of its words. 0,
- * -EINVAL, -ERANGE. */
+/* A value that the knob may have, from text: a number (see pf_parse_int), one of its words
+ * (unit "names|lines"), or some of them (unit "sync+sleep+io": bits), with blanks, commas or plus signs
+ * between them. 0, -EINVAL, -ERANGE. */
 int pf_knob_parse(enum pf_knob_id id, const char *text, size_t length, int64_t *out);
 
 enum { PF_KNOB_TEXT = 32 };

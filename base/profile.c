@@ -125,8 +125,22 @@ void pf_profile_init(struct pf_profile *p)
 	p->period_type = (struct pf_value_type){"", ""};
 }
 
+struct pf_profile *pf_profile_add_waiting(struct pf_profile *p)
+{
+	struct pf_profile *waiting = malloc(sizeof(*waiting));
+
+	if (!waiting)
+		return NULL;
+	pf_profile_init(waiting);
+	p->waiting = waiting;
+	return waiting;
+}
+
 void pf_profile_finish(struct pf_profile *p)
 {
+	if (p->waiting)
+		pf_profile_finish(p->waiting);
+	free(p->waiting);
 	pf_vec_free(p->samples, p->sample_capacity, sizeof(*p->samples));
 	pf_vec_free(p->pcs, p->pc_capacity, sizeof(*p->pcs));
 	pf_vec_free(p->labels, p->label_capacity, sizeof(*p->labels));

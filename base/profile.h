@@ -116,6 +116,10 @@ struct pf_profile {
 	const char **comments; /* settings, version, what was lost */
 	size_t comment_count, comment_capacity;
 
+	/* Of mutex and block: who waits right now, a sample for each thread (sampler/blocked.h); NULL:
+	 * nobody asked. Owned. */
+	struct pf_profile *waiting;
+
 	struct pf_string_pool *strings;
 	int error; /* 0 or the first -errno */
 };
@@ -145,6 +149,9 @@ void pf_profile_add_sample(
 /* Labels of the sample added last. */
 void pf_profile_label_str(struct pf_profile *p, const char *key, const char *value);
 void pf_profile_label_num(struct pf_profile *p, const char *key, int64_t value, const char *unit);
+
+/* An empty profile as p->waiting, or NULL without memory. */
+struct pf_profile *pf_profile_add_waiting(struct pf_profile *p);
 
 void pf_profile_add_mapping(struct pf_profile *p, uint64_t start, uint64_t limit, uint64_t offset,
     const char *path, const char *build_id);

@@ -49,8 +49,9 @@ static int apply_set(const char *text)
 		return id;
 	}
 	rc = pf_knob_parse((enum pf_knob_id)id, equals + 1, strlen(equals + 1), &value);
-	if (rc < 0 && strchr(pf_knobs[id].unit, '|')) {
-		pf_say("--set %s: %s is one of %s", text, pf_knobs[id].path, pf_knobs[id].unit);
+	if (rc < 0 && strpbrk(pf_knobs[id].unit, "|+")) {
+		pf_say("--set %s: %s is %s of %s", text, pf_knobs[id].path,
+		    strchr(pf_knobs[id].unit, '+') ? "some" : "one", pf_knobs[id].unit);
 		return rc;
 	}
 	if (rc < 0) {

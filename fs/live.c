@@ -55,5 +55,7 @@ void pf_live_resolve(struct pf_live *live, struct pf_profile *p)
 {
 	pf_lock_take(&live->symbol_lock);
 	pf_symbols_resolve(live->symbols, p);
+	if (p->waiting)
+		pf_symbols_resolve(live->symbols, p->waiting);
 	pf_lock_give(&live->symbol_lock);
 }

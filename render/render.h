@@ -45,6 +45,7 @@ pf_render_fn pf_render_threads; /* one block per thread, same stacks together */
 pf_render_fn pf_render_births;  /* who created how many threads, and which of them live */
 pf_render_fn pf_render_frames;  /* the bare frames of its stacks, one a line */
 pf_render_fn pf_render_legacy;  /* Go's debug=1 (reference/pprof.md 3.5) */
+pf_render_fn pf_render_waiting; /* pf_render_text, and who waits right now */
 pf_render_fn pf_render_stacks;  /* Go's goroutine?debug=2 */
 
 /* Errors stick in `out`. Key value lines; JSON; what Prometheus scrapes, in its own text format and

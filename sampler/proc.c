@@ -151,6 +151,7 @@ static void read_stack(
 
 	out->pcs = out->own;
 	out->count = pf_copied_stack_walk(&r->stack, sp, pc, depth, out->own, &end);
+	out->count = pf_stack_cut_own(out->own, out->count); /* it may wait in a hook of ours */
 	marker = pf_unwind_marker(end);
 	if (marker)
 		out->own[out->count++] = marker;

@@ -3,6 +3,8 @@
 #include "base/buf.h"
 #include "base/clock.h"
 #include "sampler/allocator.h"
+#include "sampler/blocked.h"
+#include "sampler/contention.h"
 #include "sampler/cpu.h"
 #include "sampler/crew.h"
 #include "sampler/custom.h"
@@ -35,6 +37,8 @@ static struct pf_sampler door = {
 	    [PF_COLLECTOR_CPU] = {"cpu", pf_cpu_enabled, pf_cpu_enable},
 	    [PF_COLLECTOR_WALL] = {"wall", pf_wall_enabled, pf_wall_enable},
 	    [PF_COLLECTOR_HEAP] = {"heap", pf_heap_enabled, pf_heap_enable, true},
+	    [PF_COLLECTOR_MUTEX] = {"mutex", pf_mutex_enabled, pf_mutex_enable},
+	    [PF_COLLECTOR_BLOCK] = {"block", pf_block_enabled, pf_block_enable},
 	},
     .collect =
 	{
@@ -43,6 +47,8 @@ static struct pf_sampler door = {
 	    [PF_SOURCE_HEAP] = pf_heap_collect,
 	    [PF_SOURCE_HEAP_PEAK] = pf_heap_peak_collect,
 	    [PF_SOURCE_HEAP_LEAKS] = pf_heap_leaks_collect,
+	    [PF_SOURCE_MUTEX] = pf_mutex_collect,
+	    [PF_SOURCE_BLOCK] = pf_block_collect,
 	    [PF_SOURCE_THREADS] = pf_threads_collect,
 	    [PF_SOURCE_THREADCREATE] = pf_threadcreate_collect,
 	},
@@ -54,6 +60,7 @@ static struct pf_sampler door = {
     .heap_totals = pf_heap_totals,
     .allocator = pf_allocator_look,
     .threads = pf_threads_list,
+    .blocked_on = pf_blocked_on,
     .custom_name = pf_custom_name,
     .custom_collect = pf_custom_collect,
     .release_memory = pf_release_memory,
@@ -108,6 +115,7 @@ void pf_sampler_stop(void)
 	for (int i = 0; i < PF_COLLECTOR_COUNT; i++)
 		if (door.collectors[i].enable)
 			door.collectors[i].enable(false);
+	pf_contention_stop();
 	pf_cpu_stop();
 	pf_wall_stop();
 	pf_thread_stop();
@@ -120,6 +128,7 @@ void pf_sampler_fork_child(void)
 	pf_stack_fork_child();
 	pf_custom_fork_child();
 	pf_heap_fork_child();
+	pf_contention_fork_child();
 	pf_patch_fork_child();
 	pf_cpu_fork_child();
 	pf_module_watch_fork_child();

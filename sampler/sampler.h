@@ -17,7 +17,9 @@ struct pf_buf;
 #define PF_COLLECTORS(X)                                                                           \
 	X(CPU, "cpu")                                                                              \
 	X(WALL, "wall")                                                                            \
-	X(HEAP, "heap")
+	X(HEAP, "heap")                                                                            \
+	X(MUTEX, "mutex")                                                                          \
+	X(BLOCK, "block")
 
 enum pf_collector {
 #define X(id, name) PF_COLLECTOR_##id,
@@ -33,6 +35,8 @@ enum pf_source {
 	PF_SOURCE_HEAP,         /* Go's four columns, default inuse_space */
 	PF_SOURCE_HEAP_PEAK,    /* in use when it was most */
 	PF_SOURCE_HEAP_LEAKS,   /* in use for long, with ages */
+	PF_SOURCE_MUTEX,        /* contentions, delay: by who released */
+	PF_SOURCE_BLOCK,        /* contentions, delay: by who waited */
 	PF_SOURCE_THREADS,      /* every thread now: one sample each */
 	PF_SOURCE_THREADCREATE, /* every thread ever created, by who did it */
 	PF_SOURCE_COUNT,
@@ -86,6 +90,8 @@ struct pf_sampler {
 	int (*allocator)(struct pf_allocator *out);
 	/* Up to `max` threads of the program, ours left out; returns how many there are. */
 	size_t (*threads)(struct pf_thread_view *out, size_t max);
+	/* The thread that `tid` waits for, 0: nobody or not known; *endless: in a circle. No lock. */
+	pid_t (*blocked_on)(pid_t tid, bool *endless);
 	/* The profiles that the program defines (custom.c), by number from 0: name or NULL; collect. */
 	const char *(*custom_name)(uint32_t number);
 	int (*custom_collect)(uint32_t number, struct pf_profile *out);

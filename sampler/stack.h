@@ -42,5 +42,8 @@ uint32_t pf_stack_capture_here(void);
 /* The stack that a signal interrupted; the leaf is exact. PF_SIGSAFE. */
 uint32_t pf_stack_capture_context(const ucontext_t *context);
 
+/* Takes our own frames out of what was walked some other way; returns how many are left. PF_SIGSAFE. */
+uint32_t pf_stack_cut_own(uint64_t *pcs, uint32_t count);
+
 /* Bytes used and distinct stacks, for `status`. */
 void pf_stack_usage(size_t *bytes, size_t *count);

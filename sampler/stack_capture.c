@@ -126,7 +126,7 @@ static PF_SIGSAFE void room_give(const uint64_t *room)
 
 /* Cuts out our own frames, wherever they are: in front, when the program called us; below, when
  * the thread began in a function of ours. */
-static PF_SIGSAFE uint32_t cut_own(uint64_t *pcs, uint32_t count)
+PF_SIGSAFE uint32_t pf_stack_cut_own(uint64_t *pcs, uint32_t count)
 {
 	struct own own;
 	uint32_t kept = 0;
@@ -154,7 +154,7 @@ static PF_SIGSAFE uint32_t capture(const struct pf_unwind_regs *regs)
 		depth = PF_STACK_DEPTH_MAX;
 	pf_unwind_bounds(regs->value[PF_REG_SP], &memory);
 	count = pf_unwind_cfi(regs, &memory, pcs, depth + OWN_FRAMES_MAX, &end);
-	count = cut_own(pcs, count);
+	count = pf_stack_cut_own(pcs, count);
 	if (count > depth) {
 		count = depth;
 		end = PF_UNWIND_TRUNCATED;

@@ -257,13 +257,13 @@ void pf_thread_bury(uint32_t dead)
 }
 
 /* Nobody saw it being created; the main thread was not. */
-static void count_unseen(pid_t tid)
+static PF_HOOK void count_unseen(pid_t tid)
 {
-	if (tid != getpid())
+	if (tid != (pid_t)syscall(SYS_getpid))
 		pf_threadcreate_count(0, 1);
 }
 
-struct pf_thread *pf_thread_enrol_self(void)
+PF_HOOK struct pf_thread *pf_thread_enrol_self(void)
 {
 	pid_t tid = (pid_t)syscall(SYS_gettid);
 	struct pf_thread *t = NULL;

@@ -80,6 +80,13 @@ struct pf_thread {
 
 	/* Of ask.c. */
 	uint64_t answer; /* atomic */
+
+	/* Of waiter.c: what it waits for now. Whoever takes `waits_for` out (to 0) settles it. */
+	uint64_t waits_for; /* atomic: an address; 0: nothing */
+	uint64_t waits_since_ns;
+	uint32_t waits_generation; /* of the slot, then */
+	uint16_t waits_kind;
+	uint32_t waits_queued; /* epoch of waiter.c; 0: nobody is charged */
 };
 
 /* Slots by number, 0 <= number < pf_thread_limit(). */
@@ -107,7 +114,7 @@ void pf_thread_discard(struct pf_thread *thread);
  * now (in ENDING): the caller takes its timer away and releases it. */
 struct pf_thread *pf_thread_begin(struct pf_thread *thread);
 
-/* The caller's slot, found or made: for threads the hook did not see. NULL: table full. */
+/* The caller's slot, found or made: for threads the hook did not see. NULL: table full. PF_HOOK. */
 struct pf_thread *pf_thread_enrol_self(void);
 
 /* LIVE -> ENDING: true for exactly one caller, who then takes its timer away and releases it. */

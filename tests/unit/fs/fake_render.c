@@ -54,6 +54,7 @@ FAKE(legacy)
 FAKE(stacks)
 FAKE(svg)
 FAKE(html)
+FAKE(waiting)
 
 /* Asks "asked", and shows what was answered as the profile's comment. */
 struct pf_lines {

@@ -1,0 +1,375 @@
+#include "sampler/wait_hook.h"
+#include "base/mark.h"
+#include "sampler/lock_word.h"
+#include "sampler/patch.h"
+#include "sampler/thread.h"
+#include "sampler/wait_call.h"
+#include "sampler/waiter.h"
+
+#include <errno.h>
+#include <linux/futex.h>
+#include <stddef.h>
+#include <sys/syscall.h>
+#include <threads.h>
+#include <time.h>
+#include <unistd.h>
+
+/* A hook on its own cache line. */
+#define HOT __attribute__((aligned(64)))
+
+/* The slow way of a call: it is watched from here to its end. Whatever the thread holds of ours when
+ * it is cancelled in there is settled by the personality. */
+#define WATCHED(name, lock, kind, lock_like, got)                                                  \
+	static PF_HOOK long wait_in_##name(PF_CALL_PARAMS)                                         \
+	{                                                                                          \
+		struct pf_wait_turn turn;                                                          \
+		long rc;                                                                           \
+                                                                                                   \
+		PF_WAITER_UNWOUND;                                                                 \
+		pf_waiter_begin(&turn, (const void *)(lock), kind, lock_like);                     \
+		rc = pf_real_##name(PF_CALL_ARGS);                                                 \
+		pf_waiter_end(&turn, got);                                                         \
+		return rc;                                                                         \
+	}
+
+/* ---- taking a lock ---- */
+
+PF_INLINE int own_tid(void)
+{
+	return pf_thread_self ? pf_thread_self->tid : 0;
+}
+
+/* EOWNERDEAD and ENOTRECOVERABLE are ways to come out of the wait, too; the first one with it. */
+PF_INLINE bool got_mutex(long rc)
+{
+	return (int)rc == 0 || (int)rc == EOWNERDEAD;
+}
+
+#define LOCKING_MUTEX(name, is_got)                                                                \
+	WATCHED(name, a, PF_WAIT_MUTEX, true, is_got)                                              \
+	static PF_HOOK long pf_real_beside_##name(PF_CALL_PARAMS)                                  \
+	{                                                                                          \
+		if (!pf_mutex_is_contended((const pthread_mutex_t *)a, own_tid()))                 \
+			return PF_WAIT_CALL(name);                                                 \
+		return wait_in_##name(PF_CALL_ARGS);                                               \
+	}                                                                                          \
+	static PF_HOOK HOT long pf_real_after_##name(PF_CALL_PARAMS)                               \
+	{                                                                                          \
+		if (PF_UNLIKELY(pf_mutex_word((const pthread_mutex_t *)a) != 0))                   \
+			return pf_real_beside_##name(PF_CALL_ARGS);                                \
+		return PF_WAIT_CALL(name);                                                         \
+	}
+
+LOCKING_MUTEX(pthread_mutex_lock, got_mutex(rc))
+LOCKING_MUTEX(pthread_mutex_timedlock, got_mutex(rc))
+LOCKING_MUTEX(pthread_mutex_clocklock, got_mutex(rc))
+LOCKING_MUTEX(mtx_lock, (int)rc == thrd_success)
+LOCKING_MUTEX(mtx_timedlock, (int)rc == thrd_success)
+
+#define LOCKING(name, type, may_wait, kind)                                                        \
+	WATCHED(name, a, kind, true, (int)rc == 0)                                                 \
+	static PF_HOOK HOT long pf_real_after_##name(PF_CALL_PARAMS)                               \
+	{                                                                                          \
+		if (PF_UNLIKELY(may_wait((type *)a)))                                              \
+			return wait_in_##name(PF_CALL_ARGS);                                       \
+		return PF_WAIT_CALL(name);                                                         \
+	}
+
+#define READING(name)                                                                              \
+	LOCKING(name, const pthread_rwlock_t, pf_rwlock_may_stop_reader, PF_WAIT_RWLOCK)
+#define WRITING(name) LOCKING(name, const pthread_rwlock_t, pf_rwlock_stops_writer, PF_WAIT_RWLOCK)
+
+READING(pthread_rwlock_rdlock)
+READING(pthread_rwlock_timedrdlock)
+READING(pthread_rwlock_clockrdlock)
+WRITING(pthread_rwlock_wrlock)
+WRITING(pthread_rwlock_timedwrlock)
+WRITING(pthread_rwlock_clockwrlock)
+LOCKING(pthread_spin_lock, const volatile int, pf_spin_is_held, PF_WAIT_SPIN)
+
+/* ---- releasing it ---- */
+
+static PF_HOOK void release_mutex(const pthread_mutex_t *m)
+{
+	if (pf_mutex_release_is_awaited(m))
+		pf_waiter_charge(m, PF_WAIT_MUTEX);
+}
+
+/* Errorcheck and robust mutexes refuse a stranger: then nothing is released. */
+static PF_HOOK void release_own_mutex(const pthread_mutex_t *m)
+{
+	int kind = m->__data.__kind;
+
+	if (((kind & PF_MUTEX_TYPE) == PF_MUTEX_NORMAL_TYPE && !(kind & PF_MUTEX_ROBUST)) ||
+	    pf_mutex_is_held_by(m, own_tid()) || own_tid() == 0)
+		release_mutex(m);
+}
+
+#define UNLOCKING_MUTEX(name)                                                                      \
+	static PF_HOOK long pf_real_beside_##name(PF_CALL_PARAMS)                                  \
+	{                                                                                          \
+		release_own_mutex((const pthread_mutex_t *)a);                                     \
+		return PF_WAIT_CALL(name);                                                         \
+	}                                                                                          \
+	static PF_HOOK HOT long pf_real_after_##name(PF_CALL_PARAMS)                               \
+	{                                                                                          \
+		if (PF_UNLIKELY(pf_mutex_word((const pthread_mutex_t *)a) > 1))                    \
+			return pf_real_beside_##name(PF_CALL_ARGS);                                \
+		return PF_WAIT_CALL(name);                                                         \
+	}
+
+UNLOCKING_MUTEX(pthread_mutex_unlock)
+UNLOCKING_MUTEX(mtx_unlock)
+
+#define UNLOCKING(name, type, is_awaited, kind)                                                    \
+	static PF_HOOK long pf_real_beside_##name(PF_CALL_PARAMS)                                  \
+	{                                                                                          \
+		pf_waiter_charge((const void *)a, kind);                                           \
+		return PF_WAIT_CALL(name);                                                         \
+	}                                                                                          \
+	static PF_HOOK HOT long pf_real_after_##name(PF_CALL_PARAMS)                               \
+	{                                                                                          \
+		if (PF_UNLIKELY(is_awaited((type *)a)))                                            \
+			return pf_real_beside_##name(PF_CALL_ARGS);                                \
+		return PF_WAIT_CALL(name);                                                         \
+	}
+
+UNLOCKING(pthread_rwlock_unlock, const pthread_rwlock_t, pf_rwlock_is_awaited, PF_WAIT_RWLOCK)
+UNLOCKING(pthread_spin_unlock, const void, pf_waiter_maybe, PF_WAIT_SPIN)
+
+/* ---- waiting for something else ---- */
+
+/* A condition's wait releases the mutex, inside the C library. */
+#define CONDITION(name)                                                                            \
+	WATCHED(name, a, PF_WAIT_COND, false, true)                                                \
+	static PF_HOOK long pf_real_after_##name(PF_CALL_PARAMS)                                   \
+	{                                                                                          \
+		if (pf_mutex_word((const pthread_mutex_t *)b) > 1)                                 \
+			release_own_mutex((const pthread_mutex_t *)b);                             \
+		return wait_in_##name(PF_CALL_ARGS);                                               \
+	}
+
+CONDITION(pthread_cond_wait)
+CONDITION(pthread_cond_timedwait)
+CONDITION(pthread_cond_clockwait)
+CONDITION(cnd_wait)
+CONDITION(cnd_timedwait)
+
+/* Those of which one look says that they return at once are not watched. */
+#define WAITING_IF(name, may_wait, kind)                                                           \
+	WATCHED(name, a, kind, false, true)                                                        \
+	static PF_HOOK long pf_real_after_##name(PF_CALL_PARAMS)                                   \
+	{                                                                                          \
+		if (!(may_wait))                                                                   \
+			return PF_WAIT_CALL(name);                                                 \
+		return wait_in_##name(PF_CALL_ARGS);                                               \
+	}
+
+WAITING_IF(sem_wait, !pf_sem_is_free((const void *)a), PF_WAIT_SEM)
+WAITING_IF(sem_timedwait, !pf_sem_is_free((const void *)a), PF_WAIT_SEM)
+WAITING_IF(sem_clockwait, !pf_sem_is_free((const void *)a), PF_WAIT_SEM)
+WAITING_IF(pthread_join, true, PF_WAIT_JOIN)
+WAITING_IF(pthread_timedjoin_np, true, PF_WAIT_JOIN)
+WAITING_IF(pthread_clockjoin_np, true, PF_WAIT_JOIN)
+WAITING_IF(thrd_join, true, PF_WAIT_JOIN)
+WAITING_IF(pthread_barrier_wait, true, PF_WAIT_BARRIER)
+WAITING_IF(pthread_once, pf_once_is_under_way((const int *)a), PF_WAIT_ONCE)
+WAITING_IF(call_once, pf_once_is_under_way((const int *)a), PF_WAIT_ONCE)
+
+/* ---- syscall(SYS_futex, ...): Rust's locks, C++20's waits ---- */
+
+/* Three-state locks (free, held, held and waited for: Drepper; Rust's Mutex) wait for a 2 to go, and
+ * Rust's RwLock for a word with one of its two top bits. Whoever wakes them has released a lock. All
+ * others wait for something to happen, and whoever wakes them has done no harm. */
+static PF_HOOK bool waits_for_lock(uint32_t value)
+{
+	return value == 2 || (value >> 30 != 0 && value >> 30 != 3);
+}
+
+/* Named in the assembler text below: syscall(number, six arguments), which lie in `args`. */
+PF_HIDDEN long pf_wait_futex(const long args[7]);
+
+static PF_HOOK long wait_in_futex(const long args[7], bool lock_like)
+{
+	struct pf_wait_turn turn;
+	long rc;
+
+	pf_waiter_begin(&turn, (const void *)args[1], PF_WAIT_FUTEX, lock_like);
+	rc = pf_real_syscall_of(args);
+	pf_waiter_end(&turn, rc == 0);
+	return rc;
+}
+
+__attribute__((used)) PF_HOOK long pf_wait_futex(const long args[7])
+{
+	switch (args[2] & FUTEX_CMD_MASK) {
+	case FUTEX_WAIT:
+	case FUTEX_WAIT_BITSET:
+		return wait_in_futex(args, waits_for_lock((uint32_t)args[3]));
+	case FUTEX_LOCK_PI:
+	case FUTEX_LOCK_PI2:
+	case FUTEX_WAIT_REQUEUE_PI:
+		return wait_in_futex(args, true);
+	case FUTEX_WAKE:
+	case FUTEX_WAKE_BITSET:
+	case FUTEX_UNLOCK_PI:
+		pf_waiter_charge((const void *)args[1], PF_WAIT_FUTEX);
+		break;
+	default:
+		break;
+	}
+	return pf_real_syscall_of(args);
+}
+
+/* A function of C may not be variadic and pass on what it does not know; and what looks like the
+ * seventh argument may be the caller's own variable, which is read here, as libc does, and never
+ * written. Any other system call goes on as it came. */
+PF_HIDDEN long pf_real_after_syscall(PF_CALL_PARAMS);
+PF_HIDDEN void *pf_wait_real_syscall;
+
+#if defined(__x86_64__)
+__asm__(".pushsection pf_hook, \"ax\", @progbits\n"
+	".p2align 6\n"
+	".globl pf_real_after_syscall\n"
+	".hidden pf_real_after_syscall\n"
+	".type pf_real_after_syscall, @function\n"
+	"pf_real_after_syscall:\n"
+	".cfi_startproc\n"
+	"cmpq $202, %rdi\n" /* SYS_futex */
+	"je 1f\n"
+	"jmp *pf_wait_real_syscall(%rip)\n"
+	"1:\n"
+	"pushq 8(%rsp)\n.cfi_adjust_cfa_offset 8\n"
+	"pushq %r9\n.cfi_adjust_cfa_offset 8\n"
+	"pushq %r8\n.cfi_adjust_cfa_offset 8\n"
+	"pushq %rcx\n.cfi_adjust_cfa_offset 8\n"
+	"pushq %rdx\n.cfi_adjust_cfa_offset 8\n"
+	"pushq %rsi\n.cfi_adjust_cfa_offset 8\n"
+	"pushq %rdi\n.cfi_adjust_cfa_offset 8\n"
+	"movq %rsp, %rdi\n"
+	"call pf_wait_futex\n"
+	"addq $56, %rsp\n.cfi_adjust_cfa_offset -56\n"
+	"ret\n"
+	".cfi_endproc\n"
+	".size pf_real_after_syscall, .-pf_real_after_syscall\n"
+	".popsection\n");
+_Static_assert(SYS_futex == 202, "the number above");
+#elif defined(__aarch64__)
+__asm__(".pushsection pf_hook, \"ax\", @progbits\n"
+	".p2align 6\n"
+	".globl pf_real_after_syscall\n"
+	".hidden pf_real_after_syscall\n"
+	".type pf_real_after_syscall, @function\n"
+	"pf_real_after_syscall:\n"
+	".cfi_startproc\n"
+	"cmp x0, #98\n" /* SYS_futex */
+	"b.eq 1f\n"
+	"adrp x16, pf_wait_real_syscall\n"
+	"ldr x16, [x16, #:lo12:pf_wait_real_syscall]\n"
+	"br x16\n"
+	"1:\n"
+	"stp x29, x30, [sp, #-80]!\n.cfi_adjust_cfa_offset 80\n"
+	".cfi_rel_offset x29, 0\n.cfi_rel_offset x30, 8\n"
+	"stp x0, x1, [sp, #16]\n"
+	"stp x2, x3, [sp, #32]\n"
+	"stp x4, x5, [sp, #48]\n"
+	"str x6, [sp, #64]\n"
+	"add x0, sp, #16\n"
+	"bl pf_wait_futex\n"
+	"ldp x29, x30, [sp], #80\n.cfi_adjust_cfa_offset -80\n"
+	".cfi_restore x29\n.cfi_restore x30\n"
+	"ret\n"
+	".cfi_endproc\n"
+	".size pf_real_after_syscall, .-pf_real_after_syscall\n"
+	".popsection\n");
+_Static_assert(SYS_futex == 98, "the number above");
+#endif
+
+void *pf_wait_real_syscall;
+
+/* ---- the tables ---- */
+
+#define ROW(name) {#name, (void *)pf_real_after_##name, &pf_wait_calls[PF_CALL_##name], NULL},
+
+static const struct pf_patch lock_rows[] = {PF_LOCK_CALLS(ROW)};
+static const struct pf_patch unlock_rows[] = {PF_UNLOCK_CALLS(ROW)};
+static struct pf_patch sync_rows[] = {PF_SYNC_CALLS(ROW)};
+
+static struct pf_patch_set lock_set = {.patches = lock_rows, .count = PF_COUNT(lock_rows)};
+static struct pf_patch_set unlock_set = {.patches = unlock_rows, .count = PF_COUNT(unlock_rows)};
+static struct pf_patch_set sync_set = {.patches = sync_rows, .count = PF_COUNT(sync_rows)};
+
+static unsigned hooks_on; /* guarded by whoever switches (contention.c) */
+
+static const struct {
+	unsigned hooks;
+	struct pf_patch_set *set;
+} sets[] = {
+    /* Who waits is known before anybody is charged. */
+    {PF_HOOKS_LOCK, &lock_set},
+    {PF_HOOKS_SYNC, &sync_set},
+    {PF_HOOKS_UNLOCK, &unlock_set},
+    {PF_HOOKS_SLEEP, &pf_wait_sleep_set},
+    {PF_HOOKS_IO, &pf_wait_io_set},
+};
+
+static void prepare(unsigned hooks)
+{
+	for (size_t i = 0; i < PF_COUNT(sync_rows); i++)
+		if (sync_rows[i].real == &pf_wait_calls[PF_CALL_pthread_cond_wait] ||
+		    sync_rows[i].real == &pf_wait_calls[PF_CALL_pthread_cond_timedwait])
+			sync_rows[i].version = PF_CONDITION_VERSION;
+	pf_wait_call_resolve();
+	pf_wait_real_syscall = pf_wait_calls[PF_CALL_syscall];
+	if (hooks & PF_HOOKS_IO)
+		pf_wait_io_start();
+}
+
+static int switch_to(unsigned hooks)
+{
+	int rc = 0;
+
+	for (size_t i = 0; i < PF_COUNT(sets) && rc == 0; i++) {
+		bool now = hooks_on & sets[i].hooks, wanted = hooks & sets[i].hooks;
+
+		if (wanted && !now)
+			rc = pf_patch_on(sets[i].set);
+		else if (now && !wanted)
+			rc = pf_patch_off(sets[i].set);
+		if (rc == 0)
+			hooks_on = (hooks_on & ~sets[i].hooks) | (hooks & sets[i].hooks);
+	}
+	return rc;
+}
+
+int pf_wait_hook_set(unsigned hooks)
+{
+	unsigned before = hooks_on;
+	int rc;
+
+	prepare(hooks);
+	rc = switch_to(hooks);
+	if (rc < 0)
+		switch_to(before);
+	return rc;
+}
+
+bool pf_wait_hook_understands_locks(void)
+{
+	pthread_mutex_t m = PTHREAD_MUTEX_INITIALIZER;
+	pthread_rwlock_t l = PTHREAD_RWLOCK_INITIALIZER;
+	int tid = (int)syscall(SYS_gettid);
+	bool right = pf_mutex_word(&m) == 0;
+
+	pthread_mutex_lock(&m);
+	right = right && pf_mutex_word(&m) == 1 && pf_mutex_is_held_by(&m, tid);
+	pthread_mutex_unlock(&m);
+	right = right && pf_mutex_word(&m) == 0 && pf_rwlock_word(&l) == 0;
+	pthread_rwlock_rdlock(&l);
+	right = right && pf_rwlock_word(&l) == 1u << PF_RWLOCK_READER_SHIFT;
+	pthread_rwlock_unlock(&l);
+	pthread_rwlock_wrlock(&l);
+	right = right && (pf_rwlock_word(&l) & PF_RWLOCK_WRITER);
+	pthread_rwlock_unlock(&l);
+	return right && !pf_rwlock_stops_writer(&l);
+}

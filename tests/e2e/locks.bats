@@ -1,0 +1,88 @@
+# mutex and block: who makes others wait, who waits, and who waits right now. The right answers stand in
+# the first comment of tests/target/contend.c.
+load ../helper
+
+# contend ENABLE ARGS...: runs it until it says done.
+contend() {
+	tree_start --set enable="$1" "${SETS[@]}" -- "$TARGET/contend" "${@:2}"
+	touch go
+	wait_until 60 says done
+}
+
+# ms NAME: flat milliseconds of a function in a text on stdin.
+ms() {
+	awk -v name="$1" '$1 !~ /^#/ && $6 == name {v = $1} END {print v ? v : 0}'
+}
+
+@test "a lock held for 100 ms while five wait: 500 ms where it is released, one contention each time" {
+	SETS=(--set mutex_fraction=1)
+	contend mutex,block holder 4
+	cat "$TREE/mutex"
+	has "$(cat "$TREE/mutex")" "(contentions 4,"
+	between 1960 2300 "$(ms hold_long <"$TREE/mutex")"
+	cp "$TREE/mutex.pprof" "$TREE/block.pprof" .
+	is "$(pprof_rows mutex.pprof -sample_index=contentions | column 1 hold_long)" 4
+	rows=$(pprof_rows block.pprof -tagfocus=kind=mutex -sample_index=contentions)
+	is "$(column 1 take <<<"$rows")" 20
+	rows=$(pprof_rows block.pprof -tagfocus=kind=mutex -sample_index=delay -unit=ms)
+	waited=$(column 1 take <<<"$rows")
+	between 1960 2400 "${waited%ms}"
+}
+
+@test "the same with a lock for readers and writers" {
+	SETS=(--set mutex_fraction=1)
+	contend mutex,block rwlock 3
+	cat "$TREE/mutex"
+	between 1470 1800 "$(ms hold_long <"$TREE/mutex")"
+	has "$(cat "$TREE/mutex")" "(contentions 3,"
+	has "$(pprof_rows "$TREE/block.pprof" -tagfocus=kind=rwlock)" take
+}
+
+@test "many short waits and few long ones weigh the same" {
+	SETS=(--set block_rate_ns=10000000)
+	contend block waits 1000 1000
+	# Each takes a little longer than asked for: the program has measured how long.
+	short=$(ms wait_for_us <"$TREE/block")
+	short_true=$(head -n 1 "$OUT")
+	tree_stop
+	rm go
+	contend block waits 100000 10
+	long=$(ms wait_for_us <"$TREE/block")
+	long_true=$(head -n 1 "$OUT")
+	echo "$short of $short_true, $long of $long_true"
+	between 85 115 "$(awk -v a="$short" -v t="$short_true" 'BEGIN {print 100 * a / t}')"
+	between 99 101 "$(awk -v a="$long" -v t="$long_true" 'BEGIN {print 100 * a / t}')"
+}
+
+@test "a deadlock is named with both stacks" {
+	contend cpu deadlock
+	text=$(cat "$TREE/mutex")
+	echo "$text"
+	has "$text" "DEADLOCK: 2 threads"
+	for name in lock_ab lock_ba wait_a; do
+		has "$text" "$name  [contend]"
+	done
+	has "$text" "waiting now: 1 thread for locks"
+}
+
+@test "a thread that locks its own lock again waits for itself" {
+	contend mutex self
+	text=$(cat "$TREE/mutex")
+	has "$text" "DEADLOCK: 1 thread, which waits for itself"
+	has "$text" lock_twice
+	hasnt "$text" libproffs
+}
+
+@test "the texts of debug=1 are Go's, and both pprof read them" {
+	SETS=(--set mutex_fraction=1)
+	contend mutex,block holder 1
+	for name in mutex block; do
+		cp "$TREE/debug/pprof/$name?debug=1" "$name.txt"
+		is "$(head -n 1 "$name.txt")" "--- contention:"
+		has "$(pprof_rows "$name.txt" -cum)" libc.so.6
+		has "$(cat "$TREE/$name.folded")" "main;"
+		has "$(cat "$TREE/debug/pprof/$name" | gunzip | strings)" contentions
+	done
+	has "$(pprof_rows mutex.txt)" hold_long
+	google-pprof --text "$TARGET/contend" mutex.txt 2>/dev/null | grep -q hold_long
+}

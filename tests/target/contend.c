@@ -1,0 +1,220 @@
+/* Truth: locks that others wait for. Each way begins when the file `go` is there (in the working
+ * directory), and prints "done" when its threads have ended or wait for ever; then the process stays.
+ *
+ *   holder N     hold_long() keeps a mutex for 100 ms while five threads wait in take_*(), N times:
+ *                500 ms of waiting each, released in hold_long
+ *   rwlock N     the same by rwlock (hold_long writes, the five read)
+ *   waits US COUNT   wait_for_us() waits COUNT times for so many microseconds (pthread_cond_timedwait);
+ *                prints the milliseconds it has been in there
+ *   deadlock     lock_ab and lock_ba hold one mutex each and want the other's; a third, wait_a, waits
+ *                for the first
+ *   self         a thread that locks its own normal mutex again
+ *   chain        hold_still() keeps a mutex and sleeps, wait_for_it() waits for it
+ */
+#include <errno.h>
+#include <pthread.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { WAITERS = 5 };
+
+static pthread_mutex_t a = PTHREAD_MUTEX_INITIALIZER, b = PTHREAD_MUTEX_INITIALIZER;
+static pthread_rwlock_t rw = PTHREAD_RWLOCK_INITIALIZER;
+static pthread_barrier_t gate;
+static int by_rwlock, rounds;
+
+static void sleep_us(long us)
+{
+	struct timespec t = {us / 1000000, us % 1000000 * 1000};
+
+	while (nanosleep(&t, &t) < 0 && errno == EINTR)
+		;
+}
+
+static void take(void)
+{
+	if (by_rwlock) {
+		pthread_rwlock_rdlock(&rw);
+		pthread_rwlock_unlock(&rw);
+	} else {
+		pthread_mutex_lock(&a);
+		pthread_mutex_unlock(&a);
+	}
+}
+
+static void *taker(void *unused)
+{
+	for (int i = 0; i < rounds; i++) {
+		pthread_barrier_wait(&gate); /* held */
+		take();
+		pthread_barrier_wait(&gate);
+	}
+	return unused;
+}
+
+static void hold_long(void)
+{
+	if (by_rwlock)
+		pthread_rwlock_wrlock(&rw);
+	else
+		pthread_mutex_lock(&a);
+	pthread_barrier_wait(&gate);
+	sleep_us(100000);
+	if (by_rwlock)
+		pthread_rwlock_unlock(&rw);
+	else
+		pthread_mutex_unlock(&a);
+	pthread_barrier_wait(&gate);
+}
+
+static void run_holder(void)
+{
+	pthread_t threads[WAITERS];
+
+	pthread_barrier_init(&gate, NULL, WAITERS + 1);
+	for (int i = 0; i < WAITERS; i++)
+		pthread_create(&threads[i], NULL, taker, NULL);
+	for (int i = 0; i < rounds; i++)
+		hold_long();
+	for (int i = 0; i < WAITERS; i++)
+		pthread_join(threads[i], NULL);
+}
+
+static int64_t waited_ns;
+
+static int64_t now_ns(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return t.tv_sec * 1000000000ll + t.tv_nsec;
+}
+
+static void wait_for_us(long us)
+{
+	static pthread_mutex_t m = PTHREAD_MUTEX_INITIALIZER;
+	static pthread_cond_t never = PTHREAD_COND_INITIALIZER;
+	struct timespec until;
+
+	clock_gettime(CLOCK_REALTIME, &until);
+	until.tv_nsec += us % 1000000 * 1000;
+	until.tv_sec += us / 1000000 + until.tv_nsec / 1000000000;
+	until.tv_nsec %= 1000000000;
+	pthread_mutex_lock(&m);
+	waited_ns -= now_ns();
+	while (pthread_cond_timedwait(&never, &m, &until) == 0)
+		;
+	waited_ns += now_ns();
+	pthread_mutex_unlock(&m);
+}
+
+/* ---- who waits for ever ---- */
+
+static void *lock_ab(void *unused)
+{
+	pthread_setname_np(pthread_self(), "ab");
+	pthread_mutex_lock(&a);
+	pthread_barrier_wait(&gate);
+	pthread_mutex_lock(&b);
+	return unused;
+}
+
+static void *lock_ba(void *unused)
+{
+	pthread_setname_np(pthread_self(), "ba");
+	pthread_mutex_lock(&b);
+	pthread_barrier_wait(&gate);
+	pthread_mutex_lock(&a);
+	return unused;
+}
+
+static void *wait_a(void *unused)
+{
+	pthread_setname_np(pthread_self(), "third");
+	pthread_barrier_wait(&gate);
+	sleep_us(100000);
+	pthread_mutex_lock(&a);
+	return unused;
+}
+
+static void *lock_twice(void *unused)
+{
+	pthread_setname_np(pthread_self(), "twice");
+	pthread_mutex_lock(&a);
+	pthread_barrier_wait(&gate);
+	pthread_mutex_lock(&a);
+	return unused;
+}
+
+static void *hold_still(void *unused)
+{
+	pthread_setname_np(pthread_self(), "holder");
+	pthread_mutex_lock(&a);
+	pthread_barrier_wait(&gate);
+	pause();
+	return unused;
+}
+
+static void *wait_for_it(void *unused)
+{
+	pthread_setname_np(pthread_self(), "waiter");
+	pthread_barrier_wait(&gate);
+	pthread_mutex_lock(&a);
+	return unused;
+}
+
+static void run_for_ever(void *(*const bodies[])(void *), unsigned count)
+{
+	pthread_t thread;
+
+	pthread_barrier_init(&gate, NULL, count);
+	for (unsigned i = 0; i < count; i++)
+		pthread_create(&thread, NULL, bodies[i], NULL);
+	sleep_us(300000);
+}
+
+static int is(const char *text, const char *word)
+{
+	return strcmp(text, word) == 0;
+}
+
+static void say(const char *word)
+{
+	puts(word);
+	fflush(stdout);
+}
+
+int main(int argc, char **argv)
+{
+	static void *(*const deadlock[])(void *) = {lock_ab, lock_ba, wait_a};
+	static void *(*const self[])(void *) = {lock_twice};
+	static void *(*const chain[])(void *) = {hold_still, wait_for_it};
+	const char *way = argc > 1 ? argv[1] : "";
+
+	while (access("go", F_OK) != 0)
+		sleep_us(10000);
+	if (is(way, "holder") || is(way, "rwlock")) {
+		by_rwlock = is(way, "rwlock");
+		rounds = atoi(argv[2]);
+		run_holder();
+	} else if (is(way, "waits") && argc == 4) {
+		for (int i = 0; i < atoi(argv[3]); i++)
+			wait_for_us(atol(argv[2]));
+		printf("%.3f\n", (double)waited_ns / 1e6);
+	} else if (is(way, "deadlock")) {
+		run_for_ever(deadlock, 3);
+	} else if (is(way, "self")) {
+		run_for_ever(self, 1);
+	} else if (is(way, "chain")) {
+		run_for_ever(chain, 2);
+	} else {
+		return 2;
+	}
+	say("done");
+	for (;;)
+		pause();
+}
