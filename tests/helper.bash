@@ -27,11 +27,25 @@ setup() {
 
 teardown() {
 	local pid
+	[ -n "${BATS_TEST_COMPLETED-}" ] || circumstances
 	for pid in "${STARTED[@]}"; do
 		kill -KILL "$pid" 2>/dev/null || true
 		wait "$pid" 2>/dev/null || true
 	done
 	wait_until 5 no_mount_left
+}
+
+# circumstances: for whoever reads that a test failed. What was said, and where everything stands.
+circumstances() {
+	local task
+	tail -n 20 "$ERR" 2>/dev/null | sed 's/^/stderr: /'
+	for pid in $(grep -lzxF "PROFFS_TEST_DIR=${PROFFS_TEST_DIR-}" /proc/[0-9]*/environ 2>/dev/null | cut -d/ -f3); do
+		[ "$(ps -o comm= -p "$pid")" != bash ] || continue
+		for task in "/proc/$pid/task/"*; do
+			echo "$task $(cat "$task/comm" "$task/wchan" 2>/dev/null | paste -sd ' ')"
+		done
+	done | head -n 60
+	echo "load: $(cat /proc/loadavg)"
 }
 
 # ---- what is true ----
