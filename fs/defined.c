@@ -57,8 +57,8 @@ static const struct pf_plain_row forms[] = {
     {".txt", show_text, NULL, 0, ""},
     {".pprof", show_pprof, NULL, 0, ""},
     {".folded", show_folded, NULL, 0, ""},
-    {".svg", show_svg, NULL, 0, ""},
-    {".html", show_html, NULL, 0, ""},
+    {".svg", show_svg, NULL, 0, "", .page = true},
+    {".html", show_html, NULL, 0, "", .page = true},
     {"", show_text, NULL, 0, ""},
 };
 

@@ -116,11 +116,35 @@ static int32_t column_of(const struct pf_profile *p, const char *column)
 	return p->default_type;
 }
 
-/* What a renderer made, as a snapshot, or why it failed. */
-static int finish_text(struct pf_buf *text, struct pf_snapshot **out)
+/* Up to the size that was told before it was opened; the next one is told more when this is more. */
+static void fill_page(const struct pf_object *object, struct pf_buf *text)
 {
-	int rc = text->error;
+	size_t room = (size_t)pf_tree_size(object);
+	char *blanks;
 
+	if (room == 0)
+		return;
+	if (text->length > room) {
+		room = (text->length + text->length / 4) / PF_PAGE_ROOM + 1;
+		__atomic_store_n(object->entry->room, room * PF_PAGE_ROOM, __ATOMIC_RELAXED);
+		return;
+	}
+	room -= text->length;
+	blanks = pf_buf_room(text, room);
+	if (!blanks)
+		return;
+	memset(blanks, ' ', room);
+	text->length += room;
+}
+
+/* What a renderer made, as a snapshot, or why it failed. */
+static int finish_text(
+    const struct pf_object *object, struct pf_buf *text, struct pf_snapshot **out)
+{
+	int rc;
+
+	fill_page(object, text);
+	rc = text->error;
 	*out = rc == 0 ? pf_snapshot_create(text) : NULL;
 	pf_buf_finish(text);
 	return rc == 0 && !*out ? -ENOMEM : rc;
@@ -137,7 +161,7 @@ static int draw(
 	shown.name = object->entry->profile->stem;
 	shown.default_type = column_of(p, object->entry->profile->column);
 	choose_render(object)(&text, &shown, &query);
-	return finish_text(&text, out);
+	return finish_text(object, &text, out);
 }
 
 static int draw_focused(
@@ -182,5 +206,5 @@ int pf_make_print(struct pf_live *live, const struct pf_object *object, struct p
 		object->entry->answer(&text, live, object->entry->arg, &object->query);
 	else
 		object->entry->show(&text, live, object->entry->arg);
-	return finish_text(&text, out);
+	return finish_text(object, &text, out);
 }

@@ -179,7 +179,8 @@ static struct pf_attributes describe_node_locked(const struct pf_node *node)
 	if (node->object.directory) /* tar would find that it changed meanwhile */
 		a.time_ns = node->object.time_ns ? node->object.time_ns
 						 : node->files->live->door->started_ns;
-	a.size = node->snapshot ? (int64_t)node->snapshot->text.length : 0;
+	a.size =
+	    node->snapshot ? (int64_t)node->snapshot->text.length : pf_tree_size(&node->object);
 	return a;
 }
 

@@ -37,7 +37,8 @@ static const char readme_head[] =
 
 static const char readme_tail[] =
     "\n"
-    "Sizes are 0 until a file is opened. For tar and backups: echo NAME > snapshot, and take\n"
+    "Sizes are 0 until a file is opened; pages (.html, .svg) are filled up with blanks to the size they\n"
+    "are said to have. For tar and backups: echo NAME > snapshot, and take\n"
     "captures/NAME, where they are real.\n"
     "Times in names are UTC. The tree belongs to the user who runs the process, and to nobody else.\n"
     "cat events tells of changes; tail -f and inotify do not. The agent's threads make\n"

@@ -52,8 +52,9 @@ static const struct pf_view_row views[] = {
 	{".txt",    NULL,             "the same text"},
 	{".pprof",  pf_render_pprof,  "gzipped profile.proto: go tool pprof FILE"},
 	{".folded", pf_render_folded, "one line a stack: flamegraph.pl FILE"},
-	{".svg",    pf_render_svg,    "a flame graph as a picture"},
-	{".html",   pf_render_html,   "an interactive flame graph, for any browser; needs nothing else"},
+	{".svg",    pf_render_svg,    "a flame graph as a picture", .page = true},
+	{".html",   pf_render_html,   "an interactive flame graph, for any browser; needs nothing else",
+	 .page = true},
 };
 
 static const struct pf_plain_row plains[] = {

@@ -45,6 +45,7 @@ struct pf_view_row {
 	const char *suffix;   /* "": the bare name, which obeys ?debug= */
 	pf_render_fn *render; /* NULL: the profile's own text */
 	const char *help;
+	bool page; /* for browsers: see pf_entry.room */
 };
 
 struct pf_plain_row {
@@ -56,6 +57,7 @@ struct pf_plain_row {
 	pf_answer_fn *answer; /* instead of show */
 	bool stream;          /* read as things happen (event.h): listed as a link into .now/ */
 	bool waits;  /* its open waits for the running capture: listed as a link into .now/ */
+	bool page;   /* for browsers: see pf_entry.room */
 	bool frozen; /* part of what `echo NAME > snapshot` keeps */
 };
 

@@ -91,6 +91,15 @@ static struct pf_entry *add_path(struct builder *b, const char *path, enum pf_ki
 	return add_child(b, at, "", 0, kind);
 }
 
+static void make_room(struct builder *b, struct pf_entry *e)
+{
+	e->room = malloc(sizeof(*e->room));
+	if (e->room)
+		*e->room = PF_PAGE_ROOM;
+	else
+		b->error = -ENOMEM;
+}
+
 static struct pf_entry *add_link(
     struct builder *b, const char *path, const char *target, uint64_t to)
 {
@@ -112,6 +121,8 @@ static uint64_t add_profile(struct builder *b, const char *path, const struct pf
 	e->view = view;
 	e->seconds_ns = seconds_ns;
 	e->listed = !row->window;
+	if (view->page)
+		make_room(b, e);
 	return e->id;
 }
 
@@ -129,6 +140,8 @@ static struct pf_entry *add_plain(
 	e->store = row->store;
 	e->arg = arg;
 	e->help = row->help;
+	if (row->page)
+		make_room(b, e);
 	return e;
 }
 
@@ -235,6 +248,9 @@ static void add_list(struct builder *b, const struct pf_list_row *row)
 
 	e->list = row;
 	e->help = row->help;
+	for (size_t i = 0; i < row->member_count; i++)
+		if (row->members[i].page && !e->room)
+			make_room(b, e);
 }
 
 static void grow(struct builder *b, const struct pf_sampler *door)
@@ -279,6 +295,7 @@ void pf_tree_destroy(struct pf_tree *tree)
 	for (size_t i = 0; i < tree->count; i++) {
 		free(tree->entries[i].name);
 		free(tree->entries[i].target);
+		free(tree->entries[i].room);
 	}
 	pf_vec_free(tree->entries, tree->capacity, sizeof(*tree->entries));
 	free(tree);
@@ -431,6 +448,15 @@ static uint32_t type_of(const struct pf_object *object)
 	if (object->directory)
 		return S_IFDIR;
 	return object->fixed && object->entry->kind == PF_KIND_LINK ? S_IFLNK : S_IFREG;
+}
+
+int64_t pf_tree_size(const struct pf_object *object)
+{
+	const struct pf_entry *e = object->entry;
+
+	if (object->directory || !e->room || (object->member && !object->member->page))
+		return 0;
+	return (int64_t)__atomic_load_n(e->room, __ATOMIC_RELAXED);
 }
 
 uint32_t pf_tree_mode(const struct pf_object *object)

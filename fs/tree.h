@@ -44,7 +44,17 @@ struct pf_entry {
 	const struct pf_view_row *view;
 	int64_t seconds_ns; /* what the bare name captures; 0: what there is (cpu.pprof) */
 	const struct pf_list_row *list;
+	/* Of a page, NULL of everything else: its size before it is opened, up to which it is filled with
+	 * blanks. Browsers ask for the size, then open, and show no more (Chromium shows nothing of size
+	 * 0). Grows when a page has been larger. Atomic. */
+	uint64_t *room;
 };
+
+#ifdef PF_SMALL
+enum { PF_PAGE_ROOM = 64 };
+#else
+enum { PF_PAGE_ROOM = 256 * 1024 };
+#endif
 
 struct pf_tree {
 	struct pf_entry *entries;
@@ -89,6 +99,9 @@ struct pf_listing {
 /* Everything of a directory that may be listed, "." and ".." first. */
 void pf_tree_list(const struct pf_tree *tree, struct pf_live *live, const struct pf_object *parent,
     struct pf_listing *to);
+
+/* What a file that nobody has opened yet is said to have: 0, or a page's room. */
+int64_t pf_tree_size(const struct pf_object *object);
 
 /* Mode bits with the type. */
 uint32_t pf_tree_mode(const struct pf_object *object);

@@ -287,3 +287,19 @@ whole() {
 	run -1 cat "$M/thread/1/state"
 	[[ $output == *"No such file"* ]]
 }
+
+@test "a page has its size before it is opened, for browsers and for tar" {
+	start_host
+	# The first one is larger than what was told, as it can be once; then there is room.
+	for _ in 1 2; do
+		told=$(stat -c %s "$M/heap.html")
+		got=$(wc -c <"$M/heap.html")
+	done
+	[ "$told" = "$got" ]
+	[ "$told" -gt 264000 ]
+	grep -q "^$LAST *$" "$M/heap.html"
+	tar -C "$M" -cf "$DIR/t.tar" heap.html
+	[ "$(tar -xOf "$DIR/t.tar" heap.html | wc -c)" = "$told" ]
+	tar -xOf "$DIR/t.tar" heap.html | grep -q "^$LAST"
+	[ "$(stat -c %s "$M/heap.txt")" = 0 ]
+}

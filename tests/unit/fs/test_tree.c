@@ -66,6 +66,19 @@ static void every_profile_has_every_view(void **state)
 		}
 }
 
+static void a_page_has_room_before_it_is_made(void **state)
+{
+	const struct pf_entry *heap = pf_tree_path(live.tree, "heap");
+	const struct pf_entry *page = pf_tree_path(live.tree, "heap.html");
+	const struct pf_entry *link = pf_tree_path(live.tree, "cpu.html");
+	struct pf_object object = pf_tree_object(page), text = pf_tree_object(heap);
+	struct pf_object capture = pf_tree_object(pf_tree_entry(live.tree, link->to));
+
+	assert_int_equal(pf_tree_size(&text), 0);
+	assert_int_equal(pf_tree_size(&object), PF_PAGE_ROOM);
+	assert_int_equal(pf_tree_size(&capture), PF_PAGE_ROOM);
+}
+
 static void what_is_not_collected_is_not_there(void **state)
 {
 	struct pf_object object;
@@ -250,6 +263,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test_setup_teardown(
 		every_profile_has_every_view, setup_with_wall, teardown),
+	    cmocka_unit_test_setup_teardown(a_page_has_room_before_it_is_made, setup, teardown),
 	    cmocka_unit_test_setup_teardown(what_is_not_collected_is_not_there, setup, teardown),
 	    cmocka_unit_test_setup_teardown(every_knob_has_a_file, setup_with_wall, teardown),
 	    cmocka_unit_test_setup_teardown(

@@ -5,6 +5,7 @@
 #include <string.h>
 
 enum { DEEP_STACKS = 100000, DEEP_FRAMES = 100 };
+enum { WIDE_STACKS = 50000, WIDE_FRAMES = 30 };
 enum { CPU_PERIOD = 10309278 };
 
 static void add_mappings(struct pf_profile *p)
@@ -171,6 +172,19 @@ static void make_many(struct pf_profile *p)
 	}
 }
 
+/* A sample for each name, under main. */
+static void add_named(struct pf_profile *p, const char *const *names, size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		pf_profile_add_sample(p, STACK(0x420000 + i, AT_MAIN), VALUES(1, CPU_PERIOD));
+	name_all(p);
+	for (size_t i = 0; i < count; i++)
+		for (size_t k = 0; k < p->location_count; k++)
+			if (p->locations[k].address == 0x420000 + i)
+				pf_profile_add_line(
+				    p, &p->locations[k], names[i], names[i], "", 0, 0);
+}
+
 /* Names that break careless writers: separators, quotes, control bytes, bytes that are not UTF-8,
  * and one of 10 KiB. */
 static void make_nasty(struct pf_profile *p)
@@ -187,20 +201,40 @@ static void make_nasty(struct pf_profile *p)
 	    "bad\xff\xc0\x80utf8", " leading space", "operator<< <int, char>", long_name};
 
 	make_cpu_head(p);
-	for (size_t i = 0; i < PF_COUNT(names); i++)
-		pf_profile_add_sample(p, STACK(0x420000 + i, AT_MAIN), VALUES(1, CPU_PERIOD));
 	pf_profile_add_sample(p, STACK(AT_HANDLE, AT_MAIN), VALUES(1, CPU_PERIOD));
 	pf_profile_label_str(p, "thread", "thr\xff\n\"ead");
 	pf_profile_add_sample(p, STACK(PF_PC_TRUNCATED, AT_MAIN), VALUES(1, CPU_PERIOD));
 	pf_profile_add_sample(p, NULL, 0, VALUES(1, CPU_PERIOD));
 	pf_profile_add_sample(p, STACK(0x10000000000, AT_MAIN), VALUES(1, CPU_PERIOD));
-	name_all(p);
-	for (size_t i = 0; i < PF_COUNT(names); i++)
-		for (size_t k = 0; k < p->location_count; k++)
-			if (p->locations[k].address == 0x420000 + i)
-				pf_profile_add_line(
-				    p, &p->locations[k], names[i], names[i], "", 0, 0);
+	add_named(p, names, PF_COUNT(names));
 	free(long_name);
+}
+
+static void make_markup(struct pf_profile *p)
+{
+	static const char *const names[] = {"</script><script>window.broken = 1</script>",
+	    "<img src=x onerror=\"window.broken = 2\">", "'\"`${window.broken = 3}\\",
+	    "<!-- <script>", "line\xe2\x80\xa8separator", "bad\xff\xc0\x80utf8", "new\nline", "]]>",
+	    "&lt;&#60;", "\xef\xbf\xbe\xe2\x80\xae"};
+
+	make_cpu_head(p);
+	pf_profile_comment(p, "</script><img src=x onerror=\"window.broken = 4\">");
+	add_named(p, names, PF_COUNT(names));
+}
+
+/* "function_410000" for what has no name. */
+static void name_numbered(struct pf_profile *p)
+{
+	name_all(p);
+	for (size_t i = 0; i < p->location_count; i++) {
+		struct pf_location *l = &p->locations[i];
+		char name[32];
+
+		snprintf(name, sizeof(name), "function_%llx",
+		    (unsigned long long)(l->address < 0x430000 ? l->address : l->address / 4));
+		if (l->line_count == 0)
+			pf_profile_add_line(p, l, name, name, "", 0, 0);
+	}
 }
 
 static void make_deep(struct pf_profile *p)
@@ -214,16 +248,35 @@ static void make_deep(struct pf_profile *p)
 		pcs[0] = 0x430000 + i;
 		pf_profile_add_sample(p, pcs, DEEP_FRAMES, VALUES(1, CPU_PERIOD));
 	}
-	name_all(p);
-	for (size_t i = 0; i < p->location_count; i++) {
-		struct pf_location *l = &p->locations[i];
-		char name[32];
+	name_numbered(p);
+}
 
-		snprintf(name, sizeof(name), "function_%llx",
-		    (unsigned long long)(l->address < 0x430000 ? l->address : l->address / 4));
-		if (l->line_count == 0)
-			pf_profile_add_line(p, l, name, name, "", 0, 0);
+/* A number that looks drawn by lot, the same every time. */
+static uint64_t mixed(uint64_t number)
+{
+	number = (number ^ number >> 33) * 0xff51afd7ed558ccdull;
+	return (number ^ number >> 33) * 0xc4ceb9fe1a85ec53ull >> 20;
+}
+
+static void make_wide(struct pf_profile *p)
+{
+	uint64_t pcs[WIDE_FRAMES];
+
+	make_cpu_head(p);
+	for (uint64_t i = 0; i < WIDE_STACKS; i++) {
+		/* Of every stack, so many frames from the root are those of the one before. */
+		uint64_t same = i ? mixed(i) % (WIDE_FRAMES - 2) : 0;
+
+		for (uint64_t k = same; k < WIDE_FRAMES; k++)
+			pcs[WIDE_FRAMES - 1 - k] = 0x410000 + k * 1000 +
+						   mixed(i * 31 + k) % (k < 2      ? 3
+									   : k < 8 ? 20
+										   : 1000);
+		pcs[0] = 0x430000 + i;
+		pf_profile_add_sample(
+		    p, pcs, WIDE_FRAMES, VALUES(1, (int64_t)(1 + mixed(i) % 5) * CPU_PERIOD));
 	}
+	name_numbered(p);
 }
 
 static const struct {
@@ -239,7 +292,9 @@ static const struct {
     {"threads", make_threads},
     {"many", make_many, true},
     {"nasty", make_nasty, true},
+    {"markup", make_markup, true},
     {"deep", make_deep, true},
+    {"wide", make_wide, true},
 };
 
 bool make_profile(struct pf_profile *p, const char *name)

@@ -17,7 +17,8 @@ enum {
 };
 #define AT_ADD 0x7f0000001010ull
 
-/* By name: "empty" "one" "cpu" "heap" "mutex" "threads" "nasty" "many" "deep"; false: no such
+/* By name: "empty" "one" "cpu" "heap" "mutex" "threads" "nasty" "markup" "many"
+ * "deep" "wide"; false: no such
  * profile. The caller finishes `p`. */
 bool make_profile(struct pf_profile *p, const char *name);
 
@@ -31,4 +32,6 @@ bool make_profile(struct pf_profile *p, const char *name);
  * "threads": 3 in main;handle;add (tids 11 12 13), 1 in main (tid 10)
  * "many": 20 functions f00..f19, f00 the most
  * "deep": 100,000 distinct stacks of 100 frames, one sample each
+ * "wide": 50,000 distinct stacks of 30 frames, one sample of one to five periods each
+ * "markup": main calls ten functions, one sample each, whose names are HTML, scripts, no text
  */
