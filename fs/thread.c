@@ -61,20 +61,32 @@ int pf_thread_find(struct pf_live *live, int key, const char *name, struct pf_fo
 	return 0;
 }
 
+/* One thread now; false when it has ended. */
+static bool find_one(struct pf_live *live, int tid, struct pf_thread_view *out)
+{
+	size_t count, i;
+	struct pf_thread_view *views = all_threads(live, &count);
+	bool found;
+
+	for (i = 0; views && i < count && views[i].tid != tid; i++)
+		;
+	found = views && i < count;
+	if (found)
+		*out = views[i];
+	free(views);
+	return found;
+}
+
 /* Prints a part of one thread, or fails with ESRCH when it has ended, as /proc does. */
 static void show_one(struct pf_buf *out, struct pf_live *live, int tid,
     void (*show)(struct pf_buf *out, const struct pf_thread_view *view))
 {
-	size_t count, i;
-	struct pf_thread_view *views = all_threads(live, &count);
+	struct pf_thread_view view;
 
-	for (i = 0; views && i < count && views[i].tid != tid; i++)
-		;
-	if (views && i < count)
-		show(out, &views[i]);
+	if (find_one(live, tid, &view))
+		show(out, &view);
 	else
 		pf_buf_fail(out, -ESRCH);
-	free(views);
 }
 
 static void put_name(struct pf_buf *out, const struct pf_thread_view *view)
@@ -120,6 +132,16 @@ static void show_cpu(struct pf_buf *out, struct pf_live *live, int tid)
 static void show_age(struct pf_buf *out, struct pf_live *live, int tid)
 {
 	show_one(out, live, tid, put_age);
+}
+
+static void show_labels(struct pf_buf *out, struct pf_live *live, int tid)
+{
+	struct pf_thread_view view;
+
+	if (!find_one(live, tid, &view))
+		pf_buf_fail(out, -ESRCH);
+	else if (live->door->print_labels)
+		live->door->print_labels(view.labels, out);
 }
 
 static bool is_thread(const struct pf_profile *p, const struct pf_sample *s, int tid)
@@ -207,6 +229,7 @@ const struct pf_plain_row pf_thread_members[PF_THREAD_MEMBER_COUNT] = {
     {"state", show_state, NULL, 0, "running, or what it sleeps in"},
     {"cpu_ns", show_cpu, NULL, 0, "CPU time used"},
     {"age_ns", show_age, NULL, 0, "time since it was first seen"},
+    {"labels", show_labels, NULL, 0, "what the program says about it: KEY=VALUE lines"},
     {"stack", show_stack, NULL, 0, "where it is now"},
     {"created_by", show_creator, NULL, 0,
 	"the thread that created it, and the stack on which it did"},

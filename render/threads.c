@@ -69,8 +69,31 @@ static void add_padded(struct pf_buf *out, const char *text, size_t width)
 		pf_buf_char(out, ' ');
 }
 
-static void draw_thread(struct pf_buf *out, const struct pf_thread_labels *t)
+/* What the program says about the thread: every text label that is not ours. */
+static void draw_own_labels(
+    struct pf_buf *out, const struct pf_profile *p, const struct pf_sample *s)
 {
+	static const char *const ours[] = {"thread", "state", "syscall", "created_by"};
+
+	for (uint32_t i = 0; i < s->label_count; i++) {
+		const struct pf_label *l = &p->labels[s->label_first + i];
+		bool own = l->str != NULL;
+
+		for (size_t k = 0; k < PF_COUNT(ours) && own; k++)
+			own = strcmp(l->key, ours[k]) != 0;
+		if (!own)
+			continue;
+		pf_buf_str(out, "  ");
+		pf_utf8_add_plain(out, l->key);
+		pf_buf_char(out, '=');
+		pf_utf8_add_plain(out, l->str);
+	}
+}
+
+static void draw_thread(struct pf_buf *out, const struct pf_profile *p, const struct pf_sample *s)
+{
+	struct pf_thread_labels labels = pf_thread_labels(p, s), *t = &labels;
+
 	pf_buf_printf(out, "    %7" PRId64 "  ", t->tid);
 	add_padded(out, t->name, 16);
 	pf_buf_str(out, "  ");
@@ -85,6 +108,7 @@ static void draw_thread(struct pf_buf *out, const struct pf_thread_labels *t)
 		pf_buf_str(out, "  created by ");
 		pf_utf8_add_plain(out, t->created_by);
 	}
+	draw_own_labels(out, p, s);
 	pf_buf_char(out, '\n');
 }
 
@@ -134,9 +158,8 @@ static void draw_group(struct pf_buf *out, const struct dump *d, const struct pf
 	pf_buf_printf(out, "\n%" PRId64 " thread%s\n", g->value, g->value == 1 ? "" : "s");
 	for (uint32_t i = 0; i < g->sample_count; i++) {
 		uint32_t sample = d->groups.samples[g->sample_first + i];
-		struct pf_thread_labels t = pf_thread_labels(d->in, &d->in->samples[sample]);
 
-		draw_thread(out, &t);
+		draw_thread(out, d->in, &d->in->samples[sample]);
 	}
 	for (uint32_t i = 0; i < g->depth; i++) {
 		pf_buf_printf(out, "    #%" PRIu32 " ", i);

@@ -1,5 +1,6 @@
 #include "sampler/label.h"
 #include "base/arena.h"
+#include "base/buf.h"
 #include "base/counter.h"
 #include "base/lock.h"
 #include "base/profile.h"
@@ -194,6 +195,18 @@ void pf_label_fill(uint32_t number, struct pf_profile *profile)
 
 	for (uint32_t i = 0; set && i < set->count; i++)
 		pf_profile_label_str(profile, set->pairs[i].key, set->pairs[i].value);
+}
+
+void pf_label_print(uint32_t number, struct pf_buf *out)
+{
+	const struct set *set = set_at(number);
+
+	for (uint32_t i = 0; set && i < set->count; i++) {
+		pf_buf_plain(out, set->pairs[i].key);
+		pf_buf_char(out, '=');
+		pf_buf_plain(out, set->pairs[i].value);
+		pf_buf_char(out, '\n');
+	}
 }
 
 PF_SIGSAFE void pf_label_fork_child(void)

@@ -7,6 +7,7 @@
 #pragma once
 #include <stdint.h>
 
+struct pf_buf;
 struct pf_profile;
 
 enum { PF_LABEL_KEYS_MAX = 8, PF_LABEL_TEXT_MAX = 64 };
@@ -15,6 +16,9 @@ enum { PF_LABEL_KEYS_MAX = 8, PF_LABEL_TEXT_MAX = 64 };
 
 /* Labels the sample added last with this set (0: none). */
 void pf_label_fill(uint32_t set, struct pf_profile *profile);
+
+/* For people: one line KEY=VALUE each, without control characters. */
+void pf_label_print(uint32_t set, struct pf_buf *out);
 
 /* In the child after fork: the store is kept, its lock is free. PF_SIGSAFE. */
 void pf_label_fork_child(void);

@@ -10,6 +10,7 @@
 #include "sampler/custom.h"
 #include "sampler/drain.h"
 #include "sampler/heap.h"
+#include "sampler/label.h"
 #include "sampler/module_watch.h"
 #include "sampler/patch.h"
 #include "sampler/release.h"
@@ -61,6 +62,7 @@ static struct pf_sampler door = {
     .allocator = pf_allocator_look,
     .threads = pf_threads_list,
     .blocked_on = pf_blocked_on,
+    .print_labels = pf_label_print,
     .custom_name = pf_custom_name,
     .custom_collect = pf_custom_collect,
     .release_memory = pf_release_memory,

@@ -56,7 +56,8 @@ struct pf_thread_view {
 	char name[16];
 	const char *state; /* "running", "futex", "poll", ... */
 	int64_t cpu_ns;
-	int64_t age_ns; /* since first seen */
+	int64_t age_ns;  /* since first seen */
+	uint32_t labels; /* for print_labels */
 };
 
 /* What the allocator says of itself; -1: it does not say. */
@@ -92,6 +93,8 @@ struct pf_sampler {
 	size_t (*threads)(struct pf_thread_view *out, size_t max);
 	/* The thread that `tid` waits for, 0: nobody or not known; *endless: in a circle. No lock. */
 	pid_t (*blocked_on)(pid_t tid, bool *endless);
+	/* What the program says about a thread, a line KEY=VALUE each. */
+	void (*print_labels)(uint32_t labels, struct pf_buf *out);
 	/* The profiles that the program defines (custom.c), by number from 0: name or NULL; collect. */
 	const char *(*custom_name)(uint32_t number);
 	int (*custom_collect)(uint32_t number, struct pf_profile *out);

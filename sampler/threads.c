@@ -77,6 +77,7 @@ static void view(const struct pf_thread *t, struct pf_thread_view *out)
 	out->state = pf_syscall_state(pf_proc_state(t));
 	out->cpu_ns = pf_clock_ns(pf_clock_of_thread(t->tid));
 	out->age_ns = pf_clock_now_ns() - t->born_ns;
+	out->labels = __atomic_load_n(&t->labels, __ATOMIC_RELAXED);
 }
 
 size_t pf_threads_list(struct pf_thread_view *out, size_t max)
