@@ -72,6 +72,10 @@
 	X(THREAD_SIGNALLED, "thread_signalled", "running threads asked by signal for their stack") \
 	X(THREAD_MOVED, "thread_moved", "reads repeated: the thread ran meanwhile")                \
 	X(THREAD_LOST, "thread_lost", "threads whose stack could not be had")                      \
+	X(EXCEPTIONS_SEEN, "exceptions_seen", "throws and rethrows counted")                       \
+	X(EXCEPTIONS_NESTED, "exceptions_nested", "throws inside our own code, not counted")       \
+	X(EXCEPTION_TYPES_FULL, "exception_types_full",                                            \
+	    "throws of types that did not fit the table: counted as [other types]")                \
 	X(LABEL_LOST, "label_lost", "labels not set: the store of label sets was full")            \
 	X(FS_REQUESTS, "fs_requests", "file system requests served")                               \
 	X(FS_REFUSED_WRITES, "fs_refused_writes", "control writes refused (see error_log)")        \

@@ -19,6 +19,7 @@
 	X(BLOCK, "block")                                                                          \
 	X(THREADS, "threads")                                                                      \
 	X(SLEEPER_STACKS, "stacks_of_sleeping_threads")                                            \
+	X(EXCEPTIONS, "exceptions")                                                                \
 	X(THREAD_HOOK, "thread_creation_hook")                                                     \
 	X(UNWIND_LIB, "libunwind_fallback")                                                        \
 	X(PRIVATE_FDS, "private_descriptors")                                                      \

@@ -24,6 +24,10 @@
 	    "waits so long are all sampled, shorter ones the more often the longer they are")      \
 	X(BLOCK_KINDS, "config/block_kinds", "sync+sleep+io", 1, 7, 1,                             \
 	    "what block counts: sync (locks, conditions, joins), sleep, io; several at once")      \
+	X(EXCEPTION_STACKS, "config/exception_stacks", "stacks/s", 1, 1000000, 1000,               \
+	    "stacks of throws taken a second; of more, a sample that stands for all")              \
+	X(EXCEPTION_MESSAGES, "config/exception_messages", "", 0, 2, 1,                            \
+	    "1: what() where it can be read, 2: called where it cannot, 0: no messages")           \
 	X(STACK_DEPTH, "config/stack_depth", "frames", 1, 512, 128, "deepest stack kept")          \
 	X(RECORDER_SECONDS, "config/recorder_seconds", "seconds", 1, 3600, 60,                     \
 	    "how far back cpu.pprof reaches without a capture")                                    \

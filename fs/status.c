@@ -3,9 +3,11 @@
 #include "base/buf.h"
 #include "base/clock.h"
 #include "base/counter.h"
+#include "base/utc.h"
 #include "fs/capture.h"
 #include "fs/live.h"
 #include "fs/proc.h"
+#include "render/render.h"
 
 #include <string.h>
 #include <unistd.h>
@@ -100,6 +102,36 @@ static void show_collectors(struct pf_buf *out, struct pf_live *live)
 	}
 }
 
+/* Its labels, then its stack; nothing where nothing was thrown. */
+static void show_last_exception(struct pf_buf *out, struct pf_live *live)
+{
+	static const struct pf_query query;
+	char time[PF_UTC_TEXT];
+	struct pf_profile p;
+
+	pf_profile_init(&p);
+	if (!live->door->last_exception || live->door->last_exception(&p) < 0)
+		goto out;
+	pf_live_resolve(live, &p);
+	if (p.error || p.sample_count == 0)
+		goto out;
+	pf_utc_text(p.time_ns, time);
+	pf_buf_printf(out, "\n# last exception, at %s\n", time);
+	for (uint32_t i = 0; i < p.samples[0].label_count; i++) {
+		const struct pf_label *l = &p.labels[p.samples[0].label_first + i];
+
+		pf_buf_printf(out, "exception_%s ", l->key);
+		if (l->str)
+			pf_buf_plain(out, l->str);
+		else
+			pf_buf_printf(out, "%lld", (long long)l->num);
+		pf_buf_char(out, '\n');
+	}
+	pf_render_frames(out, &p, &query);
+out:
+	pf_profile_finish(&p);
+}
+
 static void show_counters(struct pf_buf *out)
 {
 	for (int i = 0; i < PF_COUNTER_COUNT; i++) {
@@ -144,6 +176,7 @@ void pf_status_show(struct pf_buf *out, struct pf_live *live, int arg)
 	pf_captures_describe(live->captures, out, -1);
 	pf_buf_str(out, "\n# last gc\n");
 	pf_gc_show(out, live, 0);
+	show_last_exception(out, live);
 	pf_buf_str(out, "\n# what works here\n");
 	show_features(out);
 	pf_buf_str(out, "\n# counters (those at 0 left out)\n");

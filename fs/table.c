@@ -45,6 +45,9 @@ static const struct pf_profile_row profiles[] = {
 	{"threadcreate", PF_SOURCE_THREADCREATE, NULL, pf_render_births, pf_render_legacy,
 	 "threadcreate", NULL, false, PF_COLLECTOR_COUNT, PF_FEATURE_THREAD_HOOK,
 	 "every thread ever created, by who did it; the living ones by name"},
+	{"exceptions", PF_SOURCE_EXCEPTIONS, NULL, pf_render_throws, pf_render_legacy, "exceptions",
+	 NULL, false, PF_COLLECTOR_EXCEPTIONS, PF_FEATURE_EXCEPTIONS,
+	 "exceptions thrown and rethrown, by type and by who threw them"},
 };
 
 static const struct pf_view_row views[] = {

@@ -13,7 +13,7 @@ struct pf_symbols;
 struct pf_symbols *pf_symbols_create(void); /* NULL: no memory */
 void pf_symbols_destroy(struct pf_symbols *symbols);
 
-/* Names for every address of `p`: pf_profile_set_locations(), then lines from the symbol tables
+/* Names for every address of `p` and every label `type` that is a linker's name: pf_profile_set_locations(), then lines from the symbol tables
  * of the mapped files (or their separate debug files), demangled; mappings get has_functions.
  * Errors stick in p->error; an address without a name is no error: its line is "[module]". */
 void pf_symbols_resolve(struct pf_symbols *symbols, struct pf_profile *p);
@@ -44,6 +44,7 @@ pf_render_fn pf_render_folded;  /* root;...;leaf COUNT */
 pf_render_fn pf_render_threads; /* one block per thread, same stacks together */
 pf_render_fn pf_render_births;  /* who created how many threads, and which of them live */
 pf_render_fn pf_render_frames;  /* the bare frames of its stacks, one a line */
+pf_render_fn pf_render_throws;  /* exceptions by type, how and where */
 pf_render_fn pf_render_legacy;  /* Go's debug=1 (reference/pprof.md 3.5) */
 pf_render_fn pf_render_waiting; /* pf_render_text, and who waits right now */
 pf_render_fn pf_render_stacks;  /* Go's goroutine?debug=2 */

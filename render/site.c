@@ -13,7 +13,8 @@ static bool is_runtime(const struct pf_frame *frame)
 	static const char *const modules[] = {"libstdc++.so", "libc++.so", "libc++abi.so",
 	    "libgcc_s.so", "libunwind.so", "libc.so.6"};
 	static const char *const functions[] = {"__cxa_throw", "__cxa_rethrow",
-	    "std::rethrow_exception(", "_Unwind_RaiseException", "std::thread::_M_start_thread("};
+	    "std::rethrow_exception", "std::__throw_", "_Unwind_RaiseException",
+	    "std::thread::_M_start_thread"};
 
 	for (size_t i = 0; i < PF_COUNT(modules); i++)
 		if (strncmp(frame->module, modules[i], strlen(modules[i])) == 0)

@@ -135,6 +135,25 @@ static bool add_name(struct pf_symbols *s, struct pf_profile *p, struct pf_modul
 	return true;
 }
 
+/* "_ZTISt13runtime_error", as the linker calls a type's type_info, for people. */
+static void name_types(struct pf_symbols *s, struct pf_profile *p, struct pf_buf *text)
+{
+	static const char said[] = "typeinfo for ";
+
+	for (size_t i = 0; i < p->label_count; i++) {
+		struct pf_label *l = &p->labels[i];
+
+		if (!l->str || strcmp(l->key, "type") != 0 || strncmp(l->str, "_ZTI", 4) != 0)
+			continue;
+		pf_buf_clear(text);
+		if (pf_demangle(s->demangler, l->str, text) &&
+		    strncmp(pf_buf_text(text), said, sizeof(said) - 1) == 0)
+			l->str = pf_profile_string(p, pf_buf_text(text) + sizeof(said) - 1);
+		else
+			l->str = pf_profile_string(p, l->str + 4); /* cut, or no name: as it is */
+	}
+}
+
 void pf_symbols_resolve(struct pf_symbols *symbols, struct pf_profile *p)
 {
 	PF_SCOPED(pf_buf) text = PF_BUF_INIT;
@@ -167,5 +186,6 @@ void pf_symbols_resolve(struct pf_symbols *symbols, struct pf_profile *p)
 	if (module)
 		pf_module_rest(module);
 	trim(symbols);
+	name_types(symbols, p, &text);
 	pf_counter_set(PF_COUNTER_SYMBOL_UNKNOWN, unknown);
 }

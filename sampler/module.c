@@ -58,6 +58,8 @@ static void read_dynamic(struct pf_module *m, const ElfW(Dyn) * entry)
 			m->needs = (const void *)address;
 		else if (entry->d_tag == DT_VERDEF)
 			m->definitions = (const void *)address;
+		else if (entry->d_tag == DT_GNU_HASH)
+			m->hash_table = (const void *)address;
 	}
 }
 
@@ -101,6 +103,52 @@ bool pf_module_read(struct pf_module *m, const struct dl_phdr_info *info)
 		if (!m->relocations[i])
 			m->relocation_count[i] = 0;
 	return m->symbols && m->strings;
+}
+
+static uint32_t gnu_hash(const char *name)
+{
+	uint32_t hash = 5381;
+
+	for (; *name; name++)
+		hash = hash * 33 + (unsigned char)*name;
+	return hash;
+}
+
+/* The table: four numbers, a Bloom filter, buckets, and for each symbol from `first` on its hash,
+ * whose lowest bit ends a bucket's run. */
+void *pf_module_function(const struct pf_module *m, const char *name, uint64_t *size)
+{
+	const uint32_t *table = m->hash_table;
+	uint32_t hash = gnu_hash(name), bucket_count, first, words, shift;
+	const uint64_t *filter;
+	const uint32_t *buckets, *chain;
+	uint64_t bits;
+
+	if (!table || table[0] == 0)
+		return NULL;
+	bucket_count = table[0];
+	first = table[1];
+	words = table[2];
+	shift = table[3];
+	filter = (const uint64_t *)(const void *)(table + 4);
+	buckets = (const uint32_t *)(const void *)(filter + words);
+	chain = buckets + bucket_count;
+	bits = 1ull << hash % 64 | 1ull << (hash >> shift) % 64;
+	if ((filter[hash / 64 % words] & bits) != bits)
+		return NULL;
+	for (uint32_t i = buckets[hash % bucket_count]; i >= first; i++) {
+		const ElfW(Sym) *s = &m->symbols[i];
+
+		if ((chain[i - first] | 1) == (hash | 1) && s->st_shndx != SHN_UNDEF &&
+		    ELF64_ST_TYPE(s->st_info) == STT_FUNC &&
+		    strcmp(m->strings + s->st_name, name) == 0) {
+			*size = s->st_size;
+			return (void *)(m->bias + s->st_value);
+		}
+		if (chain[i - first] & 1)
+			break;
+	}
+	return NULL;
 }
 
 enum pf_slot_kind pf_module_slot_kind(const ElfW(Rela) * relocation)

@@ -22,6 +22,7 @@ struct pf_module {
 	const ElfW(Half) * versions; /* one per symbol, or NULL */
 	const ElfW(Verneed) * needs;
 	const ElfW(Verdef) * definitions;
+	const uint32_t *hash_table; /* DT_GNU_HASH, or NULL */
 	uintptr_t protected_low,
 	    protected_high; /* read-only after relocation (RELRO), whole pages */
 	bool unlocked;      /* by pf_module_write, until pf_module_lock */
@@ -36,6 +37,10 @@ static inline bool pf_module_has(const struct pf_module *m, const void *address)
 {
 	return (uintptr_t)address >= m->low && (uintptr_t)address < m->high;
 }
+
+/* A function that the module defines and others may call, of any version, and its size; NULL: it
+ * has none of that name. */
+void *pf_module_function(const struct pf_module *m, const char *name, uint64_t *size);
 
 /* What kind of function slot a relocation fills. */
 enum pf_slot_kind pf_module_slot_kind(const ElfW(Rela) * relocation);

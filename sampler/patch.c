@@ -281,9 +281,12 @@ static int scan_locked(void)
 	int64_t start_ns = pf_clock_now_ns();
 	int64_t pause_ns, settling_ns;
 
-	for (struct pf_patch_set *set = sets; set; set = set->next)
+	for (struct pf_patch_set *set = sets; set; set = set->next) {
+		if (set->on && set->resolve)
+			set->resolve();
 		if (set->on)
 			pf_patch_names_add(set);
+	}
 	/* Room for what is known already, lest a slot be forgotten while it points at us. */
 	if (!slots_reserve(&scan.fresh, known.count + 1)) {
 		pf_patch_names_clear();

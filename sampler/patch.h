@@ -20,6 +20,7 @@ struct pf_patch_set {
 	const struct pf_patch *patches;
 	size_t count;
 	const void *skip;          /* an address in a module that is left alone, or NULL */
+	void (*resolve)(void);     /* NULL, or finds the real functions anew, before each scan */
 	struct pf_patch_set *next; /* of patch.c */
 	int on;                    /* of patch.c */
 };

@@ -19,6 +19,8 @@
 #include "sampler/thread.h"
 #include "sampler/threadcreate.h"
 #include "sampler/threads.h"
+#include "sampler/throw.h"
+#include "sampler/throw_last.h"
 #include "sampler/wall.h"
 
 static int64_t all_cpu_ns(void)
@@ -40,6 +42,7 @@ static struct pf_sampler door = {
 	    [PF_COLLECTOR_HEAP] = {"heap", pf_heap_enabled, pf_heap_enable, true},
 	    [PF_COLLECTOR_MUTEX] = {"mutex", pf_mutex_enabled, pf_mutex_enable},
 	    [PF_COLLECTOR_BLOCK] = {"block", pf_block_enabled, pf_block_enable},
+	    [PF_COLLECTOR_EXCEPTIONS] = {"exceptions", pf_throw_enabled, pf_throw_enable, true},
 	},
     .collect =
 	{
@@ -52,6 +55,7 @@ static struct pf_sampler door = {
 	    [PF_SOURCE_BLOCK] = pf_block_collect,
 	    [PF_SOURCE_THREADS] = pf_threads_collect,
 	    [PF_SOURCE_THREADCREATE] = pf_threadcreate_collect,
+	    [PF_SOURCE_EXCEPTIONS] = pf_throw_collect,
 	},
     .records =
 	{
@@ -65,6 +69,7 @@ static struct pf_sampler door = {
     .print_labels = pf_label_print,
     .custom_name = pf_custom_name,
     .custom_collect = pf_custom_collect,
+    .last_exception = pf_throw_last_collect,
     .release_memory = pf_release_memory,
     .cpu_ns = all_cpu_ns,
     .memory_bytes = all_memory_bytes,
@@ -131,6 +136,7 @@ void pf_sampler_fork_child(void)
 	pf_custom_fork_child();
 	pf_heap_fork_child();
 	pf_contention_fork_child();
+	pf_throw_fork_child();
 	pf_patch_fork_child();
 	pf_cpu_fork_child();
 	pf_module_watch_fork_child();

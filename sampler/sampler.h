@@ -19,7 +19,8 @@ struct pf_buf;
 	X(WALL, "wall")                                                                            \
 	X(HEAP, "heap")                                                                            \
 	X(MUTEX, "mutex")                                                                          \
-	X(BLOCK, "block")
+	X(BLOCK, "block")                                                                          \
+	X(EXCEPTIONS, "exceptions")
 
 enum pf_collector {
 #define X(id, name) PF_COLLECTOR_##id,
@@ -39,6 +40,7 @@ enum pf_source {
 	PF_SOURCE_BLOCK,        /* contentions, delay: by who waited */
 	PF_SOURCE_THREADS,      /* every thread now: one sample each */
 	PF_SOURCE_THREADCREATE, /* every thread ever created, by who did it */
+	PF_SOURCE_EXCEPTIONS,   /* throws and rethrows, by type and stack */
 	PF_SOURCE_COUNT,
 };
 
@@ -98,6 +100,9 @@ struct pf_sampler {
 	/* The profiles that the program defines (custom.c), by number from 0: name or NULL; collect. */
 	const char *(*custom_name)(uint32_t number);
 	int (*custom_collect)(uint32_t number, struct pf_profile *out);
+	/* The last exception thrown, as one sample (labels type, how, message, tid; state `fatal`: the
+	 * program aborted while it was handled). -ENODATA: none yet. */
+	int (*last_exception)(struct pf_profile *out);
 	/* Give free memory back to the kernel, with `collect` after the program's own collector; says
 	 * in words what came of it. 0 or -errno. */
 	int (*release_memory)(bool collect, struct pf_buf *said);

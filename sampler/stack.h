@@ -39,6 +39,9 @@ uint32_t pf_stack_reads_since(void);
  * frames are cut by section. The leaf is a return address minus one. PF_SIGSAFE and hooks. */
 uint32_t pf_stack_capture_here(void);
 
+/* The same without the first `frames` of it. */
+uint32_t pf_stack_capture_above(uint32_t frames);
+
 /* The stack that a signal interrupted; the leaf is exact. PF_SIGSAFE. */
 uint32_t pf_stack_capture_context(const ucontext_t *context);
 

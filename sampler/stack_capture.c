@@ -139,7 +139,16 @@ PF_SIGSAFE uint32_t pf_stack_cut_own(uint64_t *pcs, uint32_t count)
 	return kept;
 }
 
-static PF_SIGSAFE uint32_t capture(const struct pf_unwind_regs *regs)
+static PF_SIGSAFE uint32_t drop_first(uint64_t *pcs, uint32_t count, uint32_t skip)
+{
+	if (skip == 0 || skip >= count)
+		return count;
+	for (uint32_t i = skip; i < count; i++)
+		pcs[i - skip] = pcs[i];
+	return count - skip;
+}
+
+static PF_SIGSAFE uint32_t capture(const struct pf_unwind_regs *regs, uint32_t skip)
 {
 	uint32_t depth = (uint32_t)pf_knob_get(PF_KNOB_STACK_DEPTH), count, id;
 	uint64_t *pcs = room_take(), marker = PF_PC_NO_STACK;
@@ -155,6 +164,7 @@ static PF_SIGSAFE uint32_t capture(const struct pf_unwind_regs *regs)
 	pf_unwind_bounds(regs->value[PF_REG_SP], &memory);
 	count = pf_unwind_cfi(regs, &memory, pcs, depth + OWN_FRAMES_MAX, &end);
 	count = pf_stack_cut_own(pcs, count);
+	count = drop_first(pcs, count, skip);
 	if (count > depth) {
 		count = depth;
 		end = PF_UNWIND_TRUNCATED;
@@ -172,7 +182,15 @@ PF_SIGSAFE uint32_t pf_stack_capture_here(void)
 	struct pf_unwind_regs regs;
 
 	pf_unwind_from_here(&regs);
-	return capture(&regs);
+	return capture(&regs, 0);
+}
+
+PF_SIGSAFE uint32_t pf_stack_capture_above(uint32_t frames)
+{
+	struct pf_unwind_regs regs;
+
+	pf_unwind_from_here(&regs);
+	return capture(&regs, frames);
 }
 
 PF_SIGSAFE uint32_t pf_stack_capture_context(const ucontext_t *context)
@@ -180,5 +198,5 @@ PF_SIGSAFE uint32_t pf_stack_capture_context(const ucontext_t *context)
 	struct pf_unwind_regs regs;
 
 	pf_unwind_from_context(&regs, context);
-	return capture(&regs);
+	return capture(&regs, 0);
 }

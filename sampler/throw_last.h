@@ -1,0 +1,21 @@
+/* Throw last: the exception thrown last, for whoever asks what a dying program died of.
+ *
+ * One record for the process. When abort() is called while the exception that this thread threw last
+ * is being handled (nobody caught it, or it met a noexcept), that one is the last for ever.
+ */
+#pragma once
+#include "sampler/throw.h"
+
+/* `stack`: NULL, none was taken. PF_HOOK, guard held. */
+void pf_throw_last_set(
+    const struct pf_throw *seen, uint32_t type, const uint32_t *stack, const char *message);
+
+/* The unwind header of what this thread threw last, or NULL; fatal: abort() is about to be called
+ * because of it. PF_HOOK, guard held. */
+const void *pf_throw_last_object(void);
+void pf_throw_last_fatal(void);
+
+void pf_throw_last_fork_child(void);
+
+/* For the door (sampler.h). */
+int pf_throw_last_collect(struct pf_profile *out);

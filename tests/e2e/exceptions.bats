@@ -1,0 +1,144 @@
+#!/usr/bin/env bats
+# C++ exceptions of programs whose right answer is known (tests/target/throws.cc), and the same
+# programs with and without us.
+
+load ../helper
+
+PLUGIN=$TARGET/libthrows_plugin.so
+
+# throws_start PROGRAM ARGS...: with the collector on
+throws_start() {
+	export PROFFS_ENABLE=+exceptions
+	tree_start "${SETS[@]}" -- "$TARGET/$1" "${@:2}"
+	wait_until 20 says ready
+}
+
+# row HOW TYPE AT: the count of that row of the text in $text
+row() {
+	awk -v how="$1" -v rest="$2  at  $3" '$1 !~ /^#/ && $3 == how && index($0, rest) {n += $1} END {print n + 0}' <<<"$text"
+}
+
+check_counts() {
+	is "$(row throw std::logic_error thrown_early)" 3
+	is "$(row throw std::runtime_error throw_runtime)" 300
+	is "$(row throw shop::sold_out throw_sold_out)" 200
+	is "$(row throw shop::broken throw_broken)" 100
+	is "$(row throw int throw_int)" 7
+	is "$(row rethrow std::runtime_error rethrow_it)" 120
+	is "$(row rethrow shop::sold_out rethrow_elsewhere)" 50
+	is "$(row throw std::out_of_range look_outside)" 60
+	for message in 'no. 0 of many' 'sold out' pieces 'early'; do
+		has "$text" "message \"$message\""
+	done
+}
+
+@test "exactly so many throws and rethrows of each type, at who threw them, with what they say" {
+	throws_start throws counts "$PLUGIN"
+	text=$(cat "$TREE/exceptions")
+	echo "$text"
+	check_counts
+	is "$(row throw plugin::error throw_in_plugin)" 40
+	has "$text" '"first in the plugin"'
+	has "$text" "# total 880"
+	is "$(grep -v '^#' <<<"$text" | awk '{s += $1} END {print s}')" 880
+}
+
+@test "a libstdc++ inside the program is no hiding place" {
+	throws_start throws_static counts
+	text=$(cat "$TREE/exceptions")
+	echo "$text"
+	check_counts
+	has "$text" "# total 840"
+}
+
+@test "a C program's plugin throws; its runtime comes and goes" {
+	export PROFFS_ENABLE=+exceptions
+	mkfifo lines
+	exec 7<>lines
+	"$PROFFS" run -m "$TREE" -- "$TARGET/throws_host" "$PLUGIN" 3 <lines >"$OUT" 2>"$ERR" 3>&- 7>&- &
+	PID=$!
+	STARTED+=("$PID")
+	wait_until 20 tree_ready
+	for round in 0 1 2; do
+		wait_until 10 says "opened $round"
+		sleep 0.3 # the new module's slots are patched some milliseconds after dlopen
+		echo >&7
+	done
+	wait_until 10 says done
+	is "$(grep -c 'caught 25' "$OUT")" 3
+	has "$(cat "$TREE/exceptions")" "# total 75"
+	echo >&7
+	exec 7>&-
+	wait "$PID"
+}
+
+@test "pprof and flamegraph.pl read it; types are labels" {
+	throws_start throws counts
+	cp "$TREE/debug/pprof/exceptions" go.pprof
+	rows=$(pprof_rows go.pprof)
+	echo "$rows"
+	is "$(column 1 throw_runtime <<<"$rows")" 300
+	rows=$(pprof_rows "$TREE/exceptions.pprof" -tagfocus=type=shop::sold_out)
+	is "$(column 1 throw_sold_out <<<"$rows")" 200
+	is "$(column 1 throw_runtime <<<"$rows")" 0
+	has "$(go tool pprof -tags go.pprof 2>/dev/null)" "std::out_of_range"
+	cp "$TREE/debug/pprof/exceptions,debug=1" go.txt
+	is "$(head -1 go.txt)" "exceptions profile: total 840"
+	has "$(grep -A 1 '^7 @' go.txt)" throw_int
+	has "$(go tool pprof -top go.txt 2>/dev/null)" "of 840 total"
+	is "$(awk '/;throw_broken / {print $NF}' "$TREE/exceptions.folded")" 100
+}
+
+@test "more throws than stacks are taken of: the count is exact, each place has its share" {
+	throws_start throws storm 30000 10000
+	text=$(cat "$TREE/exceptions")
+	head -8 <<<"$text"
+	has "$text" "# total 40003" # three are thrown before main
+	is "$(awk '$1 == "exceptions_seen" {print $2}' "$TREE/status")" 40003
+	# Some 3,700 stacks stand for them; a standard deviation is 1.4 points, of 75.
+	between 70 80 "$(awk '/at  throw_runtime/ && !/^#/ {print $2}' <<<"$text")"
+}
+
+@test "off leaves no patched slot of it, and what was counted; on again counts from zero" {
+	tree_start -- "$TARGET/throws" counts
+	wait_until 20 says ready
+	has "$(cat "$TREE/exceptions")" "# off: echo +exceptions > enable"
+	has "$(cat "$TREE/exceptions")" "# total 0"
+	tree_stop
+	throws_start throws counts
+	slots() { awk '$1 == "patch_slots" {print $2}' "$TREE/status"; }
+	echo -exceptions >"$TREE/enable"
+	has "$(cat "$TREE/exceptions")" "# total 840"
+	echo +exceptions >"$TREE/enable" # now all modules are known
+	on=$(slots)
+	echo -exceptions >"$TREE/enable"
+	[ "$(slots)" -lt "$on" ]
+	echo +exceptions >"$TREE/enable"
+	is "$(slots)" "$on"
+	has "$(cat "$TREE/exceptions")" "# total 0"
+}
+
+@test "the last exception stands in status while its program is ending" {
+	throws_start throws waiting
+	status=$(cat "$TREE/status")
+	has "$status" "exception_type std::runtime_error"
+	has "$status" "exception_how throw"
+	has "$status" "exception_message no. 2 of many"
+	has "$status" "exception_tid $PID"
+	has "$status" "#0 throw_runtime"
+	has "$status" "#1 waiting"
+}
+
+@test "whatever ends a program by an exception, it ends as without us" {
+	for how in uncaught noexcept thread handler abort plain_abort nested foreign matrix; do
+		echo "$how"
+		plain_status=0 status=0
+		"$TARGET/throws" "$how" >plain 2>plain.err || plain_status=$?
+		PROFFS_ENABLE=+exceptions "$PROFFS" run -m "$TREE" -- "$TARGET/throws" "$how" \
+			>watched 2>watched.err 3>&- || status=$?
+		is "$status" "$plain_status"
+		is "$(cat watched)" "$(cat plain)"
+		is "$(grep -v '^proffs: ' watched.err)" "$(cat plain.err)"
+	done
+	hasnt "$(cat watched)" BAD
+}
