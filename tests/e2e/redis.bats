@@ -1,11 +1,6 @@
 # A real server under load, looked at from every side: it must answer as it does without us.
 load ../helper
 
-# The package redis-tools has the server's code under another name; its own name makes it a server.
-server() {
-	ln -sf "$(command -v redis-server || command -v redis-check-rdb)" redis-server
-}
-
 cli() {
 	redis-cli -s "$PWD/socket" "$@"
 }
@@ -35,14 +30,13 @@ answers() {
 options=(--port 0 --save '' --daemonize no --unixsocket socket --enable-debug-command yes)
 
 @test "redis under redis-benchmark, a capture, ten heaps and ten dumps: the same replies, no mount left" {
-	server
-	background ./redis-server "${options[@]}"
+	background redis-server "${options[@]}"
 	wait_until 10 cli PING
 	answers plain
 	tree_stop
 	rm -f socket
 
-	tree_start -- ./redis-server "${options[@]}"
+	tree_start -- redis-server "${options[@]}"
 	wait_until 10 cli PING
 	echo 8 >"$TREE/cpu/seconds"
 	redis-benchmark -s "$PWD/socket" -n 200000 -q -t set,get,lpush,lrange_100 >bench 2>&1 3>&- &
