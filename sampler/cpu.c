@@ -174,6 +174,7 @@ int64_t pf_cpu_turn(int64_t now_ns)
 	else if (now_ns < due_ns)
 		return due_ns;
 	drain();
+	pf_precise_shuffle();
 	if (now_ns >= look_due_ns) {
 		look_round();
 		look_due_ns = now_ns + LOOK_INTERVAL_NS;

@@ -33,6 +33,9 @@ enum { DESCRIPTOR_LIMIT = 8192 };
 
 /* An event this far behind its thread's clock is not heard. */
 enum { OVERDUE_SAMPLES = 4 };
+/* A thread gets another period after so many samples: to change it begins a new one, so the last is
+ * cut short. */
+enum { SHUFFLE_SAMPLES = 8 };
 
 static uint64_t *owners;        /* by descriptor; pointer and entries atomic */
 static int64_t event_period_ns; /* the drainer's alone: what the events have */
@@ -139,10 +142,20 @@ static int aim(int fd, pid_t tid)
 	return 0;
 }
 
+/* Around the period asked for, so that the rate is what was asked for on average: a program that does
+ * the same thing over and over would else be met in the same few places of its round. */
+static uint64_t draw_period(int64_t period_ns)
+{
+	enum { PARTS = 1 << 16 };
+	uint64_t rate = PARTS / 2 + pf_timer_draw() % PARTS; /* 1/2 to 3/2 */
+
+	return (uint64_t)period_ns * PARTS / rate;
+}
+
 /* An event that strikes this thread, already known to the handler: its descriptor or -errno. */
 static int start_event(const struct pf_thread *t, uint32_t generation, int64_t period_ns)
 {
-	int fd = open_event(t->tid, period_ns);
+	int fd = open_event(t->tid, (int64_t)draw_period(period_ns));
 	int rc;
 
 	if (fd < 0)
@@ -212,7 +225,7 @@ static int follow(struct pf_thread *t, int64_t period_ns)
 {
 	uint32_t generation = pf_thread_generation(t);
 	bool wanted = period_ns && pf_thread_is_live(t) && !is_blocked(t);
-	uint64_t period = (uint64_t)period_ns;
+	uint64_t period;
 	int rc;
 
 	if (t->event_fd && (!wanted || t->event_generation != generation))
@@ -226,6 +239,7 @@ static int follow(struct pf_thread *t, int64_t period_ns)
 		t->event_generation = generation;
 		__atomic_store_n(&t->event_fd, rc + 1, __ATOMIC_RELEASE);
 	} else if (period_ns != event_period_ns) {
+		period = draw_period(period_ns);
 		ioctl(t->event_fd - 1, PERF_EVENT_IOC_PERIOD, &period);
 	}
 	/* Its own first step may have made a timer since. */
@@ -280,6 +294,25 @@ void pf_precise_update(int64_t period_ns)
 	}
 	if (follow_all(period_ns) == 0)
 		say(PF_FEATURE_OK, 0);
+}
+
+void pf_precise_shuffle(void)
+{
+	for (uint32_t i = 0; event_period_ns && i < pf_thread_limit(); i++) {
+		struct pf_thread *t = pf_thread_at(i);
+		int64_t sampled_ns;
+		uint64_t period;
+
+		if (!t || !t->event_fd || !pf_thread_is_live(t))
+			continue;
+		sampled_ns = __atomic_load_n(&t->sampled_cpu_ns, __ATOMIC_RELAXED);
+		if (sampled_ns - t->shuffled_cpu_ns < SHUFFLE_SAMPLES * event_period_ns &&
+		    sampled_ns >= t->shuffled_cpu_ns)
+			continue;
+		t->shuffled_cpu_ns = sampled_ns;
+		period = draw_period(event_period_ns);
+		ioctl(t->event_fd - 1, PERF_EVENT_IOC_PERIOD, &period);
+	}
 }
 
 int pf_precise_probe(void)

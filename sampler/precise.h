@@ -15,6 +15,9 @@ int pf_precise_probe(void);
  * Who can have none keeps its timer. */
 void pf_precise_update(int64_t period_ns);
 
+/* The drainer, often: another period, of the same mean, for each thread that has been sampled. */
+void pf_precise_shuffle(void);
+
 /* Has it an event, now? Any thread. */
 bool pf_precise_has(const struct pf_thread *thread);
 

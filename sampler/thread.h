@@ -50,6 +50,7 @@ struct pf_thread {
 	/* Of precise.c; outlives the thread, as syscall_fd. */
 	int event_fd; /* +1, atomic; 0: none. In the private descriptor table */
 	uint32_t event_generation;
+	int64_t shuffled_cpu_ns; /* CPU clock up to which it had the period before */
 
 	/* Of arm.c. */
 	bool blocks, blocks_known, blocks_counted; /* our signal */

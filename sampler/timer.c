@@ -58,7 +58,7 @@ PF_HOOK int64_t pf_timer_tick_ns(void)
 }
 
 /* Splitmix64 (Steele, Lea, Flood 2014), its state shared by all threads. */
-static PF_HOOK uint64_t draw(void)
+PF_HOOK uint64_t pf_timer_draw(void)
 {
 	static uint64_t state; /* atomic */
 	uint64_t z = __atomic_add_fetch(&state, 0x9e3779b97f4a7c15ull, __ATOMIC_RELAXED);
@@ -74,7 +74,7 @@ static PF_HOOK uint64_t draw(void)
  * too, short threads would be seen too rarely. */
 static PF_HOOK int64_t first_expiry(int64_t period_ns)
 {
-	int64_t first = 1 + (int64_t)(draw() % (uint64_t)period_ns);
+	int64_t first = 1 + (int64_t)(pf_timer_draw() % (uint64_t)period_ns);
 
 	return first <= pf_timer_tick_ns() ? 1 : first;
 }

@@ -20,6 +20,9 @@ void pf_timer_disarm(struct pf_thread *thread);
 /* The scheduler's tick: CPU timers are looked at no more often than this. */
 int64_t pf_timer_tick_ns(void);
 
+/* A random number. PF_HOOK. */
+uint64_t pf_timer_draw(void);
+
 /* A timer on a thread's CPU clock that sends our signal with `value` to it: an id or -errno. */
 int pf_timer_create(pid_t tid, union sigval value);
 int pf_timer_set(int timer, int64_t first_ns, int64_t period_ns);

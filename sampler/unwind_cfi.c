@@ -18,6 +18,8 @@
 #include "sampler/unwind_row.h"
 #include "sampler/unwind_short.h"
 
+#include <sys/syscall.h>
+
 uint64_t pf_unwind_cache[1 << PF_CACHE_BITS];
 uint32_t pf_unwind_generation;
 
@@ -28,12 +30,13 @@ enum { FRAME_BY_POINTER_MAX = 1 << 16 }; /* bytes between sp and a frame pointer
 struct walk {
 	struct pf_unwind_regs regs;
 	struct pf_unwind_memory memory;
-	uint64_t look;   /* where the unwind info of this frame is looked up */
-	bool exact;      /* the PC was interrupted, not returned to */
-	bool first;      /* the leaf */
-	bool all;        /* all registers are followed, not only FOLLOWED */
-	bool reads_copy; /* of a stack whose thread runs on, and may close modules */
-	bool is_return;  /* a call stands before the PC: looked at already */
+	uint64_t look;  /* where the unwind info of this frame is looked up */
+	bool exact;     /* the PC was interrupted, not returned to */
+	bool first;     /* the leaf */
+	bool all;       /* all registers are followed, not only FOLLOWED */
+	bool copies;    /* modules are read through the kernel: nobody keeps them from going */
+	bool doubtful;  /* a frame was guessed: what is above it may be none of the thread's */
+	bool is_return; /* a call stands before the PC: looked at already */
 	enum pf_unwind_end end;
 	uint64_t *out;
 	uint32_t count, max;
@@ -280,22 +283,40 @@ static PF_SIGSAFE bool step_long(
 	return true;
 }
 
-/* Is there a call in front of `pc`? Asked of the kernel first: it may be anything but code. Code on
- * the calling thread's own stack stays while we look; on a copied stack it may go between two
- * instructions of ours, so there it is copied too. */
+/* From a guessed frame on, modules are copied as in copied stacks. Not where the thread has a filter
+ * of system calls: such a filter may end the program for process_vm_readv, and then announced closes
+ * (pf_unwind_image_hold) are all that we are safe from. */
+static PF_SIGSAFE void doubt(struct walk *w)
+{
+	enum { GET_SECCOMP = 21 }; /* PR_GET_SECCOMP of linux/prctl.h: 0 without a filter */
+
+	if (w->doubtful || w->copies)
+		return;
+	w->doubtful = true;
+	w->copies = pf_unwind_syscall(SYS_prctl, GET_SECCOMP, 0, 0, 0, 0, 0) == 0;
+}
+
+/* Is there a call in front of `pc`? Asked of the kernel first: it may be anything but code, and gone
+ * between two instructions of ours. */
 static PF_SIGSAFE enum pf_code_call call_before(const struct walk *w, uint64_t pc, uint64_t *target)
 {
 	uint64_t at = pc - PF_CODE_BEFORE, code;
 
 	if (pc < PF_PC_MARKER_END)
 		return PF_CODE_NO_CALL;
-	if (w->reads_copy) {
+	if (w->copies) {
 		if (!pf_unwind_memory_copy(at, &code, sizeof(code)))
 			return PF_CODE_NO_CALL;
 	} else {
-		if (!pf_unwind_memory_probe(at))
+		bool there;
+
+		if (!pf_unwind_image_hold())
 			return PF_CODE_NO_CALL;
-		code = pf_unwind_peek(at);
+		there = pf_unwind_memory_probe(at);
+		code = there ? pf_unwind_peek(at) : 0;
+		pf_unwind_image_let_go();
+		if (!there)
+			return PF_CODE_NO_CALL;
 	}
 	return pf_unwind_code_call((const uint8_t *)&code, pc, target);
 }
@@ -355,6 +376,7 @@ static PF_SIGSAFE bool climb_without(struct walk *w)
 {
 	uint64_t pc = w->regs.value[PF_REG_PC], target;
 
+	doubt(w);
 	if (!w->exact && !w->is_return && call_before(w, pc, &target) == PF_CODE_NO_CALL)
 		return stop(w, PF_UNWIND_NO_INFO); /* no call came from there: not a frame */
 	if (w->look >= PF_PC_MARKER_END && !emit(w, w->look))
@@ -370,7 +392,7 @@ static PF_SIGSAFE bool climb_slowly(struct walk *w)
 	struct pf_unwind_image image;
 	struct pf_unwind_frame frame;
 	uint32_t generation = __atomic_load_n(&pf_unwind_generation, __ATOMIC_ACQUIRE), row;
-	enum pf_unwind_image_found found = pf_unwind_image_open(&image, w->look, w->reads_copy);
+	enum pf_unwind_image_found found = pf_unwind_image_open(&image, w->look, w->copies);
 	enum pf_unwind_row_found rule;
 	bool on;
 
@@ -389,7 +411,9 @@ static PF_SIGSAFE bool climb_slowly(struct walk *w)
 		on = stop(w, PF_UNWIND_REFUSED);
 	row = on && !w->all ? pf_unwind_short_pack(&image, &frame) : SHORT_NONE;
 	if (row != SHORT_NONE) {
-		pf_unwind_cache_put(w->look, row, image.permanent, generation);
+		/* A copy may have been made of two modules, of which one took the other's place. */
+		if (!image.copied || pf_unwind_image_is_there(&image, w->look))
+			pf_unwind_cache_put(w->look, row, image.permanent, generation);
 		on = step_short(w, row);
 	} else if (on) {
 		on = step_long(w, &image, &frame);
@@ -410,7 +434,8 @@ static PF_SIGSAFE void climb(struct walk *w, const struct pf_unwind_regs *regs,
 	}
 	w->regs.known = regs->known;
 	w->memory = *memory;
-	w->reads_copy = memory->copy != NULL;
+	w->copies = memory->copy != NULL;
+	w->doubtful = false;
 	w->all = all;
 	w->count = 0;
 	w->first = true;

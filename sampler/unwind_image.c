@@ -29,13 +29,18 @@ static uint32_t gate_readers; /* atomic */
 
 enum { GATE_PATIENCE_NS = 100 * 1000 * 1000, GATE_NAP_NS = 50 * 1000 };
 
-static PF_SIGSAFE bool gate_enter(void)
+PF_SIGSAFE bool pf_unwind_image_hold(void)
 {
 	__atomic_fetch_add(&gate_readers, 1, __ATOMIC_SEQ_CST);
 	if (PF_LIKELY(__atomic_load_n(&gate_closers, __ATOMIC_SEQ_CST) == 0))
 		return true;
 	__atomic_fetch_sub(&gate_readers, 1, __ATOMIC_RELEASE);
 	return false;
+}
+
+PF_SIGSAFE void pf_unwind_image_let_go(void)
+{
+	__atomic_fetch_sub(&gate_readers, 1, __ATOMIC_RELEASE);
 }
 
 PF_HOOK void pf_unwind_close_begin(void)
@@ -210,7 +215,7 @@ PF_SIGSAFE enum pf_unwind_image_found pf_unwind_image_open(
 	image->permanent = is_permanent((uintptr_t)found.dlfo_map_start);
 	image->copied = copied && !image->permanent;
 	if (!image->permanent && !image->copied) {
-		if (!gate_enter())
+		if (!pf_unwind_image_hold())
 			return PF_UNWIND_IMAGE_CLOSING;
 		image->held = true;
 		/* Only now can it not go away; before, it may have. */
@@ -229,8 +234,18 @@ PF_SIGSAFE enum pf_unwind_image_found pf_unwind_image_open(
 PF_SIGSAFE void pf_unwind_image_close(struct pf_unwind_image *image)
 {
 	if (image->held)
-		__atomic_fetch_sub(&gate_readers, 1, __ATOMIC_RELEASE);
+		pf_unwind_image_let_go();
 	image->held = false;
+}
+
+PF_SIGSAFE bool pf_unwind_image_is_there(const struct pf_unwind_image *image, uint64_t address)
+{
+	struct dl_find_object found;
+
+	return pf_find_object((uintptr_t)address, &found) &&
+	       (uintptr_t)found.dlfo_map_start == image->map_low &&
+	       (uintptr_t)found.dlfo_map_end == image->map_high &&
+	       (uintptr_t)found.dlfo_eh_frame == image->table;
 }
 
 PF_SIGSAFE const void *pf_unwind_image_view(

@@ -2,9 +2,11 @@
  * vanish while we read. Inside the unwinder only.
  *
  *   permanent    the main program and what it was started with: read in place, for ever
- *   closable     whatever dlopen brought: read in place while the gate is held, and dlclose waits
- *                at the gate (pf_unwind_close_begin); or copied out, byte run by byte run, when the
- *                stack being walked is itself a copy, since its thread runs on and may unload
+ *   closable     whatever dlopen brought. In a frame that is certain, of the calling thread's own
+ *                stack, the thread will return there, so nobody may close it: read in place, and
+ *                dlclose waits at the gate (pf_unwind_close_begin) all the same. A frame that may be
+ *                none, or of a copied stack whose thread runs on, shows modules that may go at any
+ *                moment, also past our hook: copied out by the kernel, byte run by byte run.
  *
  * Every read lies inside one loaded segment: the gaps between them are not there to be read.
  */
@@ -37,6 +39,14 @@ struct pf_unwind_image {
 enum pf_unwind_image_found pf_unwind_image_open(
     struct pf_unwind_image *image, uint64_t address, bool copied);
 void pf_unwind_image_close(struct pf_unwind_image *image);
+
+/* Is the address still, or again, in the module that was opened? PF_SIGSAFE. */
+bool pf_unwind_image_is_there(const struct pf_unwind_image *image, uint64_t address);
+
+/* For other reads of what may be a closable module: true, and no announced close happens until it is
+ * let go. PF_SIGSAFE. */
+bool pf_unwind_image_hold(void);
+void pf_unwind_image_let_go(void);
 
 /* `size` bytes of the module, where they are or copied to `room`; NULL where there are none. Keeps
  * image->low and high to the segment. PF_SIGSAFE. */

@@ -12,6 +12,19 @@ load ../helper
 	between 99 100 "$(column 5 main <<<"$rows")"
 }
 
+@test "with cpu/precise a program in step with the tick shows its 50/30/20 within 3 points" {
+	tree_start --set cpu/precise=1 --set cpu/hz=4000 -- "$TARGET/paced"
+	wait_until 10 grep -q "^cpu_precise  *ok" "$TREE/status"
+	cp "$TREE/cpu-8s.pprof" .
+	# Samples: the weights also hold what going to sleep costs, which no function of the program's is.
+	rows=$(pprof_rows cpu-8s.pprof -cum -sample_index=samples)
+	echo "$rows"
+	between 47 53 "$(column 5 fifty <<<"$rows")"
+	between 27 33 "$(column 5 thirty <<<"$rows")"
+	between 17 23 "$(column 5 twenty <<<"$rows")"
+	[ "$(column 4 main <<<"$rows")" -ge 3000 ]
+}
+
 @test "the CPU profile's total is the CPU time that was used" {
 	tree_start --set cpu/hz=1000 -- "$TARGET/split"
 	cpu_us() { awk '{print int($1 / 1000)}' "/proc/$PID/schedstat"; } # the main thread does it all

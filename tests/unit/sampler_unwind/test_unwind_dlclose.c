@@ -5,6 +5,10 @@
  * A second reader walks copies of the opener's stack that are out of date: their modules are being
  * closed at that moment.
  *
+ * A third runs code without unwind info, above which its frame pointer shows frames in such a module
+ * that it does not run in: so looks what is left on a stack. Whoever believes it reads unwind info that
+ * goes away under his eyes.
+ *
  * The right answer: it does not hang, nothing faults, and every stack is complete but those that met
  * a module just being closed, which say so, and those whose leaf is _init or _fini of a module: nobody
  * writes notes for these. PF_STRESS_SECONDS=60 for the long run.
@@ -41,6 +45,7 @@ static volatile bool stop;
 static bool announced; /* is each dlclose announced to the unwinder? */
 static uint64_t opened, captures, complete, copies;
 static __thread bool is_opener;
+static bool flushes; /* before each capture: it finds no row and reads the module */
 
 /* The opener's stack as some handler saw it. Even: at rest. */
 static uint32_t copy_version;
@@ -66,8 +71,13 @@ static void on_sample(int number, siginfo_t *info, void *context)
 {
 	int saved = errno;
 	const uint64_t *pcs;
-	uint32_t count = pf_stack_read(pf_stack_capture_context(context), &pcs);
-	uint64_t last = pcs[count - 1];
+	uint64_t last;
+	uint32_t count;
+
+	if (flushes)
+		pf_unwind_flush();
+	count = pf_stack_read(pf_stack_capture_context(context), &pcs);
+	last = pcs[count - 1];
 
 	__atomic_fetch_add(&captures, 1, __ATOMIC_RELAXED);
 	if (last >= PF_PC_MARKER_END)
@@ -170,6 +180,88 @@ static void *run_copies(void *arg)
 	return NULL;
 }
 
+/* ---- frames that are none ---- */
+
+static void *_Atomic plugin_return; /* where the plugin calls, as it was last */
+
+#if defined(__x86_64__)
+
+/* Spins with a frame pointer that is whatever the caller likes, and no note tells how. */
+__asm__(".text\n.type spin_without_notes, @function\n"
+	"spin_without_notes:\n"
+	"push %rbp\n"
+	"mov %rdi, %rbp\n"
+	"1: dec %rsi\n"
+	"jne 1b\n"
+	"pop %rbp\n"
+	"ret\n"
+	".size spin_without_notes, .-spin_without_notes\n");
+void spin_without_notes(void *frame, uint64_t turns);
+
+static uint32_t note_return(void)
+{
+	plugin_return = __builtin_return_address(0);
+	return 0;
+}
+
+#endif
+
+static void *run_believer(void *arg)
+{
+	timer_t timer = arm();
+
+#if defined(__x86_64__)
+	while (!stop) {
+		uint64_t frame[64] = {0};
+
+		frame[0] = (uintptr_t)&frame[2];
+		frame[1] = (uintptr_t)plugin_return;
+		spin_without_notes(frame, 200000);
+	}
+#endif
+	timer_delete(timer);
+	return NULL;
+}
+
+static void *run_quick_opener(void *arg)
+{
+#if defined(__x86_64__)
+	while (!stop) {
+		void *module = dlopen(getenv("PF_PLUGIN_MODULE"), RTLD_NOW | RTLD_LOCAL);
+
+		((uint32_t(*)(uint32_t(*)(void)))dlsym(module, "plugin_call"))(note_return);
+		dlclose(module);
+		opened++;
+	}
+#endif
+	return NULL;
+}
+
+static void frames_left_of_a_module_that_nobody_tells_us_is_closed(void **state)
+{
+	const char *asked = getenv("PF_STRESS_SECONDS");
+	struct sigaction action = {.sa_sigaction = on_sample, .sa_flags = SA_SIGINFO | SA_RESTART};
+	pthread_t threads[2];
+
+#if !defined(__x86_64__)
+	skip();
+#endif
+	stop = false;
+	flushes = true;
+	opened = captures = 0;
+	sigfillset(&action.sa_mask);
+	sigaction(SIGRTMIN + 3, &action, NULL);
+	pthread_create(&threads[0], NULL, run_quick_opener, NULL);
+	pthread_create(&threads[1], NULL, run_believer, NULL);
+	sleep(asked ? (unsigned)atoi(asked) : 3);
+	stop = true;
+	for (int i = 0; i < 2; i++)
+		pthread_join(threads[i], NULL);
+	flushes = false;
+	print_message("# %lu modules, %lu captures\n", opened, captures);
+	assert_true(opened > 100 && captures > 100);
+}
+
 /* Stacks that ended in `counter`'s way since the last call. */
 static uint64_t since(enum pf_counter counter)
 {
@@ -234,6 +326,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(closes_that_are_announced),
 	    cmocka_unit_test(closes_that_nobody_told_us_of),
+	    cmocka_unit_test(frames_left_of_a_module_that_nobody_tells_us_is_closed),
 	};
 
 	return cmocka_run_group_tests(tests, set_up, NULL);
