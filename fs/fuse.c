@@ -112,7 +112,8 @@ static void on_setattr(
 		rc = -EACCES;
 	if (rc == 0 && (what & (FUSE_SET_ATTR_MODE | FUSE_SET_ATTR_UID | FUSE_SET_ATTR_GID)))
 		rc = -EPERM;
-	if (rc == 0 && (what & FUSE_SET_ATTR_SIZE) && !pf_fuse_is_control(&object))
+	if (rc == 0 && (what & FUSE_SET_ATTR_SIZE) && !pf_fuse_is_control(&object) &&
+	    !pf_fuse_is_dialog(pf_fuse_of(req), id))
 		rc = -EACCES;
 	if (rc < 0)
 		fuse_reply_err(req, -rc);

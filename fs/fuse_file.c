@@ -72,7 +72,8 @@ void pf_fuse_open(fuse_req_t req, fuse_ino_t id, struct fuse_file_info *file)
 	struct pf_late *late;
 	int rc = pf_files_object(fuse->files, id, &object);
 
-	if (rc == 0 && (!pf_fuse_is_owner(req) || (writes && !pf_fuse_is_control(&object))))
+	if (rc == 0 && (!pf_fuse_is_owner(req) || (writes && !pf_fuse_is_control(&object) &&
+						      !pf_fuse_is_dialog(fuse, id))))
 		rc = -EACCES;
 	if (rc < 0) {
 		fuse_reply_err(req, -rc);
@@ -80,6 +81,10 @@ void pf_fuse_open(fuse_req_t req, fuse_ino_t id, struct fuse_file_info *file)
 	}
 	if (pf_fuse_is_control(&object)) {
 		open_control(req, file);
+		return;
+	}
+	if (object.entry->kind == PF_KIND_DIALOG) {
+		pf_fuse_dialog_open(req, file);
 		return;
 	}
 	if (object.entry->kind == PF_KIND_STREAM) {
@@ -95,6 +100,8 @@ void pf_fuse_release(fuse_req_t req, fuse_ino_t id, struct fuse_file_info *file)
 {
 	if (pf_fuse_is_stream(pf_fuse_of(req), id))
 		pf_fuse_stream_release(pf_fuse_of(req), file);
+	else if (pf_fuse_is_dialog(pf_fuse_of(req), id))
+		pf_fuse_dialog_release(file);
 	else if (file->fh)
 		pf_files_release(
 		    pf_fuse_of(req)->files, id, (struct pf_snapshot *)(uintptr_t)file->fh);
@@ -136,6 +143,8 @@ void pf_fuse_read(
 
 	if (pf_fuse_is_stream(pf_fuse_of(req), id))
 		pf_fuse_stream_read(req, id, size, file);
+	else if (pf_fuse_is_dialog(pf_fuse_of(req), id))
+		pf_fuse_dialog_read(req, id, size, offset, file);
 	else if (snapshot)
 		reply_part(req, &snapshot->text, size, offset);
 	else
@@ -218,14 +227,17 @@ void pf_fuse_write(fuse_req_t req, fuse_ino_t id, const char *text, size_t lengt
 	struct pf_fuse *fuse = pf_fuse_of(req);
 	struct pf_object object;
 	int rc = pf_files_object(fuse->files, id, &object);
+	bool dialog = pf_fuse_is_dialog(fuse, id);
 
-	if (rc == 0 && !pf_fuse_is_control(&object))
+	if (rc == 0 && !dialog && !pf_fuse_is_control(&object))
 		rc = -EBADF;
 	if (rc == 0 && !pf_fuse_is_owner(req)) {
 		rc = -EACCES;
 		pf_control_refuse(fuse->live, object.entry->name, text, length, rc);
 	}
-	if (rc == 0)
+	if (rc == 0 && dialog)
+		pf_fuse_dialog_write(req, id, text, length, offset, file);
+	else if (rc == 0)
 		rc = start_write(req, object.entry, text, length);
 	if (rc < 0)
 		fuse_reply_err(req, -rc);

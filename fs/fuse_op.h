@@ -70,11 +70,26 @@ void pf_fuse_stream_poll(
 /* Before the end, when nobody reads any more. */
 void pf_fuse_stream_finish(struct pf_fuse *fuse);
 
+/* Files that answer what is written into them (fuse_dialog.c). */
+void pf_fuse_dialog_open(fuse_req_t req, struct fuse_file_info *file);
+void pf_fuse_dialog_release(struct fuse_file_info *file);
+void pf_fuse_dialog_read(
+    fuse_req_t req, fuse_ino_t id, size_t size, off_t offset, const struct fuse_file_info *file);
+void pf_fuse_dialog_write(fuse_req_t req, fuse_ino_t id, const char *text, size_t length,
+    off_t offset, const struct fuse_file_info *file);
+
 static inline bool pf_fuse_is_stream(struct pf_fuse *fuse, fuse_ino_t id)
 {
 	const struct pf_entry *entry = pf_tree_entry(fuse->live->tree, id);
 
 	return entry && entry->kind == PF_KIND_STREAM;
+}
+
+static inline bool pf_fuse_is_dialog(struct pf_fuse *fuse, fuse_ino_t id)
+{
+	const struct pf_entry *entry = pf_tree_entry(fuse->live->tree, id);
+
+	return entry && entry->kind == PF_KIND_DIALOG;
 }
 
 static inline bool pf_fuse_is_control(const struct pf_object *object)

@@ -9,6 +9,7 @@
 #include "fs/proc.h"
 #include "fs/stats.h"
 #include "fs/status.h"
+#include "fs/symbol.h"
 #include "fs/thread.h"
 
 /* clang-format off */
@@ -94,6 +95,8 @@ static const struct pf_plain_row plains[] = {
 	{"debug/gc",  pf_gc_show,         pf_gc_store, PF_GC_COLLECT, "as gc"},
 	{"debug/freeOSMemory", pf_gc_show, pf_gc_store, PF_GC_ALLOCATORS, "as free_os_memory"},
 	{"debug/pprof/cmdline", pf_proc_go_cmdline_show, NULL, 0, "the arguments as Go sends them"},
+	{"debug/pprof/symbol", pf_symbol_show, NULL, 0,
+	 "write 0xADDRESS+0xADDRESS, read their names on the same open file", .ask = pf_symbol_ask},
 };
 
 static const struct pf_plain_row windows[] = {

@@ -27,6 +27,10 @@ typedef void pf_answer_fn(
 typedef int pf_store_fn(
     struct pf_live *live, int arg, const char *text, size_t length, struct pf_wait *wait);
 
+/* What is asked in a file that answers on the same open (dialog.h): 0 and the answer in `out`, or
+ * -errno. Our own threads, no lock held. */
+typedef int pf_ask_fn(struct pf_live *live, const char *text, size_t length, struct pf_buf *out);
+
 struct pf_profile_row {
 	const char *stem;
 	enum pf_source source;
@@ -55,6 +59,7 @@ struct pf_plain_row {
 	int arg;            /* given to both; window rows get their profile row's index */
 	const char *help;
 	pf_answer_fn *answer; /* instead of show */
+	pf_ask_fn *ask;       /* a dialog; show: what there is before the first question */
 	bool stream;          /* read as things happen (event.h): listed as a link into .now/ */
 	bool waits;  /* its open waits for the running capture: listed as a link into .now/ */
 	bool page;   /* for browsers: see pf_entry.room */

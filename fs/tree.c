@@ -130,6 +130,7 @@ static struct pf_entry *add_plain(
     struct builder *b, const char *path, const struct pf_plain_row *row, int arg)
 {
 	enum pf_kind kind = row->store    ? PF_KIND_CONTROL
+			    : row->ask    ? PF_KIND_DIALOG
 			    : row->stream ? PF_KIND_STREAM
 					  : PF_KIND_PRINT;
 	struct pf_entry *e = add_path(b, path, kind);
@@ -459,6 +460,11 @@ int64_t pf_tree_size(const struct pf_object *object)
 	return (int64_t)__atomic_load_n(e->room, __ATOMIC_RELAXED);
 }
 
+static bool may_be_written(const struct pf_entry *e)
+{
+	return e->kind == PF_KIND_CONTROL || e->kind == PF_KIND_DIALOG;
+}
+
 uint32_t pf_tree_mode(const struct pf_object *object)
 {
 	const struct pf_entry *e = object->entry;
@@ -468,7 +474,7 @@ uint32_t pf_tree_mode(const struct pf_object *object)
 		return type | 0777;
 	if (type == S_IFDIR)
 		return type | (e->kind == PF_KIND_LIST && e->list->remove ? 0700 : 0500);
-	return type | (object->fixed && e->kind == PF_KIND_CONTROL ? 0600 : 0400);
+	return type | (object->fixed && may_be_written(e) ? 0600 : 0400);
 }
 
 struct list_names {

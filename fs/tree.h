@@ -23,6 +23,7 @@ enum pf_kind {
 	PF_KIND_CONTROL, /* written and read in place */
 	PF_KIND_PRINT,   /* made at open by a plain row */
 	PF_KIND_STREAM,  /* read as things happen */
+	PF_KIND_DIALOG,  /* written, and its answer read on the same open */
 	PF_KIND_PROFILE, /* made at open: collect, name, draw */
 };
 

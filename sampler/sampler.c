@@ -11,6 +11,7 @@
 #include "sampler/drain.h"
 #include "sampler/heap.h"
 #include "sampler/label.h"
+#include "sampler/map.h"
 #include "sampler/module_watch.h"
 #include "sampler/patch.h"
 #include "sampler/release.h"
@@ -71,6 +72,7 @@ static struct pf_sampler door = {
     .custom_collect = pf_custom_collect,
     .last_exception = pf_throw_last_collect,
     .release_memory = pf_release_memory,
+    .mappings = pf_map_fill,
     .cpu_ns = all_cpu_ns,
     .memory_bytes = all_memory_bytes,
     .stack_usage = pf_stack_usage,

@@ -106,6 +106,8 @@ struct pf_sampler {
 	/* Give free memory back to the kernel, with `collect` after the program's own collector; says
 	 * in words what came of it. 0 or -errno. */
 	int (*release_memory)(bool collect, struct pf_buf *said);
+	/* Adds every executable mapping (map.h): 0 or -errno. */
+	int (*mappings)(struct pf_profile *out);
 	int64_t (*cpu_ns)(void);       /* our own threads and handlers */
 	int64_t (*memory_bytes)(void); /* ours: arenas, stores, buffers of this object */
 	void (*stack_usage)(size_t *bytes, size_t *count);
