@@ -25,6 +25,13 @@ int pf_proc_read(struct pf_buf *out, const char *path)
 	return 0;
 }
 
+void pf_proc_name(struct pf_buf *out)
+{
+	if (pf_proc_read(out, "/proc/self/comm") == 0 && out->length &&
+	    out->at[out->length - 1] == '\n')
+		out->length--;
+}
+
 int64_t pf_proc_resident_bytes(void)
 {
 	char text[128], *at;

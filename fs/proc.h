@@ -5,6 +5,9 @@
 /* Adds a whole file. 0 or -errno; later errors stick in `out`. */
 int pf_proc_read(struct pf_buf *out, const char *path);
 
+/* Adds the program's name, of at most 15 bytes that may be any. */
+void pf_proc_name(struct pf_buf *out);
+
 /* Resident memory, or -1. */
 int64_t pf_proc_resident_bytes(void);
 

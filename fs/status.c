@@ -59,14 +59,10 @@ static void show_program(struct pf_buf *out)
 {
 	struct pf_buf name = PF_BUF_INIT;
 
-	pf_buf_printf(out, "pid %d\n", (int)getpid());
-	if (pf_proc_read(&name, "/proc/self/comm") == 0) {
-		if (name.length && name.at[name.length - 1] == '\n')
-			name.length--;
-		pf_buf_str(out, "program ");
-		pf_buf_plain(out, pf_buf_text(&name));
-		pf_buf_char(out, '\n');
-	}
+	pf_buf_printf(out, "pid %d\nprogram ", (int)getpid());
+	pf_proc_name(&name);
+	pf_buf_plain(out, pf_buf_text(&name));
+	pf_buf_char(out, '\n');
 	pf_buf_finish(&name);
 }
 

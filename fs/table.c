@@ -2,10 +2,12 @@
 #include "base/clock.h"
 #include "base/mark.h"
 #include "fs/buildinfo.h"
+#include "fs/chart.h"
 #include "fs/control.h"
 #include "fs/defined.h"
 #include "fs/freeze.h"
 #include "fs/kept.h"
+#include "fs/landing.h"
 #include "fs/proc.h"
 #include "fs/stats.h"
 #include "fs/status.h"
@@ -63,6 +65,8 @@ static const struct pf_view_row views[] = {
 
 static const struct pf_plain_row plains[] = {
 	{"README",    pf_readme_show,     NULL, 0, "this text"},
+	{"index.html", pf_landing_show, NULL, 0,
+	 "for browsers: health, profiles, captures, files, the last minutes in charts", .page = true},
 	{"status",    pf_status_show,     NULL, 0,
 	 "what the agent did and lost, its own cost, what is not possible here and why", .frozen = true},
 	{"stats",     NULL, NULL, 0,
@@ -94,6 +98,12 @@ static const struct pf_plain_row plains[] = {
 	{"debug/stats", NULL, NULL, 0, "as stats", .answer = pf_stats_answer},
 	{"debug/gc",  pf_gc_show,         pf_gc_store, PF_GC_COLLECT, "as gc"},
 	{"debug/freeOSMemory", pf_gc_show, pf_gc_store, PF_GC_ALLOCATORS, "as free_os_memory"},
+	{"debug/charts", pf_chart_show, NULL, 0, "as debug/charts.html", .page = true},
+	{"debug/charts.html", pf_chart_show, NULL, 0,
+	 "for browsers: CPU, memory, faults, threads, records, of 10 minutes to a day; stays live",
+	 .page = true},
+	{"debug/pprof/index.html", pf_landing_go_show, NULL, 0,
+	 "Go's index: profiles, and how many records each has", .page = true},
 	{"debug/pprof/cmdline", pf_proc_go_cmdline_show, NULL, 0, "the arguments as Go sends them"},
 	{"debug/pprof/symbol", pf_symbol_show, NULL, 0,
 	 "write 0xADDRESS+0xADDRESS, read their names on the same open file", .ask = pf_symbol_ask},

@@ -24,6 +24,8 @@ static const struct {
 		name, sizeof(name)                                                                 \
 	}
     [PF_PAGE_FLAME] = {PART(flame_head), PART(flame_body), PART(flame_tail)},
+    [PF_PAGE_CHARTS] = {PART(charts_head), PART(charts_body), PART(charts_tail)},
+    [PF_PAGE_LANDING] = {PART(landing_head), PART(landing_body), PART(landing_tail)},
 };
 
 void pf_page_open(struct pf_buf *out, enum pf_page page, const char *title)

@@ -71,9 +71,11 @@ pf_render_fn pf_render_html; /* an interactive one, as a page that needs nothing
 /* Pages for browsers, self-contained. */
 enum pf_page {
 	PF_PAGE_FLAME,
+	PF_PAGE_CHARTS,  /* its data: see fs/chart.h */
+	PF_PAGE_LANDING, /* its data: the body's HTML */
 };
 
-/* Writes the page up to its data; append one JSON value, then call pf_page_close(). */
+/* Writes the page up to its data; append one JSON value (or HTML), then call pf_page_close(). */
 void pf_page_open(struct pf_buf *out, enum pf_page page, const char *title);
 void pf_page_close(struct pf_buf *out, enum pf_page page);
 /* Text from outside, between tags or in quotes, of HTML or XML: escaped, control characters as '?', bytes

@@ -8,7 +8,6 @@
  */
 
 const ROW = 20, SMALLEST = 0.35, LABEL_FROM = 30, LABELS_MAX = 1500;
-const byId = id => document.getElementById(id);
 const graph = byId('graph'), space = byId('space'), canvas = byId('bars'), labels = byId('labels');
 
 performance.mark('begin');
@@ -410,9 +409,6 @@ space.addEventListener('pointerleave', () => {
 
 /* ---- search ---- */
 
-const pressed = (id, on) => byId(id).setAttribute('aria-pressed', on);
-const isPressed = id => byId(id).getAttribute('aria-pressed') === 'true';
-
 /* A test of names, or null for a pattern that is none. */
 function matcher(text, regex) {
 	if (!regex) {
@@ -557,15 +553,6 @@ function order(bySize) {
 	drawSoon();
 }
 
-function theme(dark) {
-	document.documentElement.dataset.theme = dark ? 'dark' : 'light';
-	pressed('theme', dark);
-	drawSoon();
-}
-
-const system = matchMedia('(prefers-color-scheme: dark)');
-system.addEventListener('change', () => theme(system.matches));
-byId('theme').addEventListener('click', () => theme(!isPressed('theme')));
 byId('icicle').addEventListener('click', () => direct(false));
 byId('flame').addEventListener('click', () => direct(true));
 byId('by-name').addEventListener('click', () => order(false));
@@ -635,7 +622,7 @@ function start() {
 	const pen = canvas.getContext('2d');
 	pen.font = '11.5px ui-monospace, SFMono-Regular, Menlo, "DejaVu Sans Mono", Consolas, monospace';
 	letterWidth = pen.measureText('x'.repeat(100)).width / 100;
-	theme(system.matches);
+	followTheme(drawSoon);
 	chooseColumn(shown.column);
 	tellName();
 	tellAbout();

@@ -245,4 +245,5 @@ def main():
          pathlib.Path(shot).read_bytes()[:4] == b'\x89PNG', True)
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -55,6 +55,26 @@ FAKE(legacy)
 FAKE(stacks)
 FAKE(svg)
 FAKE(html)
+
+void pf_page_open(struct pf_buf *out, enum pf_page page, const char *title)
+{
+	pf_buf_printf(out, "page %d %s\n", (int)page, title);
+}
+
+void pf_page_close(struct pf_buf *out, enum pf_page page)
+{
+	pf_buf_printf(out, "end %d\n", (int)page);
+}
+
+void pf_page_text(struct pf_buf *out, const char *text)
+{
+	pf_buf_printf(out, "{%s}", text);
+}
+
+void pf_page_string(struct pf_buf *out, const char *text)
+{
+	pf_buf_printf(out, "\"%s\"", text);
+}
 FAKE(waiting)
 
 /* Asks "asked", and shows what was answered as the profile's comment. */

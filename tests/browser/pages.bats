@@ -1,0 +1,64 @@
+# The landing page and the charts, opened from file:// on a live tree and as copies.
+load ../helper
+
+pages() {
+	python3 "$BATS_TEST_DIRNAME/pages.py" "$@"
+}
+
+start_split() {
+	tree_start -- "$TARGET/split"
+	# Two rows of history at least: a line needs two points.
+	wait_until 20 sh -c "[ \$(grep -vc '^#' '$TREE/history') -ge 4 ]"
+}
+
+@test "the landing page has charts, and links to everything that is there" {
+	start_split
+	echo 0.2 >"$TREE/cpu/seconds"
+	cat "$TREE/cpu/wait"
+	echo before >"$TREE/snapshot"
+	pages landing "$TREE/index.html" picture.png >links
+	# Each link leads to something: none of them is opened, some of them would wait.
+	while read -r link; do
+		[ -e "$TREE/$link" ] || [ -L "$TREE/$link" ] || {
+			echo "no $link"
+			false
+		}
+	done <links
+	# And everything is linked: what README lists by name.
+	for name in status stats README cpu/seconds config/stack_depth debug/charts.html heap.html heap.svg \
+		heap.pprof threads.txt captures/before/ "captures/$(ls "$TREE/captures" | grep '^cpu-')" \
+		"thread/$PID/"; do
+		grep -qxF "$name" links || {
+			echo "no link to $name"
+			false
+		}
+	done
+	# What is off or was lost is said, as status says it.
+	page=$(cat "$TREE/index.html")
+	has "$page" '<span class="badge off">off</span>'
+	has "$page" "<h2 id=\"lost\">"
+}
+
+@test "one clicks from the landing page to a flame graph and to the charts" {
+	start_split
+	echo 0.2 >"$TREE/cpu/seconds"
+	cat "$TREE/cpu/wait"
+	pages follow "$TREE/index.html"
+}
+
+@test "the charts of a live process go on by themselves, those of a copy say that they are one" {
+	start_split
+	cp "$TREE/debug/charts.html" copy.html
+	pages live "$TREE/debug/charts.html" picture.png
+	pages copy copy.html
+	is "$(head -n 1 "$TREE/debug/charts")" "<!DOCTYPE html>"
+}
+
+@test "Go's index counts records" {
+	tree_start --set heap_sample_bytes=1 -- "$TARGET/parked"
+	wait_until 20 says ready
+	pages go_index "$TREE/debug/pprof/index.html" >rows
+	grep -qx '21 goroutine' rows
+	grep -qx ' profile' rows
+	grep -qE '^[1-9][0-9]* heap$' rows
+}

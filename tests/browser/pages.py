@@ -1,0 +1,77 @@
+#!/usr/bin/env python3
+"""The landing page and the charts of a live tree, in a real browser.
+
+usage: pages.py CASE FILE [PICTURE]
+"""
+import sys
+import urllib.parse
+
+from browser import Browser
+from flame import same
+
+
+def wait_ready(browser, file):
+    browser.open(file)
+    browser.until("return document.documentElement.dataset.ready")
+
+
+def landing(browser, file, picture):
+    wait_ready(browser, file)
+    same('charts', browser.run("return [...document.querySelectorAll('#charts h3')].map(e => e.textContent)"),
+         ['CPU', 'Memory', 'Threads'])
+    same('lines', browser.run("return [...document.querySelectorAll('#charts .line')].every(e => e.getAttribute('d').length > 10)"), True)
+    same('program', browser.element('h1').text().split()[0], 'split')
+    browser.screenshot(picture)
+    links = browser.run("return [...document.querySelectorAll('a')].map(e => e.getAttribute('href'))")
+    print('\n'.join(urllib.parse.unquote(link) for link in links if not link.startswith('#')))
+
+
+def follow(browser, file, picture):
+    """From the landing page to a flame graph and back, by clicks."""
+    wait_ready(browser, file)
+    browser.run("document.querySelector('a[href=\"cpu.html\"]').click()")
+    browser.until("return document.documentElement.dataset.draws && document.title === 'split cpu'")
+    browser.ask('POST', '/back', {})
+    browser.until("return document.title === 'split'")
+    browser.run("document.querySelector('a[href=\"debug/charts.html\"]').click()")
+    browser.until("return document.title === 'split charts' && document.documentElement.dataset.ready")
+
+
+def live(browser, file, picture):
+    """Charts are drawn anew by themselves while the process lives."""
+    wait_ready(browser, file)
+    titles = browser.run("return [...document.querySelectorAll('#charts h3')].map(e => e.textContent)")
+    same('charts', titles, ['CPU', 'Memory', 'Threads', 'Allocation', 'Page faults', 'Context switches',
+                            'Records in profiles'])
+    before = browser.run("return data.made")
+    browser.until("return data.made > arguments[0] && document.getElementById('state').textContent.startsWith('live')", before)
+    user = browser.run("return Math.max(...data.spans[0].charts[0].series[0].values.filter(v => v !== null))")
+    same(f'CPU time was seen: {user}', user > 0, True)
+    browser.screenshot(picture)
+    browser.run("[...document.querySelectorAll('#spans button')][2].click()")
+    same('a day', browser.run("return data.spans[chosen].seconds"), 86400)
+
+
+def copy(browser, file, picture):
+    """A copy says that it is one, and asks no more."""
+    wait_ready(browser, file)
+    browser.until("return document.getElementById('state').textContent.startsWith('a copy, made')")
+    same('it can be asked again', browser.element('#again').shown(), True)
+    same('no frame is left', browser.elements('iframe'), [])
+
+
+def go_index(browser, file, picture):
+    browser.open(file)
+    rows = browser.run("return [...document.querySelectorAll('tr')].map(r => [...r.cells].map(c => c.textContent))")
+    print('\n'.join(' '.join(row[:2]) for row in rows))
+
+
+def main():
+    case, file = sys.argv[1:3]
+    with Browser() as browser:
+        globals()[case](browser, file, sys.argv[3] if len(sys.argv) > 3 else 'picture.png')
+        same('complaints', browser.complaints(), [])
+
+
+if __name__ == "__main__":
+    main()
