@@ -17,6 +17,15 @@ const struct pf_profile_row *pf_make_row(enum pf_source source)
 	return &pf_table.profiles[0];
 }
 
+/* How long something has been so is of one moment: a thread that sleeps on has not changed. */
+static void drop_ages(struct pf_profile *p)
+{
+	static const char *const ages[] = {"age_ns", "oldest", "youngest"};
+
+	for (size_t i = 0; i < PF_COUNT(ages); i++)
+		pf_profile_drop_label(p, ages[i]);
+}
+
 /* Before and after, and the one subtracted from the other. */
 static int make_difference(struct pf_live *live, enum pf_source source,
     const struct pf_query *query, struct pf_wait *wait, struct pf_profile *out)
@@ -24,20 +33,23 @@ static int make_difference(struct pf_live *live, enum pf_source source,
 	pf_collect_fn *collect = live->door->collect[source];
 	struct pf_query moment = *query;
 	struct pf_profile before;
+	int64_t start_ns;
 	int rc;
 
 	moment.seconds_ns = 0;
 	pf_profile_init(&before);
 	rc = collect(&before, &moment, wait);
+	start_ns = pf_clock_now_ns();
 	if (rc == 0)
-		rc = pf_wait_until(wait, pf_clock_now_ns() + query->seconds_ns);
+		rc = pf_wait_until(wait, start_ns + query->seconds_ns);
 	if (rc >= 0) /* 1: ended early, keep what there is */
 		rc = collect(out, &moment, NULL);
 	if (rc == 0) {
-		/* How long a thread has been somewhere is of one moment. */
-		pf_profile_drop_label(&before, "age_ns");
-		pf_profile_drop_label(out, "age_ns");
+		drop_ages(&before);
+		drop_ages(out);
 		pf_profile_subtract(out, &before);
+		/* Not the times of the two: that of heap_peak is when it was. */
+		out->duration_ns = pf_clock_now_ns() - start_ns;
 	}
 	pf_profile_finish(&before);
 	return rc;

@@ -89,7 +89,8 @@ static PF_HOOK uint32_t count_at_stack(
 		__atomic_fetch_add(pending, count, __ATOMIC_RELAXED); /* no memory for rows */
 		return stack;
 	}
-	if (message[0] && pf_tally_wants_note(row) && pf_tally_note_begin(row)) {
+	/* That of the first, even if it said nothing: labels that change would be another row. */
+	if (pf_tally_wants_note(row) && pf_tally_note_begin(row)) {
 		memcpy(row->note, message, PF_THROW_MESSAGE);
 		pf_tally_note_end(row);
 	}
@@ -186,7 +187,7 @@ static void add_row(void *profile, const struct pf_tally_row *row, uint64_t coun
 	uint32_t pc_count = pf_stack_read((uint32_t)row->key, &pcs);
 
 	pf_throw_add_sample(out, type, how, pcs, pc_count, (int64_t)count);
-	if (message)
+	if (message && message[0])
 		pf_profile_label_str(out, "message", message);
 }
 

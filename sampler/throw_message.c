@@ -1,10 +1,11 @@
 #include "sampler/throw_message.h"
 #include "base/knob.h"
 #include "base/mark.h"
-#include "sampler/real.h"
+#include "sampler/find_object.h"
 #include "sampler/throw_what.h"
 
 #include <errno.h>
+#include <link.h>
 #include <stdint.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -96,6 +97,39 @@ PF_HOOK bool pf_throw_readable(const void *at)
 	readable = errno != EFAULT;
 	errno = saved;
 	return readable;
+}
+
+/* Where the loader has put a table of this module. */
+static PF_HOOK uintptr_t table_at(const struct link_map *map, const ElfW(Dyn) * entry)
+{
+	uintptr_t at = entry->d_un.d_ptr;
+
+	return at < map->l_addr ? at + map->l_addr : at;
+}
+
+PF_HOOK const char *pf_throw_plt_name(const void *code, uint32_t number)
+{
+	const ElfW(Rela) *relocations = NULL;
+	const ElfW(Sym) *symbols = NULL;
+	const char *names = NULL;
+	struct dl_find_object found;
+	uint64_t bytes = 0;
+
+	if (!pf_find_object((uintptr_t)code, &found) || !found.dlfo_link_map)
+		return NULL;
+	for (const ElfW(Dyn) *d = found.dlfo_link_map->l_ld; d->d_tag != DT_NULL; d++) {
+		if (d->d_tag == DT_JMPREL)
+			relocations = (const void *)table_at(found.dlfo_link_map, d);
+		if (d->d_tag == DT_PLTRELSZ)
+			bytes = d->d_un.d_val;
+		if (d->d_tag == DT_SYMTAB)
+			symbols = (const void *)table_at(found.dlfo_link_map, d);
+		if (d->d_tag == DT_STRTAB)
+			names = (const void *)table_at(found.dlfo_link_map, d);
+	}
+	if (!relocations || !symbols || !names || number >= bytes / sizeof(*relocations))
+		return NULL;
+	return names + symbols[ELF64_R_SYM(relocations[number].r_info)].st_name;
 }
 
 static PF_HOOK void copy(char *out, const char *text)

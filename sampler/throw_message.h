@@ -16,5 +16,9 @@ enum { PF_THROW_MESSAGE = 200 };
 /* Fills `out` of PF_THROW_MESSAGE bytes; "" where there is none. PF_HOOK. */
 void pf_throw_message(char *out, const struct pf_type_info *type, void *object);
 
+/* The symbol of a module's PLT relocation by its number, `code` anywhere in the module; NULL: not
+ * known. PF_HOOK. */
+const char *pf_throw_plt_name(const void *code, uint32_t number);
+
 /* Can the eight bytes around this address be read? Asks the kernel; errno is kept. PF_HOOK. */
 bool pf_throw_readable(const void *at);

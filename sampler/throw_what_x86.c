@@ -194,6 +194,13 @@ static PF_HOOK enum verdict back(struct machine *m)
 	return GOES_ON;
 }
 
+static PF_HOOK bool starts_with(const char *text, const char *start)
+{
+	while (*start && *text == *start)
+		text++, start++;
+	return !*start;
+}
+
 /* ff 25: through a slot, as a PLT entry does. */
 static PF_HOOK enum verdict jump_through(struct machine *m, const uint8_t *at)
 {
@@ -201,6 +208,24 @@ static PF_HOOK enum verdict jump_through(struct machine *m, const uint8_t *at)
 
 	m->at = (const uint8_t *)(uintptr_t)*slot;
 	return GOES_ON;
+}
+
+/* A PLT entry before its first call pushes the number of its relocation. Two of the functions that
+ * may be behind it are known by name: std::string's c_str() and data(), which read its first word. */
+static PF_HOOK enum verdict call_unbound(struct machine *m)
+{
+	static const char start[] = "_ZNKSt7__cxx1112basic_stringIcSt11char_traitsIcESaIcEE";
+	const char *name = pf_throw_plt_name(m->at, (uint32_t)number(m->at + 1, 4));
+	size_t i = 0;
+
+	while (name && start[i] && name[i] == start[i])
+		i++;
+	if (!name || start[i] ||
+	    !(starts_with(name + i, "5c_strEv") || starts_with(name + i, "4dataEv")) ||
+	    !load(m, m->rdi, &m->rax))
+		return UNKNOWN;
+	m->rax_known = true;
+	return back(m);
 }
 
 static PF_HOOK bool starts(const uint8_t *at, uint8_t a, uint8_t b)
@@ -224,6 +249,8 @@ static PF_HOOK enum verdict step(struct machine *m)
 		return back(m);
 	if (at[0] == 0xe8)
 		return call(m);
+	if (at[0] == 0x68)
+		return call_unbound(m);
 	if (starts(at, 0xff, 0x25))
 		return jump_through(m, at);
 	if (starts(at, 0xf2, 0xff) && at[2] == 0x25)

@@ -142,3 +142,75 @@ check_counts() {
 	done
 	hasnt "$(cat watched)" BAD
 }
+
+# message TYPE: what the text says that this type said
+message() {
+	awk -v type="  $1" 'found {print /^#     message / ? substr($0, 15) : ""; exit}
+		/^#/ && substr($0, length($0) - length(type) + 1) == type {found = 1}' <<<"$text"
+}
+
+@test "what() is read where it can be, in code of any optimisation, and no code of the program runs" {
+	for level in 0 2; do
+		throws_start "says_O$level"
+		text=$(cat "$TREE/exceptions")
+		echo "$text"
+		is "$(message member)" '"text of it"'
+		is "$(message literal)" '"a literal"'
+		is "$(message both)" '"of its base"'
+		is "$(message second)" '"text of it"'
+		is "$(message std::bad_alloc)" '"std::bad_alloc"'
+		is "$(message counted)" ""
+		is "$(message hidden)" ""
+		has "$text" "# total 9"
+		says "asked 0"
+		tree_stop
+	done
+}
+
+@test "exception_messages: 2 asks what cannot be read, 0 says nothing" {
+	SETS=(--set exception_messages=2)
+	throws_start says_O2
+	text=$(cat "$TREE/exceptions")
+	is "$(message counted)" '"2"'
+	is "$(message member)" '"text of it"'
+	says "asked 1"
+	tree_stop
+	SETS=(--set exception_messages=0)
+	throws_start says_O2
+	hasnt "$(cat "$TREE/exceptions")" message
+	hasnt "$(cat "$TREE/status")" exception_message
+}
+
+@test "seconds= shows what was thrown meanwhile, at the root and under debug/pprof, in every spelling" {
+	export PROFFS_ENABLE=+exceptions
+	mkfifo lines
+	exec 7<>lines
+	"$PROFFS" run -m "$TREE" -- "$TARGET/throws_host" "$PLUGIN" 3 <lines >"$OUT" 2>"$ERR" 3>&- 7>&- &
+	PID=$!
+	STARTED+=("$PID")
+	wait_until 20 says "opened 0"
+	wait_until 20 tree_ready
+	sleep 0.3
+	echo >&7
+	wait_until 10 says "opened 1"
+	sleep 0.3
+	# One capture, five readers of it.
+	cat "$TREE/exceptions,seconds=2" >text &
+	cat "$TREE/exceptions?seconds=2" >mark &
+	cat "$TREE/exceptions.pprof,seconds=2" >proto &
+	cat "$TREE/debug/pprof/exceptions?seconds=2" >go &
+	cat "$TREE/exceptions-2s.folded" >folded &
+	readers=$(jobs -p | tail -5)
+	wait_until 10 grep -q "exceptions running 0.[2-9]" "$TREE/status"
+	echo >&7
+	wait $readers
+	has "$(cat text)" "# total 25"
+	has "$(cat mark)" "# total 25"
+	is "$(pprof_rows proto | awk '{s += $1} END {print s}')" 25
+	is "$(pprof_rows go | awk '{s += $1} END {print s}')" 25
+	is "$(awk '{s += $NF} END {print s}' folded)" 25
+	has "$(cat "$TREE/exceptions")" "# total 50"
+	run cat "$TREE/debug/pprof/exceptions?seconds=1&debug=1"
+	has "$output" "Invalid argument"
+	exec 7>&-
+}

@@ -69,13 +69,21 @@ text_row() {
 @test "seconds= shows who was created, and who ended, meanwhile" {
 	births_start
 	cat "$TREE/threadcreate,seconds=2" >delta &
+	reader=$!
+	cat "$TREE/threads,seconds=2" >threads &
+	cat "$TREE/debug/pprof/goroutine?seconds=2" >go.pprof &
 	wait_until 10 grep -q "threadcreate running 0.[2-9]" "$TREE/status"
 	kill -USR1 "$PID"
 	wait_until 10 says again
-	wait $!
-	cat delta
+	wait $reader $(jobs -p | tail -2)
+	cat delta threads
 	is "$(text_row "$(cat delta)" many_in_turn)" "10 0"
 	is "$(text_row "$(cat delta)" few_at_once)" "0 -1"
 	is "$(text_row "$(cat delta)" by_standard)" ""
 	has "$(cat delta)" "# total 10"
+	# The threads that stayed where they are have no row; the one that ended is one fewer.
+	has "$(cat threads)" "# total -1"
+	has "$(cat threads)" wait_for_end
+	hasnt "$(cat threads)" return_when
+	is "$(pprof_rows go.pprof -cum | column 4 wait_for_end)" -1
 }
