@@ -38,6 +38,8 @@ ON_BORROWED_STACK static int place_fds(const struct pf_command *command)
 	int moved[PF_CHILD_FDS_MAX];
 	unsigned end = PF_CHILD_FIRST_FD + (unsigned)command->fd_count;
 
+	if (command->said && dup2(command->said, STDERR_FILENO) < 0)
+		return -errno;
 	for (size_t i = 0; i < command->fd_count; i++) {
 		moved[i] = fcntl(command->fds[i], F_DUPFD, OUT_OF_THE_WAY);
 		if (moved[i] < 0)

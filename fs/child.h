@@ -20,6 +20,7 @@ struct pf_command {
 	int fds[PF_CHILD_FDS_MAX]; /* become 3, 4, 5 in the command */
 	size_t fd_count;
 	int directory;     /* where it runs, or -1: in / */
+	int said;          /* its standard error; 0: nowhere */
 	bool detach;       /* a session of its own, and nobody waits for it */
 	bool dies_with_us; /* killed when the calling thread ends: execve(), exit, kill -9 */
 };

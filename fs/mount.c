@@ -122,7 +122,7 @@ static int receive_fd(int from)
 	return fd;
 }
 
-static int run_fusermount(const char *const *argv, int socket, int directory)
+static int run_fusermount(const char *const *argv, int socket, int directory, int said)
 {
 	static const char *const paths[] = {
 	    "/usr/bin/fusermount3", "/bin/fusermount3", "/usr/local/bin/fusermount3", NULL};
@@ -135,9 +135,26 @@ static int run_fusermount(const char *const *argv, int socket, int directory)
 	    .fds = {socket},
 	    .fd_count = socket >= 0,
 	    .directory = directory,
+	    .said = said,
 	};
 
 	return pf_child_run(&command);
+}
+
+/* Why there is no tree, in fusermount3's words. Outlives the tree that was not made: `status` of the
+ * agent has it. Written by the one thread that mounts. */
+static char helper_said[160];
+
+/* The first line that can be had of `from`, in `to`; anything but text is left out. */
+static void read_line(int from, char *to, size_t room)
+{
+	ssize_t got = read(from, to, room - 1);
+	char *end = to;
+
+	for (ssize_t i = 0; i < got && to[i] != '\n'; i++)
+		if (to[i] >= ' ' && to[i] <= '~')
+			*end++ = to[i];
+	*end = '\0';
 }
 
 /* fusermount3 mounts at its own working directory, which we have pinned and checked. */
@@ -145,20 +162,29 @@ static int mount_by_helper(struct pf_mount *m, int point)
 {
 	char options[96];
 	const char *argv[] = {"fusermount3", "-o", options, "--", ".", NULL};
-	int pair[2];
+	int pair[2], said[2];
 	int rc;
 
 	snprintf(options, sizeof(options),
 	    "rw,nosuid,nodev,noexec,noatime,fsname=proffs-%d,subtype=proffs", (int)getpid());
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0)
 		return -errno;
-	rc = run_fusermount(argv, pair[1], point);
+	helper_said[0] = '\0';
+	if (pipe2(said, O_CLOEXEC | O_NONBLOCK) < 0)
+		said[0] = said[1] = 0;
+	rc = run_fusermount(argv, pair[1], point, said[1]);
 	close(pair[1]);
 	if (rc == 0)
 		rc = receive_fd(pair[0]);
 	else if (rc > 0)
-		rc = -EPERM; /* it has said why to nobody: its stderr is ours */
+		rc = -EPERM;
 	close(pair[0]);
+	if (said[0]) {
+		if (rc < 0)
+			read_line(said[0], helper_said, sizeof(helper_said));
+		close(said[0]);
+		close(said[1]);
+	}
 	if (rc < 0)
 		return rc;
 	m->fuse_fd = rc;
@@ -170,7 +196,7 @@ static int mount_by_helper(struct pf_mount *m, int point)
 static int unmount_by_helper(const char *path)
 {
 	const char *argv[] = {"fusermount3", "-u", "-z", "--", path, NULL};
-	int rc = run_fusermount(argv, -1, -1);
+	int rc = run_fusermount(argv, -1, -1, 0);
 
 	return rc > 0 ? -EPERM : rc;
 }
@@ -276,6 +302,8 @@ int64_t pf_mount_request_timeout(void)
 
 static const char *explain(int rc)
 {
+	if (helper_said[0])
+		return helper_said;
 	switch (rc) {
 	case -ENOENT:
 	case -ENODEV:

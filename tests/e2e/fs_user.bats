@@ -99,7 +99,19 @@ in_user_world() {
 	run -9 in_user_world '
 		chmod 600 /mnt/fuse
 		start -m "$M" -r "$REAPER"'
-	[[ $output == *"failed: mounting is not permitted here"* ]]
+	[[ $output == *"failed: fusermount3: failed to open /dev/fuse: Permission denied"* ]]
+}
+
+@test "what fusermount3 refuses is said in its own words" {
+	run -9 in_user_world '
+		u() { setpriv --reuid=12345 --regid=12345 --clear-groups "$@"; }
+		chown 12345 /mnt/home /mnt/home/run
+		: >"$DIR/out"
+		u /mnt/fs_host -m "$M" -r "$REAPER" >"$DIR/out" 2>&1 3>&- &
+		wait $! || true
+		cat "$DIR/out"
+		exit 9'
+	[[ $output == *"failed: fusermount3: could not determine username"* ]]
 }
 
 teardown() {
