@@ -243,6 +243,7 @@ static void child_of_fork(void)
 		now.chosen = false;
 		state = STARTING;
 		agent_pid = getpid();
+		pf_sampler_init();
 		pf_dump_catch_signals(&now);
 		if (pf_crew_start("fs", agent_main, NULL) < 0)
 			state = STOPPED;

@@ -19,6 +19,48 @@ struct chunk {
 static struct chunk *current; /* atomic */
 static int64_t mapped_bytes;  /* atomic */
 
+/* For whoever wants to know what of the process is ours; one that finds no place is not listed. */
+static struct listed {
+	uintptr_t at; /* atomic; 0: free */
+	size_t size;  /* atomic */
+} list[PF_ARENA_LISTED];
+
+static PF_SIGSAFE void list_add(void *at, size_t size)
+{
+	for (int i = 0; i < PF_ARENA_LISTED; i++) {
+		uintptr_t nobody = 0;
+
+		if (__atomic_load_n(&list[i].at, __ATOMIC_RELAXED) == 0 &&
+		    __atomic_compare_exchange_n(&list[i].at, &nobody, (uintptr_t)at, false,
+			__ATOMIC_RELAXED, __ATOMIC_RELAXED)) {
+			__atomic_store_n(&list[i].size, size, __ATOMIC_RELEASE);
+			return;
+		}
+	}
+}
+
+static PF_SIGSAFE void list_drop(void *at)
+{
+	for (int i = 0; i < PF_ARENA_LISTED; i++)
+		if (__atomic_load_n(&list[i].at, __ATOMIC_RELAXED) == (uintptr_t)at) {
+			__atomic_store_n(&list[i].size, 0, __ATOMIC_RELAXED);
+			__atomic_store_n(&list[i].at, 0, __ATOMIC_RELEASE);
+			return;
+		}
+}
+
+size_t pf_arena_mappings(struct pf_arena_mapping *out, size_t max)
+{
+	size_t count = 0;
+
+	for (int i = 0; i < PF_ARENA_LISTED && count < max; i++) {
+		out[count].size = __atomic_load_n(&list[i].size, __ATOMIC_ACQUIRE);
+		out[count].at = __atomic_load_n(&list[i].at, __ATOMIC_ACQUIRE);
+		count += out[count].at != 0 && out[count].size != 0;
+	}
+	return count;
+}
+
 PF_SIGSAFE void *pf_arena_map(size_t size)
 {
 	int saved = errno;
@@ -28,6 +70,7 @@ PF_SIGSAFE void *pf_arena_map(size_t size)
 	if (at == MAP_FAILED)
 		return NULL;
 	__atomic_fetch_add(&mapped_bytes, (int64_t)size, __ATOMIC_RELAXED);
+	list_add(at, size);
 	return at;
 }
 
@@ -35,6 +78,7 @@ PF_SIGSAFE void pf_arena_unmap(void *at, size_t size)
 {
 	int saved = errno;
 
+	list_drop(at);
 	if (munmap(at, size) == 0)
 		__atomic_fetch_sub(&mapped_bytes, (int64_t)size, __ATOMIC_RELAXED);
 	errno = saved;

@@ -18,3 +18,12 @@ void pf_arena_unmap(void *at, size_t size);
 
 /* Bytes mapped so far: the agent's own memory in `status`. */
 int64_t pf_arena_mapped_bytes(void);
+
+/* Where they are, as far as is remembered: up to `max` mappings, returns how many. Any thread. */
+enum { PF_ARENA_LISTED = 512 };
+
+struct pf_arena_mapping {
+	uintptr_t at;
+	size_t size;
+};
+size_t pf_arena_mappings(struct pf_arena_mapping *out, size_t max);

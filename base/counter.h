@@ -44,9 +44,15 @@
 	X(HEAP_LOST_TABLE, "heap_lost_table_full", "samples dropped: the live table was full")     \
 	X(HEAP_SITES_FULL, "heap_sites_full",                                                      \
 	    "samples without a stack: the table of allocation sites was full")                     \
+	X(HEAP_NAMES_FULL, "heap_names_full",                                                      \
+	    "samples without the name of their thread: the table of names was full")               \
 	X(HEAP_LOST_NESTED, "heap_lost_nested",                                                    \
 	    "allocations not sampled: our own, or inside our code")                                \
 	X(HEAP_MISSED_FREES, "heap_missed_frees", "sampled blocks whose free we did not see")      \
+	X(HEAP_MISSED_ESTIMATE, "heap_missed_frees_estimate",                                      \
+	    "frees of any block that we did not see, estimated from those")                        \
+	X(HEAP_LOST_REGIONS, "heap_lost_regions",                                                  \
+	    "mappings not sampled: the table of mappings was full")                                \
 	X(MUTEX_CONTENTIONS, "mutex_contentions", "releases of a lock that others waited for")     \
 	X(MUTEX_SAMPLES, "mutex_samples", "of these, sampled")                                     \
 	X(MUTEX_WAITED_NS, "mutex_waited_ns", "time that threads waited for locks")                \

@@ -18,6 +18,8 @@
 	    "mean bytes between two heap samples; 1 samples every block, 0 none")                  \
 	X(HEAP_PEAK_RESET, "config/heap_peak_reset", "", 0, 1, 0,                                  \
 	    "write 1: heap_peak is measured from now on")                                          \
+	X(HEAP_MMAP, "config/heap_mmap", "", 0, 1, 0,                                              \
+	    "1: the heap's profiles have the program's own mappings, too, with kind=mmap or file") \
 	X(MUTEX_FRACTION, "config/mutex_fraction", "", 1, 1000000, 100,                            \
 	    "of so many contentions one is sampled; of those that cost a millisecond, all")        \
 	X(BLOCK_RATE_NS, "config/block_rate_ns", "ns", 1, 1000000000000, 100000,                   \

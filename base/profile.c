@@ -148,6 +148,7 @@ void pf_profile_finish(struct pf_profile *p)
 	pf_vec_free(p->locations, p->location_capacity, sizeof(*p->locations));
 	pf_vec_free(p->lines, p->line_capacity, sizeof(*p->lines));
 	pf_vec_free(p->comments, p->comment_capacity, sizeof(*p->comments));
+	pf_vec_free(p->notes, p->note_capacity, sizeof(*p->notes));
 	pool_destroy(p->strings);
 	memset(p, 0, sizeof(*p));
 }
@@ -255,6 +256,20 @@ void pf_profile_comment(struct pf_profile *p, const char *format, ...)
 	own = pf_profile_string(p, text);
 	if (ROOM(p, comment, 1))
 		p->comments[p->comment_count++] = own;
+}
+
+void pf_profile_note(struct pf_profile *p, const char *format, ...)
+{
+	char text[512];
+	const char *own;
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(text, sizeof(text), format, args);
+	va_end(args);
+	own = pf_profile_string(p, text);
+	if (ROOM(p, note, 1))
+		p->notes[p->note_count++] = own;
 }
 
 /* ---- locations ---- */
@@ -611,12 +626,19 @@ static void add_negated(
 
 void pf_profile_subtract(struct pf_profile *p, const struct pf_profile *before)
 {
+	int64_t start_ns, duration_ns;
+
 	if (p->type_count != before->type_count) {
 		p->error = p->error ? p->error : -EINVAL;
 		return;
 	}
 	for (size_t i = 0; i < before->sample_count; i++)
 		add_negated(p, before, &before->samples[i]);
-	p->duration_ns = p->time_ns - before->time_ns;
+	/* Two moments, or two stretches from the same beginning. */
+	start_ns = before->time_ns + before->duration_ns;
+	duration_ns = p->time_ns + p->duration_ns - start_ns;
+	if (p->duration_ns)
+		p->time_ns = start_ns;
+	p->duration_ns = duration_ns;
 	pf_profile_merge_same(p);
 }

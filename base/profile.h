@@ -115,6 +115,8 @@ struct pf_profile {
 	size_t line_count, line_capacity;
 	const char **comments; /* settings, version, what was lost */
 	size_t comment_count, comment_capacity;
+	const char **notes; /* what a text ends with, line by line; in no other format */
+	size_t note_count, note_capacity;
 
 	/* Of mutex and block: who waits right now, a sample for each thread (sampler/blocked.h); NULL:
 	 * nobody asked. Owned. */
@@ -156,6 +158,7 @@ struct pf_profile *pf_profile_add_waiting(struct pf_profile *p);
 void pf_profile_add_mapping(struct pf_profile *p, uint64_t start, uint64_t limit, uint64_t offset,
     const char *path, const char *build_id);
 void pf_profile_comment(struct pf_profile *p, const char *format, ...) PF_PRINTF(2, 3);
+void pf_profile_note(struct pf_profile *p, const char *format, ...) PF_PRINTF(2, 3);
 
 /* A numeric label with the unit "address" is code, too: who created a thread. */
 bool pf_label_is_address(const struct pf_label *label);

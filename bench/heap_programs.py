@@ -2,12 +2,15 @@
 
 proffs by switching it on and off inside one process (target/toggle.h); the peers, which start with
 the process, by pairs of processes.
+
+usage: heap_programs.py [NAME...]     sqlite python redis redis_jemalloc cc1 larson; none: all, some minutes
 """
 import os
 import pathlib
 import shutil
 import socket
 import subprocess
+import sys
 import tempfile
 import time
 
@@ -91,10 +94,13 @@ class Redis:
     def __init__(self, preload=None):
         self.folder = tempfile.mkdtemp(prefix='proffs-bench-')
         self.socket_path = self.folder + '/s'
+        # The package redis-tools has the server's code under another name; its own name makes it a server.
+        server = pathlib.Path(self.folder) / 'redis-server'
+        server.symlink_to(shutil.which('redis-server') or shutil.which('redis-check-rdb'))
         env = {'LD_PRELOAD': str(preload)} if preload else {}
         os.environ.update(env)
         try:
-            self.program = Watched('redis-server', '--port', '0', '--unixsocket', self.socket_path, '--save', '',
+            self.program = Watched(server, '--port', '0', '--unixsocket', self.socket_path, '--save', '',
                                    '--enable-debug-command', 'yes', sets=['enable=0'])
         finally:
             for name in env:
@@ -183,14 +189,22 @@ def larson():
         row(f'larson, {threads} threads', '<= +8 %', percent(ratios['proffs']), 'null ' + percent(ratios['null']))
 
 
+def redis_glibc():
+    # Debian's is linked with jemalloc: libc in front of it in the search order makes it glibc's.
+    redis('redis on glibc, mixed', '<= 1.5 %', LIBRARIES / 'libc.so.6', 120, True)
+
+
+def redis_jemalloc():
+    redis('redis on jemalloc, FLUSHALL loop', '<= 4 %', LIBRARIES / 'libjemalloc.so.2', 240, False)
+
+
+PARTS = {'sqlite': sqlite, 'python': python, 'redis': redis_glibc, 'redis_jemalloc': redis_jemalloc, 'cc1': cc1,
+         'larson': larson}
+
+
 def main():
-    sqlite()
-    python()
-    redis('redis on glibc, mixed', '<= 1.5 %', None, 60, True)
-    jemalloc = LIBRARIES / 'libjemalloc.so.2'
-    redis('redis on jemalloc, FLUSHALL loop', '<= 4 %', jemalloc, 60, False)
-    cc1()
-    larson()
+    for name in sys.argv[1:] or PARTS:
+        PARTS[name]()
 
 
 if __name__ == '__main__':

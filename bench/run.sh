@@ -2,6 +2,7 @@
 # The benches as one table. Wants an otherwise idle machine; all of them take about 20 minutes.
 #
 # usage: bench/run.sh [--write] [NAME...]     NAME: threads for bench/threads.py; none: all
+#                                             heap_programs:redis for a part of one
 #
 # --write also puts the rows into doc/overhead.md, each in place of the one that measured the same.
 set -eu
@@ -17,6 +18,9 @@ ninja -C "${PROFFS_BUILD:-$root/build}" >/dev/null
 rows=$(mktemp)
 trap 'rm -f "$rows"' EXIT
 for name in "$@"; do
-	python3 "$here/$name.py" | tee -a "$rows"
+	case $name in
+	*:*) python3 "$here/${name%%:*}.py" "${name#*:}" ;;
+	*) python3 "$here/$name.py" ;;
+	esac | tee -a "$rows"
 done
 [ -z "$write" ] || python3 "$here/bench.py" "$root/doc/overhead.md" <"$rows"

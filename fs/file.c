@@ -131,9 +131,13 @@ static int draw_capture(struct pf_node *node, struct pf_snapshot **out)
 
 static int collect_and_draw(struct pf_node *node, struct pf_snapshot **out)
 {
+	struct pf_query query = node->object.query;
 	struct pf_profile profile;
-	int rc = pf_make_profile(node->files->live, node->object.entry->profile->source,
-	    &node->object.query, NULL, &profile);
+	int rc;
+
+	query.balance = pf_make_wants_balance(&node->object);
+	rc = pf_make_profile(
+	    node->files->live, node->object.entry->profile->source, &query, NULL, &profile);
 
 	if (rc == 0)
 		rc = pf_make_drawing(node->files->live, &node->object, &profile, out);

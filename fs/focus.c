@@ -4,6 +4,7 @@
 #include <ctype.h>
 #include <errno.h>
 #include <regex.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -115,46 +116,138 @@ static int take_samples(const struct pf_profile *in, const regex_t *regex, struc
 	return matches && out->samples ? 0 : -ENOMEM;
 }
 
-/* The comments of `in`, and one more. */
-static int say_so(const struct pf_profile *in, const char *pattern, struct pf_profile *out)
-{
-	const char **comments = calloc(in->comment_count + 1, sizeof(*comments));
-	char *said = NULL;
+/* ---- stacks that are large enough ---- */
 
-	if (!comments || asprintf(&said, "focus %s: %zu of %zu stacks", pattern, out->sample_count,
-			     in->sample_count) < 0) {
-		free(comments);
-		return -ENOMEM;
+struct stacks {
+	const struct pf_profile *in;
+	uint32_t type;
+};
+
+static int by_stack(const void *a, const void *b, void *stacks)
+{
+	const uint64_t *pcs = ((const struct stacks *)stacks)->in->pcs;
+	const struct pf_sample *x = a, *y = b;
+
+	if (x->pc_count != y->pc_count)
+		return x->pc_count < y->pc_count ? -1 : 1;
+	return memcmp(pcs + x->pc_first, pcs + y->pc_first, x->pc_count * sizeof(*pcs));
+}
+
+/* Drops the samples of stacks that have less; returns how many stacks there were. */
+static size_t drop_small(struct pf_profile *out, uint32_t type, int64_t least)
+{
+	struct stacks stacks = {.in = out, .type = type};
+	size_t kept = 0, count = 0, end;
+
+	qsort_r(out->samples, out->sample_count, sizeof(*out->samples), by_stack, &stacks);
+	for (size_t first = 0; first < out->sample_count; first = end, count++) {
+		int64_t value = 0;
+
+		for (end = first; end < out->sample_count &&
+				  by_stack(&out->samples[first], &out->samples[end], &stacks) == 0;
+		     end++)
+			value += out->samples[end].value[type];
+		if (llabs(value) < least)
+			continue;
+		memmove(&out->samples[kept], &out->samples[first],
+		    (end - first) * sizeof(*out->samples));
+		kept += end - first;
 	}
+	out->sample_count = kept;
+	return count;
+}
+
+/* ---- what is left out is said ---- */
+
+enum { SAID_MAX = 2 };
+
+/* Room for the comments of `in`, and ours, which are the last `said` ones. */
+static int copy_comments(const struct pf_profile *in, struct pf_profile *out)
+{
+	out->comments = calloc(in->comment_count + SAID_MAX, sizeof(*out->comments));
+	if (!out->comments)
+		return -ENOMEM;
 	for (size_t i = 0; i < in->comment_count; i++)
-		comments[i] = in->comments[i];
-	comments[in->comment_count] = said;
-	out->comments = comments;
-	out->comment_count = in->comment_count + 1;
+		out->comments[i] = in->comments[i];
+	out->comment_count = in->comment_count;
+	out->comment_capacity = in->comment_count; /* behind it, ours begin */
 	return 0;
 }
 
-int pf_focus_take(const struct pf_profile *in, const char *pattern, struct pf_profile *out)
+static int say(struct pf_profile *out, const char *format, ...) PF_PRINTF(2, 3);
+static int say(struct pf_profile *out, const char *format, ...)
+{
+	char *said;
+	va_list args;
+	int rc;
+
+	va_start(args, format);
+	rc = vasprintf(&said, format, args);
+	va_end(args);
+	if (rc < 0)
+		return -ENOMEM;
+	out->comments[out->comment_count++] = said;
+	return 0;
+}
+
+static int take_matching(const struct pf_profile *in, const char *pattern, struct pf_profile *out)
 {
 	regex_t regex;
 	int rc = compile(&regex, pattern);
+
+	if (rc < 0)
+		return rc;
+	rc = take_samples(in, &regex, out);
+	regfree(&regex);
+	if (rc == 0)
+		rc = say(out, "focus %s: %zu of %zu stacks", pattern, out->sample_count,
+		    in->sample_count);
+	return rc;
+}
+
+static int take_all(const struct pf_profile *in, struct pf_profile *out)
+{
+	out->samples = calloc(in->sample_count + 1, sizeof(*out->samples));
+	if (!out->samples)
+		return -ENOMEM;
+	memcpy(out->samples, in->samples, in->sample_count * sizeof(*out->samples));
+	out->sample_count = in->sample_count;
+	return 0;
+}
+
+bool pf_focus_wanted(const struct pf_query *query)
+{
+	return *query->focus || query->least;
+}
+
+int pf_focus_take(const struct pf_profile *in, const struct pf_query *query, uint32_t type,
+    struct pf_profile *out)
+{
+	int rc;
 
 	*out = *in;
 	out->samples = NULL;
 	out->sample_count = 0;
 	out->comments = NULL;
 	out->comment_count = 0;
-	if (rc < 0)
-		return rc;
-	rc = take_samples(in, &regex, out);
-	regfree(&regex);
-	return rc == 0 ? say_so(in, pattern, out) : rc;
+	rc = copy_comments(in, out);
+	if (rc == 0 && *query->focus)
+		rc = take_matching(in, query->focus, out);
+	else if (rc == 0)
+		rc = take_all(in, out);
+	if (rc == 0 && query->least && type < in->type_count) {
+		size_t before = out->sample_count, stacks = drop_small(out, type, query->least);
+
+		rc = say(out, "min %lld: %zu of %zu samples, of %zu stacks",
+		    (long long)query->least, out->sample_count, before, stacks);
+	}
+	return rc;
 }
 
 void pf_focus_finish(struct pf_profile *out)
 {
-	if (out->comments)
-		free((char *)out->comments[out->comment_count - 1]);
+	for (size_t i = out->comment_capacity; out->comments && i < out->comment_count; i++)
+		free((char *)out->comments[i]);
 	free(out->comments);
 	free(out->samples);
 	out->comments = NULL;

@@ -28,7 +28,7 @@ static bool is_instant(enum pf_source source)
 /* What a process does not have is left out, as it is in the tree itself. */
 static int collect(struct freeze *f, struct pf_wait *wait)
 {
-	static const struct pf_query moment;
+	static const struct pf_query moment = {.balance = true};
 
 	for (int s = 0; s < PF_SOURCE_COUNT; s++) {
 		enum pf_source source = (enum pf_source)s;

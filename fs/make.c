@@ -114,6 +114,7 @@ uint64_t pf_make_which(const struct pf_object *object)
 
 	uint64_t which = (render * 31 + row) * 1000003 + (uint64_t)object->query.rows;
 
+	which = which * 1000003 + (uint64_t)object->query.least;
 	which = which * 4 + wants_lines(object) * 2u + object->query.sort_cum;
 	for (const char *c = object->query.focus; *c; c++)
 		which = which * 1000003 + (unsigned char)*c;
@@ -126,6 +127,18 @@ static int32_t column_of(const struct pf_profile *p, const char *column)
 		if (strcmp(p->types[i].type, column) == 0)
 			return (int32_t)i;
 	return p->default_type;
+}
+
+static uint32_t shown_type(const struct pf_object *object, const struct pf_profile *p)
+{
+	int32_t column = column_of(p, object->entry->profile->column);
+
+	return column >= 0 ? (uint32_t)column : pf_profile_default_type(p);
+}
+
+bool pf_make_wants_balance(const struct pf_object *object)
+{
+	return object->entry->profile->balance && choose_render(object) == pf_render_text;
 }
 
 /* Up to the size that was told before it was opened; the next one is told more when this is more. */
@@ -182,10 +195,10 @@ static int draw_focused(
 	struct pf_profile part;
 	int rc;
 
-	if (!*object->query.focus)
+	if (!pf_focus_wanted(&object->query))
 		return draw(object, p, out);
 	*out = NULL;
-	rc = pf_focus_take(p, object->query.focus, &part);
+	rc = pf_focus_take(p, &object->query, shown_type(object, p), &part);
 	if (rc == 0)
 		rc = draw(object, &part, out);
 	pf_focus_finish(&part);

@@ -22,5 +22,8 @@ int pf_make_drawing(struct pf_live *live, const struct pf_object *object,
 /* Equal for objects whose drawings of one profile are equal. */
 uint64_t pf_make_which(const struct pf_object *object);
 
+/* Does its text end with where all of the process's memory is? Then the collector is to say it. */
+bool pf_make_wants_balance(const struct pf_object *object);
+
 /* Prints a row that is no profile: 0 and *out held by the caller, or -errno. */
 int pf_make_print(struct pf_live *live, const struct pf_object *object, struct pf_snapshot **out);

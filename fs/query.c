@@ -9,7 +9,7 @@
 #include <stdint.h>
 #include <string.h>
 
-enum { SECONDS_MAX = 86400, ROWS_MAX = 1000000 };
+enum { SECONDS_MAX = 86400, ROWS_MAX = 1000000, CAPTURES_MAX = 64 };
 
 static void trim(const char **text, size_t *length)
 {
@@ -114,6 +114,16 @@ static int set_json(struct pf_query *query, const char *value, size_t length)
 	return rc;
 }
 
+static int set_least(struct pf_query *query, const char *value, size_t length)
+{
+	return parse_between(value, length, 0, INT64_MAX, &query->least);
+}
+
+static int set_captures(struct pf_query *query, const char *value, size_t length)
+{
+	return parse_between(value, length, 1, CAPTURES_MAX, &query->captures);
+}
+
 static int set_focus(struct pf_query *query, const char *value, size_t length)
 {
 	if (length >= sizeof(query->focus) || memchr(value, '\0', length))
@@ -149,6 +159,8 @@ static const struct {
     {"gc", set_gc},
     {"json", set_json},
     {"focus", set_focus},
+    {"min", set_least},
+    {"captures", set_captures},
     {"lines", set_lines},
     {"sort", set_sort},
 };

@@ -43,6 +43,7 @@ struct pf_profile_row {
 	enum pf_collector collector;
 	enum pf_feature feature;
 	const char *help;
+	bool balance; /* its text ends with where all of the process's memory is */
 };
 
 struct pf_view_row {

@@ -38,16 +38,18 @@ void pf_lines_finish(struct pf_profile *out);
 /* Finds them in this very process: for commands, not for a watched program. */
 pf_lines_ask_fn pf_lines_ask_here;
 
-pf_render_fn pf_render_pprof;   /* gzipped profile.proto */
-pf_render_fn pf_render_text;    /* for people and awk: flat, flat%, sum%, cum, cum%, function */
-pf_render_fn pf_render_folded;  /* root;...;leaf COUNT */
-pf_render_fn pf_render_threads; /* one block per thread, same stacks together */
-pf_render_fn pf_render_births;  /* who created how many threads, and which of them live */
-pf_render_fn pf_render_frames;  /* the bare frames of its stacks, one a line */
-pf_render_fn pf_render_throws;  /* exceptions by type, how and where */
-pf_render_fn pf_render_legacy;  /* Go's debug=1 (reference/pprof.md 3.5) */
-pf_render_fn pf_render_waiting; /* pf_render_text, and who waits right now */
-pf_render_fn pf_render_stacks;  /* Go's goroutine?debug=2 */
+pf_render_fn pf_render_pprof;    /* gzipped profile.proto */
+pf_render_fn pf_render_text;     /* for people and awk: flat, flat%, sum%, cum, cum%, function */
+pf_render_fn pf_render_folded;   /* root;...;leaf COUNT */
+pf_render_fn pf_render_threads;  /* one block per thread, same stacks together */
+pf_render_fn pf_render_births;   /* who created how many threads, and which of them live */
+pf_render_fn pf_render_frames;   /* the bare frames of its stacks, one a line */
+pf_render_fn pf_render_throws;   /* exceptions by type, how and where */
+pf_render_fn pf_render_leaks;    /* one row a stack, with the ages of its blocks */
+pf_render_fn pf_render_lifetime; /* one row a stack: allocations a second, median life */
+pf_render_fn pf_render_legacy;   /* Go's debug=1 (reference/pprof.md 3.5) */
+pf_render_fn pf_render_waiting;  /* pf_render_text, and who waits right now */
+pf_render_fn pf_render_stacks;   /* Go's goroutine?debug=2 */
 
 /* Errors stick in `out`. Key value lines; JSON; what Prometheus scrapes, in its own text format and
  * in the OpenMetrics one. */

@@ -20,6 +20,7 @@
 #include "base/clock.h"
 #include "base/utc.h"
 #include "render/render.h"
+#include "render/tag.h"
 #include "render/utf8.h"
 
 #include <errno.h>
@@ -134,6 +135,17 @@ void pf_text_head(struct pf_buf *out, const struct pf_profile *in, uint32_t type
 	for (size_t i = 0; i < in->comment_count; i++) {
 		pf_buf_str(out, "# ");
 		pf_utf8_add_plain(out, in->comments[i]);
+		pf_buf_char(out, '\n');
+	}
+}
+
+void pf_text_notes(struct pf_buf *out, const struct pf_profile *in)
+{
+	if (in->note_count)
+		pf_buf_str(out, "#\n");
+	for (size_t i = 0; i < in->note_count; i++) {
+		pf_buf_str(out, "# ");
+		pf_utf8_add_plain(out, in->notes[i]);
 		pf_buf_char(out, '\n');
 	}
 }
@@ -295,6 +307,7 @@ static void draw_stacks(struct pf_buf *out, const struct table *t, const struct 
 		pf_buf_printf(out, " %.2f%%", percent(t, g->value));
 		add_columns(out, t->in, groups, g);
 		pf_buf_char(out, '\n');
+		pf_tag_line(out, t->in, groups->samples + g->sample_first, g->sample_count);
 		for (uint32_t k = 0; k < g->depth; k++) {
 			pf_buf_str(out, "#     ");
 			pf_text_frame(out, &t->frames->items[groups->ids[g->id_first + k]]);
@@ -325,6 +338,7 @@ void pf_render_text(struct pf_buf *out, const struct pf_profile *in, const struc
 		pf_text_head(out, in, type);
 		draw_table(out, &t, shown);
 		draw_stacks(out, &t, &groups);
+		pf_text_notes(out, in);
 	} else {
 		pf_buf_fail(out, rc);
 	}

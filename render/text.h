@@ -14,3 +14,6 @@ void pf_text_value(struct pf_buf *out, const char *unit, int64_t value, int widt
 /* "cart::Cart::add  [libcart.so]", or with a line "cart::Cart::add  /src/cart.cc:12", without
  * control bytes. */
 void pf_text_frame(struct pf_buf *out, const struct pf_frame *frame);
+
+/* What the profile's text ends with: `#` lines, or nothing. */
+void pf_text_notes(struct pf_buf *out, const struct pf_profile *in);

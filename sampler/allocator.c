@@ -3,17 +3,20 @@
 #include "base/knob.h"
 #include "base/lock.h"
 #include "base/mark.h"
+#include "sampler/crew.h"
 #include "sampler/gate.h"
 #include "sampler/real.h"
 
 #include <dlfcn.h>
 #include <errno.h>
+#include <limits.h>
 #include <malloc.h>
 #include <stdbool.h>
 #include <stddef.h>
 
 /* A look may cost one part in so many of the time until the next. */
 enum { SHARE = 1000 };
+static const int64_t ANSWER_NS = 250 * (int64_t)PF_NS_PER_MS;
 
 /* ---- each knows how it is asked ---- */
 
@@ -145,18 +148,77 @@ static bool is_fresh(const struct pf_allocator *look)
 	return look->name && pf_clock_now_ns() - look->time_ns < look->took_ns * SHARE;
 }
 
-int pf_allocator_look(struct pf_allocator *out)
+/* ---- by a thread of its own ---- */
+
+enum { IDLE, ASKING };
+
+static uint32_t state; /* atomic, a futex word */
+
+static void *answer(void *unused)
 {
-	if (!pf_knob_get(PF_KNOB_ASK_ALLOCATOR))
-		return -EOPNOTSUPP;
+	struct pf_allocator now = ask();
+
+	pf_lock_take(&lock);
+	last = now;
+	pf_lock_give(&lock);
+	__atomic_store_n(&state, IDLE, __ATOMIC_RELEASE);
+	pf_futex_wake(&state, INT_MAX);
+	return unused;
+}
+
+static int wait_for_answer(void)
+{
+	int64_t deadline_ns = pf_clock_now_ns() + ANSWER_NS;
+
+	while (__atomic_load_n(&state, __ATOMIC_ACQUIRE) == ASKING) {
+		if (pf_clock_now_ns() >= deadline_ns)
+			return -ETIMEDOUT;
+		pf_futex_wait(&state, ASKING, deadline_ns);
+	}
+	return 0;
+}
+
+/* Whoever comes while it is asked waits for the same answer. */
+static int ask_and_wait(void)
+{
+	uint32_t idle = IDLE;
+	int rc = 0;
+
+	if (__atomic_compare_exchange_n(
+		&state, &idle, ASKING, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE))
+		rc = pf_crew_start("ask", answer, NULL);
+	if (rc < 0) {
+		__atomic_store_n(&state, IDLE, __ATOMIC_RELEASE);
+		return rc;
+	}
+	return wait_for_answer();
+}
+
+static void read_last(struct pf_allocator *out)
+{
 	pf_lock_take(&lock);
 	*out = last;
 	pf_lock_give(&lock);
-	if (!is_fresh(out)) {
-		*out = ask();
-		pf_lock_take(&lock);
-		last = *out;
-		pf_lock_give(&lock);
-	}
+}
+
+int pf_allocator_look(struct pf_allocator *out)
+{
+	int rc;
+
+	if (!pf_knob_get(PF_KNOB_ASK_ALLOCATOR))
+		return -EOPNOTSUPP;
+	read_last(out);
+	if (is_fresh(out))
+		return 0;
+	rc = ask_and_wait();
+	if (rc < 0)
+		return rc;
+	read_last(out);
 	return out->name ? 0 : -EOPNOTSUPP;
+}
+
+void pf_allocator_fork_child(void)
+{
+	__atomic_store_n(&state, IDLE, __ATOMIC_RELAXED);
+	pf_lock_reset(&lock);
 }

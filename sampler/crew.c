@@ -21,8 +21,9 @@ PF_TLS uint32_t pf_guard_depth;
 /* By place, atomic: 0 free, BEING_STARTED, the tid of a living member, or -tid of one that is done
  * but may still be seen in /proc for a moment. */
 static pid_t members[PF_CREW_MAX];
-static uint32_t alive;      /* atomic; a futex word for pf_crew_wait_gone() */
-static int64_t gone_cpu_ns; /* atomic; CPU time of members that ended */
+static uintptr_t stacks[PF_CREW_MAX]; /* atomic: an address on each member's; 0: nobody's */
+static uint32_t alive;                /* atomic; a futex word for pf_crew_wait_gone() */
+static int64_t gone_cpu_ns;           /* atomic; CPU time of members that ended */
 
 struct start {
 	void *(*run)(void *);
@@ -74,8 +75,10 @@ static void *member_main(void *arg)
 	pf_guard_enter(); /* for life */
 	free(arg);
 	prctl(PR_SET_NAME, start.name);
+	__atomic_store_n(&stacks[start.member - members], (uintptr_t)&start, __ATOMIC_RELAXED);
 	set_place(start.member, (pid_t)syscall(SYS_gettid));
 	start.run(start.arg);
+	__atomic_store_n(&stacks[start.member - members], 0, __ATOMIC_RELAXED);
 	__atomic_fetch_add(&gone_cpu_ns, pf_clock_ns(CLOCK_THREAD_CPUTIME_ID), __ATOMIC_RELAXED);
 	set_place(start.member, -(pid_t)syscall(SYS_gettid));
 	one_less();
@@ -101,6 +104,17 @@ static int create_blocked(struct start *start)
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
 	pthread_attr_destroy(&attr);
 	return -rc;
+}
+
+size_t pf_crew_stacks(uintptr_t *out, size_t max)
+{
+	size_t count = 0;
+
+	for (size_t i = 0; i < PF_CREW_MAX && count < max; i++) {
+		out[count] = __atomic_load_n(&stacks[i], __ATOMIC_RELAXED);
+		count += out[count] != 0;
+	}
+	return count;
 }
 
 int pf_crew_start(const char *name, void *(*run)(void *), void *arg)

@@ -6,6 +6,7 @@
  */
 #pragma once
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
 
@@ -25,6 +26,9 @@ void pf_crew_settle(void);
 
 /* How many are alive. Any thread. */
 uint32_t pf_crew_count(void);
+
+/* An address on the stack of each living member: up to `max`, returns how many. Our own threads. */
+size_t pf_crew_stacks(uintptr_t *out, size_t max);
 
 /* CPU time of all members, living and gone, in nanoseconds. */
 int64_t pf_crew_cpu_ns(void);

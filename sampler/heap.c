@@ -6,6 +6,8 @@
 #include "sampler/heap_builtin.h"
 #include "sampler/heap_draw.h"
 #include "sampler/heap_hook.h"
+#include "sampler/heap_mmap_hook.h"
+#include "sampler/heap_region.h"
 #include "sampler/heap_site.h"
 #include "sampler/patch.h"
 #include "sampler/real.h"
@@ -33,6 +35,22 @@ static int apply_rate(enum pf_knob_id id, int64_t value)
 	pf_lock_take(&lock);
 	if (enabled)
 		rc = pf_heap_hook_on(value == 1);
+	pf_lock_give(&lock);
+	return rc;
+}
+
+/* Mappings that nobody watches any more would be in use for ever. */
+static int apply_mmap(enum pf_knob_id id, int64_t value)
+{
+	int rc = 0;
+
+	pf_lock_take(&lock);
+	if (enabled && value)
+		rc = pf_heap_mmap_on();
+	if (enabled && !value) {
+		rc = pf_heap_mmap_off();
+		pf_region_forget();
+	}
 	pf_lock_give(&lock);
 	return rc;
 }
@@ -94,12 +112,16 @@ static int enable_locked(void)
 		return rc;
 	pf_knobs[PF_KNOB_HEAP_SAMPLE_BYTES].apply = apply_rate;
 	pf_knobs[PF_KNOB_HEAP_PEAK_RESET].apply = apply_peak_reset;
+	pf_knobs[PF_KNOB_HEAP_MMAP].apply = apply_mmap;
 	/* The hooks first, all of them, and only then the book: a block that is sampled in one
 	 * module shall not be freed unseen in another. */
 	rc = pf_heap_hook_on(wants_every_block());
+	if (rc == 0 && pf_knob_get(PF_KNOB_HEAP_MMAP))
+		rc = pf_heap_mmap_on();
 	if (rc == 0)
 		rc = pf_book_open();
 	if (rc < 0) {
+		pf_heap_mmap_off();
 		pf_heap_hook_off();
 		pf_feature_set(PF_FEATURE_HEAP, PF_FEATURE_NONE, "no memory for its tables");
 		return rc;
@@ -113,6 +135,7 @@ static void disable_locked(void)
 {
 	pf_draw_stop();
 	pf_book_close();
+	pf_heap_mmap_off();
 	pf_heap_hook_off();
 	pf_feature_set(PF_FEATURE_HEAP, PF_FEATURE_OFF, NULL);
 }
@@ -148,6 +171,7 @@ void pf_heap_fork_child(void)
 	__atomic_store_n(&enabled, false, __ATOMIC_RELEASE);
 	pf_draw_stop();
 	pf_book_fork_child();
+	pf_heap_profile_fork_child();
 	pf_lock_reset(&lock);
 	pf_patch_fork_child();
 }

@@ -3,39 +3,73 @@
 #include "base/counter.h"
 #include "base/lock.h"
 #include "sampler/heap_draw.h"
-#include "sampler/heap_site.h"
+#include "sampler/heap_name.h"
+#include "sampler/heap_region.h"
 #include "sampler/stack.h"
 
 static const int64_t PATIENCE_NS = PF_NS_PER_SECOND;
 
 static uint32_t open_generation; /* atomic; 0: closed */
 static uint32_t last_generation; /* of the last opening; enable's lock */
-static uint32_t inside;          /* atomic futex word: how many are writing */
 static int64_t opened_ns;        /* written before open_generation */
 
+/* How many are writing, an atomic futex word each: threads share one only by chance, so that they
+ * do not take a cache line from each other twice a sample. */
+enum { DOORS = 16 };
+static struct door {
+	uint32_t inside;
+} __attribute__((aligned(64))) doors[DOORS];
+
+PF_INLINE struct door *my_door(void)
+{
+	/* Thread-local blocks are pages apart. */
+	return &doors[((uintptr_t)&pf_draw_here >> 12) * 0x9e3779b97f4a7c15ull >> 60];
+}
+
 /* The generation of the book, which stays as it is until leave(); 0: closed, not entered. */
-static PF_HOOK uint32_t enter(void)
+PF_HOOK uint32_t pf_book_enter(void)
 {
 	uint32_t generation;
 
-	__atomic_fetch_add(&inside, 1, __ATOMIC_SEQ_CST);
+	__atomic_fetch_add(&my_door()->inside, 1, __ATOMIC_SEQ_CST);
 	generation = __atomic_load_n(&open_generation, __ATOMIC_SEQ_CST);
 	if (generation == 0)
-		__atomic_fetch_sub(&inside, 1, __ATOMIC_SEQ_CST);
+		__atomic_fetch_sub(&my_door()->inside, 1, __ATOMIC_SEQ_CST);
 	return generation;
 }
 
-static PF_HOOK void leave(void)
+PF_HOOK void pf_book_leave(void)
 {
-	__atomic_fetch_sub(&inside, 1, __ATOMIC_SEQ_CST);
+	__atomic_fetch_sub(&my_door()->inside, 1, __ATOMIC_SEQ_CST);
 }
 
 /* ---- blocks come and go ---- */
 
-static PF_HOOK void account_free(const struct pf_live_entry *entry)
+PF_HOOK void pf_book_account_free(const struct pf_live_entry *entry)
 {
-	pf_site_add(entry->site, PF_SITE_FREED_OBJECTS, entry->size, entry->weight);
+	uint64_t now_us = pf_book_clock(), born_us = pf_live_born_us(entry);
+
+	pf_site_add(pf_live_site(entry), PF_SITE_FREED_OBJECTS, entry->size, entry->weight);
+	pf_site_add_life(pf_live_site(entry), now_us > born_us ? now_us - born_us : 0);
 	pf_count(PF_COUNTER_HEAP_FREES);
+}
+
+PF_HOOK void pf_book_account_alloc(
+    struct pf_live_entry *entry, enum pf_site_kind kind, size_t size, uint64_t rate)
+{
+	struct pf_site_key key = {
+	    .stack = pf_stack_capture_here(),
+	    .class = (uint16_t)pf_site_class(size),
+	    .kind = (uint16_t)kind,
+	    .name = pf_name_here(),
+	};
+	uint32_t site = pf_site_find(&key);
+
+	entry->size = size;
+	entry->weight = pf_draw_weight(size, rate);
+	entry->origin = pf_live_origin(site, pf_book_clock());
+	pf_site_add(site, PF_SITE_OBJECTS, size, entry->weight);
+	pf_count(PF_COUNTER_HEAP_SAMPLES);
 }
 
 /* Into the live table, and whoever had the address is gone. A block that does not fit counts as
@@ -46,50 +80,50 @@ static PF_HOOK void put(const void *at, const struct pf_live_entry *entry)
 	int rc = pf_live_insert(at, entry, &replaced);
 
 	if (rc == 1) {
-		account_free(&replaced);
+		/* When it was freed nobody knows: it has no life. */
+		pf_site_add(
+		    pf_live_site(&replaced), PF_SITE_FREED_OBJECTS, replaced.size, replaced.weight);
 		pf_count(PF_COUNTER_HEAP_MISSED_FREES);
+		pf_count_many(PF_COUNTER_HEAP_MISSED_ESTIMATE,
+		    (replaced.weight + (1 << (PF_DRAW_WEIGHT_BITS - 1))) >> PF_DRAW_WEIGHT_BITS);
 	} else if (rc < 0) {
-		pf_site_add(entry->site, PF_SITE_FREED_OBJECTS, entry->size, entry->weight);
+		pf_site_add(pf_live_site(entry), PF_SITE_FREED_OBJECTS, entry->size, entry->weight);
 		pf_count(PF_COUNTER_HEAP_LOST_TABLE);
 	}
 }
 
 PF_HOOK void pf_book_add(const void *at, size_t size, uint64_t rate)
 {
-	struct pf_live_entry entry = {.size = size};
+	struct pf_live_entry entry;
 
-	if (!enter())
+	if (!pf_book_enter())
 		return;
-	entry.born = pf_book_clock();
-	entry.weight = pf_draw_weight(size, rate);
-	entry.site = pf_site_find(pf_stack_capture_here(), size);
-	pf_site_add(entry.site, PF_SITE_OBJECTS, size, entry.weight);
+	pf_book_account_alloc(&entry, PF_SITE_MALLOC, size, rate);
 	put(at, &entry);
-	pf_count(PF_COUNTER_HEAP_SAMPLES);
-	leave();
+	pf_book_leave();
 }
 
 PF_HOOK void pf_book_drop(const void *at)
 {
 	struct pf_live_entry entry;
 
-	if (!enter())
+	if (!pf_book_enter())
 		return;
 	if (pf_live_remove(at, &entry))
-		account_free(&entry);
-	leave();
+		pf_book_account_free(&entry);
+	pf_book_leave();
 }
 
 /* ---- realloc ---- */
 
 PF_HOOK void pf_book_move_begin(struct pf_book_move *move, const void *at)
 {
-	move->generation = enter();
+	move->generation = pf_book_enter();
 	if (!move->generation)
 		return;
 	if (!pf_live_remove(at, &move->entry))
 		move->generation = 0;
-	leave();
+	pf_book_leave();
 }
 
 /* Is the book still the one that the block was taken from? */
@@ -99,9 +133,9 @@ static PF_HOOK bool enter_again(const struct pf_book_move *move)
 
 	if (!move->generation)
 		return false;
-	generation = enter();
+	generation = pf_book_enter();
 	if (generation && generation != move->generation)
-		leave();
+		pf_book_leave();
 	return generation == move->generation;
 }
 
@@ -110,7 +144,7 @@ PF_HOOK void pf_book_move_undo(const struct pf_book_move *move, const void *at)
 	if (!enter_again(move))
 		return;
 	put(at, &move->entry);
-	leave();
+	pf_book_leave();
 }
 
 PF_HOOK bool pf_book_move_stay(const struct pf_book_move *move, const void *at, size_t size)
@@ -120,12 +154,14 @@ PF_HOOK bool pf_book_move_stay(const struct pf_book_move *move, const void *at, 
 	if (!enter_again(move))
 		return false;
 	if (size > entry.size)
-		pf_site_add_bytes(entry.site, PF_SITE_BYTES, size - entry.size, entry.weight);
+		pf_site_add_bytes(
+		    pf_live_site(&entry), PF_SITE_BYTES, size - entry.size, entry.weight);
 	else
-		pf_site_add_bytes(entry.site, PF_SITE_FREED_BYTES, entry.size - size, entry.weight);
+		pf_site_add_bytes(
+		    pf_live_site(&entry), PF_SITE_FREED_BYTES, entry.size - size, entry.weight);
 	entry.size = size;
 	put(at, &entry);
-	leave();
+	pf_book_leave();
 	return true;
 }
 
@@ -133,18 +169,20 @@ PF_HOOK void pf_book_move_drop(const struct pf_book_move *move)
 {
 	if (!enter_again(move))
 		return;
-	account_free(&move->entry);
-	leave();
+	pf_book_account_free(&move->entry);
+	pf_book_leave();
 }
 
 /* ---- open, close ---- */
 
-PF_HOOK uint32_t pf_book_clock(void)
+PF_HOOK uint64_t pf_book_clock(void)
 {
-	/* Coarse: it may lag behind the clock that opened the book. */
-	int64_t age_ns = pf_clock_ns(CLOCK_MONOTONIC_COARSE) - opened_ns;
+	return (uint64_t)(pf_clock_now_ns() - opened_ns) / PF_NS_PER_US;
+}
 
-	return age_ns < 0 ? 0 : (uint32_t)(age_ns / (10 * PF_NS_PER_MS));
+int64_t pf_book_opened_ns(void)
+{
+	return opened_ns;
 }
 
 /* They leave within microseconds and wake nobody, so look again every millisecond. Who does not
@@ -153,14 +191,17 @@ PF_HOOK uint32_t pf_book_clock(void)
 static void wait_until_nobody_is_inside(void)
 {
 	int64_t deadline_ns = pf_clock_now_ns() + PATIENCE_NS;
-	uint32_t busy;
 
-	while ((busy = __atomic_load_n(&inside, __ATOMIC_SEQ_CST)) != 0) {
-		int64_t now = pf_clock_now_ns();
+	for (int i = 0; i < DOORS; i++) {
+		uint32_t busy;
 
-		if (now >= deadline_ns)
-			return;
-		pf_futex_wait(&inside, busy, now + PF_NS_PER_MS);
+		while ((busy = __atomic_load_n(&doors[i].inside, __ATOMIC_SEQ_CST)) != 0) {
+			int64_t now = pf_clock_now_ns();
+
+			if (now >= deadline_ns)
+				return;
+			pf_futex_wait(&doors[i].inside, busy, now + PF_NS_PER_MS);
+		}
 	}
 }
 
@@ -170,6 +211,7 @@ int pf_book_open(void)
 
 	wait_until_nobody_is_inside();
 	pf_live_clear();
+	pf_region_clear();
 	pf_site_clear();
 	rc = pf_live_init();
 	if (rc == 0)
@@ -192,7 +234,8 @@ void pf_book_close(void)
 void pf_book_fork_child(void)
 {
 	__atomic_store_n(&open_generation, 0, __ATOMIC_SEQ_CST);
-	__atomic_store_n(&inside, 0, __ATOMIC_SEQ_CST);
+	for (int i = 0; i < DOORS; i++)
+		__atomic_store_n(&doors[i].inside, 0, __ATOMIC_SEQ_CST);
 }
 
 bool pf_book_is_open(void)

@@ -6,6 +6,7 @@
  */
 #pragma once
 #include "sampler/heap_live.h"
+#include "sampler/heap_site.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -40,5 +41,17 @@ void pf_book_close(void);
 void pf_book_fork_child(void);
 bool pf_book_is_open(void);
 
-/* Centiseconds since it was opened: fine enough for ages, and lasts for a year. PF_HOOK. */
-uint32_t pf_book_clock(void);
+/* Microseconds since it was opened. PF_HOOK. */
+uint64_t pf_book_clock(void);
+/* When that was (monotonic). */
+int64_t pf_book_opened_ns(void);
+
+/* For what keeps blocks in a table of its own (heap_region.c). PF_HOOK, all of them.
+ *
+ * Between enter and leave the book stays open. Enter: its generation, or 0: closed, not entered. */
+uint32_t pf_book_enter(void);
+void pf_book_leave(void);
+/* Adds a block to the sums of its site, made from the program's call, and fills *entry. */
+void pf_book_account_alloc(
+    struct pf_live_entry *entry, enum pf_site_kind kind, size_t size, uint64_t rate);
+void pf_book_account_free(const struct pf_live_entry *entry);

@@ -155,7 +155,6 @@ static PF_HOOK void give_seed(struct pf_draw *d, uint32_t now)
 
 	d->random = mix(seed + number * 0x9e3779b97f4a7c15ull) | 1;
 	d->generation = now;
-	d->rate = 0;
 }
 
 /* Whole bytes until the next drop: the exponential distribution, rounded down. */
@@ -192,11 +191,10 @@ PF_HOOK uint64_t pf_draw_sampled(size_t size)
 		set_left(d, LOOK_BYTES_OFF, 0);
 		return 0;
 	}
-	if (d->generation != now) {
+	/* What is left of the last profile's drop falls into this one, at the rate that it was drawn
+	 * at: drops are as likely in any byte as in any other, before the switch and after it. */
+	if (d->generation != now)
 		give_seed(d, now);
-		unlooked = size + 1;
-		hit = 0;
-	}
 	if (rate == 1) {
 		set_left(d, 0, 0);
 		return 1;

@@ -25,7 +25,7 @@ struct pf_draw {
 /* Zero to begin with: a thread's first allocation looks, and is given a seed. */
 extern PF_TLS struct pf_draw pf_draw_here;
 
-enum { PF_DRAW_WEIGHT_BITS = 20, PF_DRAW_LOOK_BYTES = 65536 };
+enum { PF_DRAW_WEIGHT_BITS = 20, PF_DRAW_LOOK_BYTES = 1 << 19 };
 
 /* Counts an allocation. True: pf_draw_sampled() must be asked about it. */
 PF_INLINE bool pf_draw_spend(size_t size)

@@ -207,8 +207,7 @@ static bool copy_entry(const struct table *table, size_t i, struct pf_live_entry
 		return false;
 	out->size = __atomic_load_n(&entry->size, __ATOMIC_RELAXED);
 	out->weight = __atomic_load_n(&entry->weight, __ATOMIC_RELAXED);
-	out->site = __atomic_load_n(&entry->site, __ATOMIC_RELAXED);
-	out->born = __atomic_load_n(&entry->born, __ATOMIC_RELAXED);
+	out->origin = __atomic_load_n(&entry->origin, __ATOMIC_RELAXED);
 	__atomic_thread_fence(__ATOMIC_ACQUIRE);
 	return __atomic_load_n(&table->words[i], __ATOMIC_RELAXED) == at;
 }

@@ -22,9 +22,27 @@
 struct pf_live_entry {
 	uint64_t size;   /* asked for */
 	uint64_t weight; /* pf_draw_weight() */
-	uint32_t site;   /* heap_site.h */
-	uint32_t born;   /* pf_book_clock() when it was allocated */
+	uint64_t origin; /* pf_live_origin() */
 };
+
+/* Where and when a block was allocated, in one word: its site (heap_site.h), and the microseconds of
+ * pf_book_clock(), which are enough for half a year. */
+enum { PF_LIVE_SITE_BITS = 20 };
+
+PF_INLINE uint64_t pf_live_origin(uint32_t site, uint64_t born_us)
+{
+	return born_us << PF_LIVE_SITE_BITS | site;
+}
+
+PF_INLINE uint32_t pf_live_site(const struct pf_live_entry *entry)
+{
+	return (uint32_t)entry->origin & ((1u << PF_LIVE_SITE_BITS) - 1);
+}
+
+PF_INLINE uint64_t pf_live_born_us(const struct pf_live_entry *entry)
+{
+	return entry->origin >> PF_LIVE_SITE_BITS;
+}
 
 enum { PF_LIVE_PAGE_SHIFT = 12, PF_LIVE_FILTER_PAGES = 1 << (32 - PF_LIVE_PAGE_SHIFT) };
 

@@ -3,17 +3,17 @@
 #include "base/clock.h"
 #include "base/counter.h"
 #include "base/knob.h"
+#include "base/lock.h"
 #include "sampler/heap.h"
+#include "sampler/heap_balance.h"
 #include "sampler/heap_book.h"
-#include "sampler/heap_draw.h"
-#include "sampler/heap_live.h"
+#include "sampler/heap_name.h"
 #include "sampler/heap_site.h"
 #include "sampler/map.h"
 #include "sampler/release.h"
 #include "sampler/stack.h"
 
 #include <errno.h>
-#include <stdlib.h>
 
 /* ---- what all of them have ---- */
 
@@ -33,18 +33,65 @@ static void add_comments(struct pf_profile *out)
 	}
 }
 
-static int begin(struct pf_profile *out)
+/* ---- when it was looked at: what a block of heap_leaks,captures=N must have outlived ---- */
+
+enum { CAPTURES_KEPT = 64, ONE_CAPTURE_US = 1000000 };
+
+static struct pf_lock lock = PF_LOCK_INIT(PF_LOCK_LEAF);
+static uint64_t captured_us[CAPTURES_KEPT]; /* pf_book_clock(); a ring; guarded by lock */
+static uint64_t capture_count;              /* ever; guarded by lock */
+static int64_t captures_of_ns;              /* the book that they are of; guarded by lock */
+
+/* What is read within a second is one capture: tools open a file twice. */
+static void note_capture(void)
+{
+	uint64_t now_us = pf_book_clock();
+
+	pf_lock_take(&lock);
+	if (captures_of_ns != pf_book_opened_ns())
+		capture_count = 0;
+	captures_of_ns = pf_book_opened_ns();
+	if (capture_count == 0 ||
+	    now_us > captured_us[(capture_count - 1) % CAPTURES_KEPT] + ONE_CAPTURE_US)
+		captured_us[capture_count++ % CAPTURES_KEPT] = now_us;
+	pf_lock_give(&lock);
+}
+
+int pf_heap_captured_before(int64_t captures, uint64_t *time_us)
+{
+	int rc = -ENODATA;
+
+	if (captures > CAPTURES_KEPT)
+		return -EINVAL;
+	pf_lock_take(&lock);
+	if (captures_of_ns == pf_book_opened_ns() && (uint64_t)captures <= capture_count) {
+		*time_us = captured_us[(capture_count - (uint64_t)captures) % CAPTURES_KEPT];
+		rc = 0;
+	}
+	pf_lock_give(&lock);
+	return rc;
+}
+
+void pf_heap_profile_fork_child(void)
+{
+	pf_lock_reset(&lock);
+}
+
+/* ---- begin and end ---- */
+
+int pf_heap_profile_begin(struct pf_profile *out)
 {
 	if (!pf_heap_enabled())
 		return -ENODATA;
 	pf_heap_look_for_builtin();
+	note_capture();
 	out->time_ns = pf_clock_real_ns();
 	out->leaf_is_return = true;
 	pf_profile_set_period(out, "space", "bytes", pf_knob_get(PF_KNOB_HEAP_SAMPLE_BYTES));
 	return 0;
 }
 
-static int end(struct pf_profile *out)
+int pf_heap_profile_end(struct pf_profile *out)
 {
 	int rc;
 
@@ -53,27 +100,39 @@ static int end(struct pf_profile *out)
 	return rc < 0 ? rc : out->error;
 }
 
-static void add_sample(
-    struct pf_profile *out, uint32_t stack, uint32_t class, const int64_t *values)
+void pf_heap_profile_add(struct pf_profile *out, uint32_t stack, const int64_t *values)
 {
 	const uint64_t *pcs;
 	uint32_t count = pf_stack_read(stack, &pcs);
 
 	pf_profile_add_sample(out, pcs, count, values);
-	if (class != 0)
-		pf_profile_label_num(out, "bytes", (int64_t)pf_site_class_bytes(class), NULL);
+}
+
+static void add_row(struct pf_profile *out, const struct pf_site_view *view, const int64_t *values)
+{
+	static const char *const kinds[] = {
+	    [PF_SITE_MALLOC] = "malloc", [PF_SITE_MMAP] = "mmap", [PF_SITE_FILE] = "file"};
+	const char *thread = pf_name_text(view->key.name);
+
+	pf_heap_profile_add(out, view->key.stack, values);
+	if (view->key.class != 0)
+		pf_profile_label_num(
+		    out, "bytes", (int64_t)pf_site_class_bytes(view->key.class), NULL);
+	pf_profile_label_str(out, "kind", kinds[view->key.kind]);
+	if (thread)
+		pf_profile_label_str(out, "thread", thread);
 }
 
 /* ---- heap and allocs ---- */
 
-static void add_site(void *out, uint32_t stack, uint32_t class, const int64_t values[4])
+static void add_site(void *out, const struct pf_site_view *view)
 {
-	add_sample(out, stack, class, values);
+	add_row(out, view, view->values);
 }
 
 int pf_heap_collect(struct pf_profile *out, const struct pf_query *query, struct pf_wait *wait)
 {
-	int rc = begin(out);
+	int rc = pf_heap_profile_begin(out);
 
 	if (rc < 0)
 		return rc;
@@ -84,20 +143,22 @@ int pf_heap_collect(struct pf_profile *out, const struct pf_query *query, struct
 	pf_profile_add_type(out, "inuse_objects", "count");
 	pf_profile_add_type(out, "inuse_space", "bytes");
 	pf_site_for_each(add_site, out);
-	return end(out);
+	if (query->balance)
+		pf_heap_balance(out);
+	return pf_heap_profile_end(out);
 }
 
 /* ---- heap_peak ---- */
 
-static void add_site_at_peak(void *out, uint32_t stack, uint32_t class, const int64_t values[4])
+static void add_site_at_peak(void *out, const struct pf_site_view *view)
 {
-	if (values[2])
-		add_sample(out, stack, class, values + 2);
+	if (view->values[2])
+		add_row(out, view, view->values + 2);
 }
 
 int pf_heap_peak_collect(struct pf_profile *out, const struct pf_query *query, struct pf_wait *wait)
 {
-	int rc = begin(out);
+	int rc = pf_heap_profile_begin(out);
 
 	if (rc < 0)
 		return rc;
@@ -106,108 +167,5 @@ int pf_heap_peak_collect(struct pf_profile *out, const struct pf_query *query, s
 	pf_profile_add_type(out, "inuse_objects", "count");
 	pf_profile_add_type(out, "inuse_space", "bytes");
 	pf_site_for_each_at_peak(add_site_at_peak, out);
-	return end(out);
-}
-
-/* ---- heap_leaks ---- */
-
-/* Old blocks of one site. */
-struct suspect {
-	uint32_t stack;
-	uint32_t oldest, youngest; /* pf_book_clock() */
-	unsigned __int128 bytes;   /* in parts */
-	uint64_t objects;          /* in parts */
-};
-
-struct suspects {
-	struct suspect *sites;
-	uint32_t count;
-	uint32_t born_before;
-};
-
-static void add_block(void *arg, const struct pf_live_entry *entry)
-{
-	struct suspects *all = arg;
-	struct suspect *s;
-
-	/* Of a row that is younger than our list. */
-	if (entry->born >= all->born_before || entry->site >= all->count)
-		return;
-	s = &all->sites[entry->site];
-	if (s->objects == 0 || entry->born < s->oldest)
-		s->oldest = entry->born;
-	if (s->objects == 0 || entry->born > s->youngest)
-		s->youngest = entry->born;
-	s->objects += entry->weight;
-	s->bytes += (unsigned __int128)entry->size * entry->weight;
-}
-
-static int by_stack(const void *a, const void *b)
-{
-	uint32_t x = ((const struct suspect *)a)->stack, y = ((const struct suspect *)b)->stack;
-
-	return x < y ? -1 : x > y;
-}
-
-/* Sites of the same stack become one; returns how many are left. */
-static uint32_t join_by_stack(struct suspects *all)
-{
-	uint32_t kept = 0, joined = 0;
-
-	for (uint32_t i = 0; i < all->count; i++) {
-		if (all->sites[i].objects == 0)
-			continue;
-		all->sites[kept] = all->sites[i];
-		all->sites[kept++].stack = pf_site_stack(i);
-	}
-	qsort(all->sites, kept, sizeof(*all->sites), by_stack);
-	for (uint32_t i = 0; i < kept; i++) {
-		struct suspect *s = &all->sites[i], *last;
-
-		if (joined == 0 || all->sites[joined - 1].stack != s->stack) {
-			all->sites[joined++] = *s;
-			continue;
-		}
-		last = &all->sites[joined - 1];
-		last->oldest = s->oldest < last->oldest ? s->oldest : last->oldest;
-		last->youngest = s->youngest > last->youngest ? s->youngest : last->youngest;
-		last->objects += s->objects;
-		last->bytes += s->bytes;
-	}
-	return joined;
-}
-
-static void add_suspect(struct pf_profile *out, const struct suspect *s, uint32_t now)
-{
-	int64_t values[2] = {(int64_t)(s->objects >> PF_DRAW_WEIGHT_BITS),
-	    (int64_t)(s->bytes >> PF_DRAW_WEIGHT_BITS)};
-
-	add_sample(out, s->stack, 0, values);
-	pf_profile_label_num(out, "oldest", (now - s->oldest) / 100, "seconds");
-	pf_profile_label_num(out, "youngest", (now - s->youngest) / 100, "seconds");
-}
-
-int pf_heap_leaks_collect(
-    struct pf_profile *out, const struct pf_query *query, struct pf_wait *wait)
-{
-	uint32_t now = pf_book_clock();
-	struct suspects all = {.count = pf_site_numbers(), .born_before = now - now / 10};
-	uint32_t count;
-	int rc = begin(out);
-
-	if (rc < 0)
-		return rc;
-	all.sites = calloc(all.count, sizeof(*all.sites));
-	if (!all.sites)
-		return -ENOMEM;
-	pf_profile_add_type(out, "inuse_objects", "count");
-	pf_profile_add_type(out, "inuse_space", "bytes");
-	pf_live_for_each(add_block, &all);
-	count = join_by_stack(&all);
-	for (uint32_t i = 0; i < count; i++)
-		add_suspect(out, &all.sites[i], now);
-	free(all.sites);
-	pf_profile_comment(out, "blocks older than %u s, a tenth of the time watched", now / 1000);
-	pf_profile_merge_same(out); /* largest first */
-	return end(out);
+	return pf_heap_profile_end(out);
 }

@@ -11,7 +11,7 @@
 #ifdef PF_SMALL
 enum { FIRST_ROWS = 8, TABLES_MAX = 16, PROBES = 4 };
 #else
-enum { FIRST_ROWS = 4096, TABLES_MAX = 7, PROBES = 32 };
+enum { FIRST_ROWS = 2048, TABLES_MAX = 8, PROBES = 32 };
 #endif
 
 static const uint64_t KEY_USED = 1ull << 63;
@@ -21,12 +21,14 @@ struct sum {
 	uint64_t parts; /* atomic; of 2^-PF_DRAW_WEIGHT_BITS; more than one whole, too */
 };
 
+/* The first cache line is all that an allocation touches. */
 struct row {
-	uint64_t key; /* atomic: KEY_USED, stack, class; 0: nobody's */
-	struct sum sums[PF_SITE_SUMS];
-	uint64_t noted;                     /* atomic: the peak of which the next two are */
+	uint64_t key;   /* atomic: KEY_USED, name, stack, kind, class; 0: nobody's */
+	uint64_t noted; /* atomic: the peak of which the next two are */
 	int64_t noted_objects, noted_bytes; /* atomic; in parts */
-};
+	struct sum sums[PF_SITE_SUMS];
+	uint32_t lives[PF_SITE_LIVES]; /* atomic */
+} __attribute__((aligned(64)));
 
 /* Table k has FIRST_ROWS << k rows, numbered on from the one before; row 0 is `overflow`. */
 static struct row *tables[TABLES_MAX]; /* atomic; each once, in order */
@@ -111,9 +113,25 @@ static PF_HOOK uint32_t find_in(struct row *table, int k, uint64_t key)
 	return 0;
 }
 
-PF_HOOK uint32_t pf_site_find(uint32_t stack, uint64_t size)
+PF_INLINE uint64_t pack(const struct pf_site_key *key)
 {
-	uint64_t key = KEY_USED | (uint64_t)stack << 16 | pf_site_class(size);
+	return KEY_USED | (uint64_t)key->name << 48 | (uint64_t)key->stack << 16 |
+	       (uint64_t)key->kind << 8 | key->class;
+}
+
+PF_INLINE struct pf_site_key unpack(uint64_t key)
+{
+	return (struct pf_site_key){
+	    .name = key >> 48 & PF_SITE_NAME_MAX,
+	    .stack = (uint32_t)(key >> 16),
+	    .kind = key >> 8 & 0xff,
+	    .class = key & 0xff,
+	};
+}
+
+PF_HOOK uint32_t pf_site_find(const struct pf_site_key *wanted)
+{
+	uint64_t key = pack(wanted);
 
 	for (int k = 0; k < TABLES_MAX; k++) {
 		struct row *table = table_at(k);
@@ -219,6 +237,15 @@ PF_HOOK void pf_site_add(uint32_t site, enum pf_site_sum objects, uint64_t size,
 	pf_site_add_bytes(site, objects + 1, size, weight);
 }
 
+PF_HOOK void pf_site_add_life(uint32_t site, uint64_t life_us)
+{
+	uint32_t class = life_us ? 64 - (uint32_t)__builtin_clzll(life_us) : 0;
+
+	if (class >= PF_SITE_LIVES)
+		class = PF_SITE_LIVES - 1;
+	__atomic_fetch_add(&row_of(site)->lives[class], 1, __ATOMIC_RELAXED);
+}
+
 int64_t pf_site_peak_ns(void)
 {
 	return __atomic_load_n(&peak_ns, __ATOMIC_RELAXED);
@@ -263,13 +290,16 @@ static void visit(const struct row *row, void (*read)(const struct row *, int64_
     pf_site_each_fn *each, void *arg)
 {
 	uint64_t key = __atomic_load_n(&row->key, __ATOMIC_ACQUIRE);
-	int64_t values[4];
+	struct pf_site_view view;
 
 	if (key == 0)
 		return;
-	read(row, values);
-	if (values[0] || values[2])
-		each(arg, (uint32_t)(key >> 16), (uint32_t)key & 0xffff, values);
+	view.key = unpack(key);
+	read(row, view.values);
+	for (int i = 0; i < PF_SITE_LIVES; i++)
+		view.lives[i] = __atomic_load_n(&row->lives[i], __ATOMIC_RELAXED);
+	if (view.values[0] || view.values[2])
+		each(arg, &view);
 }
 
 static void visit_all(void (*read)(const struct row *, int64_t *), pf_site_each_fn *each, void *arg)
@@ -304,9 +334,9 @@ void pf_site_totals(int64_t *now_bytes, int64_t *ever_bytes)
 	*ever_bytes = to_units(read_sum(&allocated));
 }
 
-uint32_t pf_site_stack(uint32_t site)
+PF_HOOK struct pf_site_key pf_site_key(uint32_t site)
 {
-	return (uint32_t)(__atomic_load_n(&row_of(site)->key, __ATOMIC_ACQUIRE) >> 16);
+	return unpack(__atomic_load_n(&row_of(site)->key, __ATOMIC_ACQUIRE));
 }
 
 uint32_t pf_site_numbers(void)

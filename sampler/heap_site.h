@@ -1,4 +1,5 @@
-/* Heap site: the sums of what was allocated and freed, one row for each (stack, size class).
+/* Heap site: the sums of what was allocated and freed, one row for each (stack, size class, kind,
+ * name of the thread).
  *
  * Rows are found by hash, made by whoever comes first, and stay. A sum is two counters that are
  * only added to: whole units, and parts of a unit (2^-PF_DRAW_WEIGHT_BITS), so that taking away
@@ -15,10 +16,10 @@
 #include <stdint.h>
 
 enum pf_site_sum {
-	PF_SITE_FREED_OBJECTS, /* first: a reader must not see go what it has not seen come */
-	PF_SITE_FREED_BYTES,
 	PF_SITE_OBJECTS,
 	PF_SITE_BYTES,
+	PF_SITE_FREED_OBJECTS,
+	PF_SITE_FREED_BYTES,
 	PF_SITE_SUMS,
 };
 
@@ -26,17 +27,45 @@ enum pf_site_sum {
 uint32_t pf_site_class(uint64_t size);        /* PF_HOOK */
 uint64_t pf_site_class_bytes(uint32_t class); /* the largest size in it */
 
+/* What a row is for. */
+enum pf_site_kind {
+	PF_SITE_MALLOC, /* from the allocator */
+	PF_SITE_MMAP,   /* anonymous memory from the kernel */
+	PF_SITE_FILE,   /* a mapped file */
+};
+
+struct pf_site_key {
+	uint32_t stack;
+	uint16_t class; /* pf_site_class() */
+	uint16_t kind;  /* enum pf_site_kind */
+	uint16_t name;  /* of the allocating thread: heap_name.h; up to PF_SITE_NAME_MAX */
+};
+
+enum { PF_SITE_NAME_MAX = (1 << 15) - 1 };
+
 /* The row's number; row 0 takes what does not fit any more. PF_HOOK. */
-uint32_t pf_site_find(uint32_t stack, uint64_t size);
+uint32_t pf_site_find(const struct pf_site_key *key);
 
 /* Adds `weight` blocks of `size` bytes to two sums: OBJECTS and BYTES, or the FREED pair. PF_HOOK. */
 void pf_site_add(uint32_t site, enum pf_site_sum objects, uint64_t size, uint64_t weight);
 /* The bytes alone: a block has grown or shrunk where it is. PF_HOOK. */
 void pf_site_add_bytes(uint32_t site, enum pf_site_sum bytes, uint64_t size, uint64_t weight);
 
-/* Calls `each` with every row that is not all zero. Values: Go's four columns (blocks and bytes
- * allocated, blocks and bytes in use), to the nearest whole unit. Our own threads. */
-typedef void pf_site_each_fn(void *arg, uint32_t stack, uint32_t class, const int64_t values[4]);
+/* How long a block of the row had lived when it was freed, one more in the histogram: class 0 is
+ * less than a microsecond, class n 2^(n-1) up to 2^n of them, the last one all the rest. PF_HOOK. */
+enum { PF_SITE_LIVES = 32 };
+void pf_site_add_life(uint32_t site, uint64_t life_us);
+
+/* A row as it is now. Values: Go's four columns (blocks and bytes allocated, blocks and bytes in
+ * use), to the nearest whole unit. Lives: in samples. */
+struct pf_site_view {
+	struct pf_site_key key;
+	int64_t values[4];
+	uint32_t lives[PF_SITE_LIVES];
+};
+
+/* Calls `each` with every row that is not all zero. Our own threads. */
+typedef void pf_site_each_fn(void *arg, const struct pf_site_view *view);
 void pf_site_for_each(pf_site_each_fn *each, void *arg);
 
 /* The same, but what was in use at the moment when it was most: values[2] and [3]. Exact while one
@@ -50,8 +79,8 @@ void pf_site_peak_reset(void);
 uint32_t pf_site_count(void);
 void pf_site_totals(int64_t *now_bytes, int64_t *ever_bytes);
 
-/* The stack of a row, and an upper bound of row numbers. */
-uint32_t pf_site_stack(uint32_t site);
+/* What a row is for (PF_HOOK), and an upper bound of row numbers. */
+struct pf_site_key pf_site_key(uint32_t site);
 uint32_t pf_site_numbers(void);
 
 /* First table: 0 or -ENOMEM. Normal code. */

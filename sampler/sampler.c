@@ -9,6 +9,7 @@
 #include "sampler/crew.h"
 #include "sampler/custom.h"
 #include "sampler/drain.h"
+#include "sampler/guard.h"
 #include "sampler/heap.h"
 #include "sampler/label.h"
 #include "sampler/map.h"
@@ -52,6 +53,7 @@ static struct pf_sampler door = {
 	    [PF_SOURCE_HEAP] = pf_heap_collect,
 	    [PF_SOURCE_HEAP_PEAK] = pf_heap_peak_collect,
 	    [PF_SOURCE_HEAP_LEAKS] = pf_heap_leaks_collect,
+	    [PF_SOURCE_HEAP_LIVES] = pf_heap_lifetime_collect,
 	    [PF_SOURCE_MUTEX] = pf_mutex_collect,
 	    [PF_SOURCE_BLOCK] = pf_block_collect,
 	    [PF_SOURCE_THREADS] = pf_threads_collect,
@@ -94,6 +96,9 @@ void pf_sampler_init(void)
 	if (!done)
 		pf_stack_init();
 	done = true;
+	/* The thread that brought us in has passed no hook of ours. */
+	if (!pf_guard_held())
+		pf_thread_enrol_self();
 }
 
 void pf_sampler_start_early(const bool wanted[PF_COLLECTOR_COUNT])
@@ -137,6 +142,7 @@ void pf_sampler_fork_child(void)
 	pf_stack_fork_child();
 	pf_custom_fork_child();
 	pf_heap_fork_child();
+	pf_allocator_fork_child();
 	pf_contention_fork_child();
 	pf_throw_fork_child();
 	pf_patch_fork_child();

@@ -36,6 +36,7 @@ enum pf_source {
 	PF_SOURCE_HEAP,         /* Go's four columns, default inuse_space */
 	PF_SOURCE_HEAP_PEAK,    /* in use when it was most */
 	PF_SOURCE_HEAP_LEAKS,   /* in use for long, with ages */
+	PF_SOURCE_HEAP_LIVES,   /* how long blocks live */
 	PF_SOURCE_MUTEX,        /* contentions, delay: by who released */
 	PF_SOURCE_BLOCK,        /* contentions, delay: by who waited */
 	PF_SOURCE_THREADS,      /* every thread now: one sample each */

@@ -93,6 +93,7 @@ static PF_HOOK struct pf_thread *take_locked(void)
 	t->created_by = 0;
 	t->creator = 0;
 	t->labels = 0;
+	t->stack = 0;
 	t->timer_refused = false;
 	t->in_handler = 0;
 	t->room_page = 0;
@@ -191,6 +192,7 @@ PF_HOOK struct pf_thread *pf_thread_begin(struct pf_thread *t)
 	uint32_t *link;
 
 	syscall(SYS_prctl, PR_GET_NAME, t->name, 0, 0, 0);
+	t->stack = (uintptr_t)&tid;
 	pf_lock_take(&registry_lock);
 	link = find_locked(tid);
 	if (link)
@@ -277,8 +279,10 @@ PF_HOOK struct pf_thread *pf_thread_enrol_self(void)
 		t = pf_thread_at(*link - 1);
 	else
 		t = take_locked();
-	if (t && !link)
+	if (t && !link) {
+		syscall(SYS_prctl, PR_GET_NAME, t->name, 0, 0, 0);
 		enter_locked(t, tid);
+	}
 	pf_lock_give(&registry_lock);
 	if (t && !link)
 		count_unseen(tid);

@@ -41,6 +41,7 @@ struct pf_thread {
 	pid_t creator;
 	int64_t born_ns; /* monotonic: created, or first seen */
 	uint32_t labels; /* label.c, atomic: the thread itself writes */
+	uintptr_t stack; /* an address on its stack, written by itself; 0: not known */
 
 	/* Of timer.c. */
 	uint32_t timer_state; /* atomic; whoever moves it to BUSY owns `timer` */

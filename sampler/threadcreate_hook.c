@@ -15,6 +15,7 @@
 #include "sampler/stack.h"
 #include "sampler/thread.h"
 #include "sampler/threadcreate.h"
+#include "sampler/threadname_hook.h"
 #include "sampler/timer.h"
 
 #include <errno.h>
@@ -162,6 +163,7 @@ int pf_thread_start(void)
 	if (!have_key)
 		have_key = pthread_key_create(&end_key, end) == 0;
 	pf_sigwait_start();
+	pf_threadname_start(); /* without it names are up to a second old */
 	rc = pf_patch_on(&patch_set);
 	if (rc < 0)
 		pf_feature_set(PF_FEATURE_THREAD_HOOK, PF_FEATURE_NONE,
@@ -178,6 +180,7 @@ void pf_thread_stop(void)
 {
 	pf_patch_off(&patch_set);
 	pf_threadcreate_stop();
+	pf_threadname_stop();
 	pf_sigwait_stop();
 	pf_feature_set(PF_FEATURE_THREAD_HOOK, PF_FEATURE_OFF, NULL);
 }

@@ -55,11 +55,20 @@ static int teardown(void **state)
 	return 0;
 }
 
+static int take(
+    const struct pf_profile *in, const char *pattern, int64_t least, struct pf_profile *out)
+{
+	struct pf_query query = {.least = least};
+
+	strcpy(query.focus, pattern);
+	return pf_focus_take(in, &query, 0, out);
+}
+
 static int64_t total_of(const char *pattern)
 {
 	int64_t total;
 
-	assert_int_equal(pf_focus_take(&all, pattern, &part), 0);
+	assert_int_equal(take(&all, pattern, 0, &part), 0);
 	total = pf_profile_total(&part, 0);
 	pf_focus_finish(&part);
 	return total;
@@ -84,7 +93,7 @@ static void inlined_functions_and_markers_have_names_too(void **state)
 
 static void it_says_what_it_left_out_and_leaves_the_whole_alone(void **state)
 {
-	assert_int_equal(pf_focus_take(&all, "draw", &part), 0);
+	assert_int_equal(take(&all, "draw", 0, &part), 0);
 	assert_int_equal(part.comment_count, 2);
 	assert_string_equal(part.comments[0], "a comment");
 	assert_string_equal(part.comments[1], "focus draw: 1 of 3 stacks");
@@ -94,13 +103,36 @@ static void it_says_what_it_left_out_and_leaves_the_whole_alone(void **state)
 	assert_int_equal(pf_profile_total(&all, 0), 321);
 }
 
+/* Two samples of one stack count together. */
+static void small_stacks_are_left_out(void **state)
+{
+	static const struct {
+		const char *pattern;
+		int64_t least, total;
+	} cases[] = {{"", 1, 341}, {"", 2, 340}, {"", 40, 340}, {"", 41, 300}, {"", 301, 0},
+	    {"alloc", 40, 40}, {"alloc", 41, 0}};
+
+	add_sample(ALLOC, DRAW, 20);
+	pf_profile_label_str(&all, "thread", "other");
+	for (size_t i = 0; i < PF_COUNT(cases); i++) {
+		assert_int_equal(take(&all, cases[i].pattern, cases[i].least, &part), 0);
+		assert_int_equal(pf_profile_total(&part, 0), cases[i].total);
+		pf_focus_finish(&part);
+	}
+	assert_int_equal(take(&all, "alloc", 41, &part), 0);
+	assert_int_equal(part.comment_count, 3);
+	assert_string_equal(part.comments[1], "focus alloc: 3 of 4 stacks");
+	assert_string_equal(part.comments[2], "min 41: 0 of 3 samples, of 2 stacks");
+	pf_focus_finish(&part);
+}
+
 static void what_is_no_pattern_is_invalid(void **state)
 {
 	static const char *const bad[] = {"(", "[a", "*(", "a\\", "(a)\\1", "a{2,1}"};
 
 	for (size_t i = 0; i < PF_COUNT(bad); i++) {
 		assert_int_equal(pf_focus_check(bad[i]), -EINVAL);
-		assert_int_equal(pf_focus_take(&all, bad[i], &part), -EINVAL);
+		assert_int_equal(take(&all, bad[i], 0, &part), -EINVAL);
 		pf_focus_finish(&part);
 	}
 }
@@ -122,6 +154,7 @@ int main(void)
 	    TEST(a_stack_is_kept_for_any_of_its_functions),
 	    TEST(inlined_functions_and_markers_have_names_too),
 	    TEST(it_says_what_it_left_out_and_leaves_the_whole_alone),
+	    TEST(small_stacks_are_left_out),
 	    TEST(what_is_no_pattern_is_invalid),
 	    TEST(a_pattern_may_not_eat_its_hosts_memory),
 	};

@@ -25,6 +25,7 @@ static void functions_then_the_largest_stacks(void **state)
 	    "#\n"
 	    "# stack 1 of 3: 1000 66.67%  (alloc_objects 30, alloc_space 3000, "
 	    "inuse_objects 10, inuse_space 1000)\n"
+	    "#   bytes 100\n"
 	    "#     alloc  [server]\n"
 	    "#     cart::Cart::add  [libcart.so]\n"
 	    "#     handle  [server]\n"
@@ -32,6 +33,7 @@ static void functions_then_the_largest_stacks(void **state)
 	    "#\n"
 	    "# stack 2 of 3: 500 33.33%  (alloc_objects 5, alloc_space 500, "
 	    "inuse_objects 5, inuse_space 500)\n"
+	    "#   bytes 100\n"
 	    "#     alloc  [server]\n"
 	    "#     handle  [server]\n"
 	    "#     main  [server]\n");

@@ -3,10 +3,13 @@
 #include "tests/unit/sampler_heap/fake.h"
 #include "base/mark.h"
 #include "base/profile.h"
+#include "sampler/allocator.h"
 #include "sampler/guard.h"
 #include "sampler/map.h"
 #include "sampler/past_look.h"
+#include "sampler/residence.h"
 #include "sampler/stack.h"
+#include "sampler/thread.h"
 #include "sampler/unwind.h"
 
 #include <stddef.h>
@@ -14,6 +17,10 @@
 enum { STACKS = 256, PC_BASE = 0x10000 };
 
 PF_TLS uint32_t pf_guard_depth;
+PF_TLS struct pf_thread *pf_thread_self;
+struct pf_allocator fake_allocator = {.name = "fake", .in_use_bytes = 1000, .system_bytes = 1200};
+int fake_allocator_rc;
+struct pf_residence fake_residence;
 static PF_TLS uint32_t here;
 static uint64_t pcs[STACKS];
 
@@ -35,6 +42,18 @@ PF_HOOK void pf_past_close_begin(void)
 
 PF_HOOK void pf_past_close_end(void)
 {
+}
+
+int pf_allocator_look(struct pf_allocator *out)
+{
+	*out = fake_allocator;
+	return fake_allocator_rc;
+}
+
+int pf_residence_read(struct pf_residence *out)
+{
+	*out = fake_residence;
+	return 0;
 }
 
 void fake_stack(uint32_t id)

@@ -7,11 +7,12 @@ struct sums {
 	uint32_t stack;
 };
 
-static void add_if_of_stack(void *arg, uint32_t stack, uint32_t class, const int64_t values[4])
+static void add_if_of_stack(void *arg, const struct pf_site_view *view)
 {
+	const int64_t *values = view->values;
 	struct sums *sums = arg;
 
-	if (stack != sums->stack)
+	if (view->key.stack != sums->stack)
 		return;
 	sums->alloc_objects += values[0];
 	sums->alloc_bytes += values[1];
@@ -25,4 +26,11 @@ static inline struct sums sums_of(uint32_t stack)
 
 	pf_site_for_each(add_if_of_stack, &sums);
 	return sums;
+}
+
+static inline uint32_t site_of(uint32_t stack, uint64_t size)
+{
+	struct pf_site_key key = {.stack = stack, .class = (uint16_t)pf_site_class(size)};
+
+	return pf_site_find(&key);
 }

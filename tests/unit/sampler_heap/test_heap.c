@@ -12,12 +12,15 @@
 #include "base/knob.h"
 #include "sampler/heap.h"
 #include "sampler/release.h"
+#include "sampler/thread.h"
 #include "tests/unit/sampler_heap/fake.h"
 
 #include <errno.h>
 #include <malloc.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 static const struct pf_query plain;
 
@@ -33,14 +36,23 @@ static int disable(void **state)
 	return pf_heap_enable(false);
 }
 
-/* The sample of a fake stack with this label, or NULL. */
-static const struct pf_sample *find(const struct pf_profile *p, uint32_t stack, int64_t label)
+/* A label of a sample; one with key NULL where it has none. */
+static struct pf_label label_of(
+    const struct pf_profile *p, const struct pf_sample *s, const char *key)
+{
+	for (uint32_t i = 0; i < s->label_count; i++)
+		if (strcmp(p->labels[s->label_first + i].key, key) == 0)
+			return p->labels[s->label_first + i];
+	return (struct pf_label){.key = NULL};
+}
+
+/* The sample of a fake stack with this size class, or NULL. */
+static const struct pf_sample *find(const struct pf_profile *p, uint32_t stack, int64_t bytes)
 {
 	for (size_t i = 0; i < p->sample_count; i++) {
 		const struct pf_sample *s = &p->samples[i];
 
-		if (p->pcs[s->pc_first] == 0x10000 + stack &&
-		    (s->label_count ? p->labels[s->label_first].num : 0) == label)
+		if (p->pcs[s->pc_first] == 0x10000 + stack && label_of(p, s, "bytes").num == bytes)
 			return s;
 	}
 	return NULL;
@@ -89,9 +101,10 @@ static void one_sample_for_each_stack_and_size_class(void **state)
 	assert_int_equal(pf_heap_collect(&p, &plain, NULL), 0);
 	s = find(&p, 1, 1024);
 	assert_non_null(s);
-	assert_string_equal(p.labels[s->label_first].key, "bytes");
-	assert_null(p.labels[s->label_first].str);
-	assert_null(p.labels[s->label_first].unit);
+	assert_null(label_of(&p, s, "bytes").str);
+	assert_null(label_of(&p, s, "bytes").unit);
+	assert_string_equal(label_of(&p, s, "kind").str, "malloc");
+	assert_null(label_of(&p, s, "thread").key);
 	assert_int_equal(s->value[0], 2);
 	assert_int_equal(s->value[1], 2024);
 	assert_int_equal(s->value[2], 1);
@@ -101,7 +114,7 @@ static void one_sample_for_each_stack_and_size_class(void **state)
 	assert_int_equal(s->value[3], 3000);
 	s = find(&p, 1, 0);
 	assert_non_null(s);
-	assert_int_equal(s->label_count, 0);
+	assert_null(label_of(&p, s, "bytes").key);
 	assert_int_equal(s->value[2], 1);
 	pf_profile_finish(&p);
 	for (int i = 1; i < 4; i++)
@@ -254,6 +267,247 @@ static void a_leak_comes_first(void **state)
 	assert_int_equal(in_use(pf_heap_leaks_collect, 7), 0);
 }
 
+/* ---- threads ---- */
+
+static void *allocate_as(void *name)
+{
+	struct pf_thread self = {.state = PF_THREAD_LIVE};
+
+	strcpy(self.name, name);
+	pf_thread_self = &self;
+	fake_stack(9);
+	free(malloc(100));
+	fake_stack(0);
+	pf_thread_self = NULL;
+	return NULL;
+}
+
+/* The name that it had then: threads are gone when somebody reads. */
+static void a_sample_has_its_threads_name(void **state)
+{
+	static const char *const names[] = {"worker", "fifteen letters", "worker", ""};
+	static const int64_t counts[] = {2, 1, 2, 1};
+	struct pf_profile p;
+
+	for (int i = 0; i < 4; i++) {
+		pthread_t thread;
+
+		pthread_create(&thread, NULL, allocate_as, (void *)names[i]);
+		pthread_join(thread, NULL);
+	}
+	pf_profile_init(&p);
+	assert_int_equal(pf_heap_collect(&p, &plain, NULL), 0);
+	for (int i = 0; i < 4; i++) {
+		int64_t count = 0;
+
+		for (size_t k = 0; k < p.sample_count; k++) {
+			const struct pf_sample *s = &p.samples[k];
+			const char *thread = label_of(&p, s, "thread").str;
+
+			if (p.pcs[s->pc_first] == 0x10000 + 9 &&
+			    strcmp(thread ? thread : "", names[i]) == 0)
+				count += s->value[0];
+		}
+		assert_int_equal(count, counts[i]);
+	}
+	pf_profile_finish(&p);
+}
+
+/* ---- lives ---- */
+
+/* Objects of one stack whose life is labelled so; 0: those in use. */
+static int64_t objects_with_life(const struct pf_profile *p, uint32_t stack, int64_t life_us)
+{
+	int64_t objects = 0;
+
+	for (size_t i = 0; i < p->sample_count; i++) {
+		const struct pf_sample *s = &p->samples[i];
+
+		if (p->pcs[s->pc_first] == 0x10000 + stack &&
+		    label_of(p, s, "life").num == life_us * PF_NS_PER_US)
+			objects += s->value[0];
+	}
+	return objects;
+}
+
+static int64_t objects_within(
+    const struct pf_profile *p, uint32_t stack, int64_t from_us, int64_t to_us)
+{
+	int64_t objects = 0;
+
+	for (int64_t us = from_us; us <= to_us; us *= 2)
+		objects += objects_with_life(p, stack, us);
+	return objects;
+}
+
+/* 200 blocks that are freed at once, 100 that live for 20 ms, 50 for good. */
+static void lives_are_told_apart(void **state)
+{
+	static char *brief, *slow[100], *kept[50];
+	struct pf_profile p;
+
+	fake_stack(10);
+	for (int i = 0; i < 200; i++) {
+		brief = malloc(10);
+		*(volatile char *)brief = 1;
+		free(brief);
+	}
+	for (int i = 0; i < 100; i++)
+		slow[i] = malloc(20000);
+	for (int i = 0; i < 50; i++)
+		kept[i] = malloc(30);
+	usleep(20000);
+	for (int i = 0; i < 100; i++)
+		free(slow[i]);
+	fake_stack(0);
+	pf_profile_init(&p);
+	assert_int_equal(pf_heap_lifetime_collect(&p, &plain, NULL), 0);
+	assert_string_equal(p.types[0].type, "alloc_objects");
+	assert_string_equal(p.types[1].type, "alloc_space");
+	assert_int_equal(pf_profile_default_type(&p), 0);
+	assert_true(p.duration_ns >= 20 * PF_NS_PER_MS);
+	assert_int_equal(objects_with_life(&p, 10, 0), 50);
+	assert_true(objects_within(&p, 10, 32768, 1ll << 31) >= 100); /* 16.4 ms and more */
+	assert_int_equal(objects_within(&p, 10, 1, 1ll << 31), 300);
+	assert_int_equal(pf_profile_total(&p, 0) >= 350, 1);
+	pf_profile_finish(&p);
+	for (int i = 0; i < 50; i++)
+		free(kept[i]);
+}
+
+static void two_stretches_of_lives_can_be_subtracted(void **state)
+{
+	struct pf_profile before, after;
+
+	fake_stack(11);
+	for (int i = 0; i < 30; i++)
+		free(malloc(10));
+	fake_stack(0);
+	pf_profile_init(&before);
+	pf_profile_init(&after);
+	assert_int_equal(pf_heap_lifetime_collect(&before, &plain, NULL), 0);
+	fake_stack(11);
+	for (int i = 0; i < 40; i++)
+		free(malloc(10));
+	fake_stack(0);
+	usleep(1000);
+	assert_int_equal(pf_heap_lifetime_collect(&after, &plain, NULL), 0);
+	pf_profile_subtract(&after, &before);
+	assert_int_equal(objects_within(&after, 11, 1, 1ll << 31), 40);
+	assert_true(
+	    after.duration_ns >= PF_NS_PER_MS && after.duration_ns < 60ll * PF_NS_PER_SECOND);
+	assert_true(after.time_ns >= before.time_ns + before.duration_ns);
+	pf_profile_finish(&before);
+	pf_profile_finish(&after);
+}
+
+/* ---- leaks that have outlived readings ---- */
+
+static void a_block_outlives_readings(void **state)
+{
+	struct pf_query two = {.captures = 2}, too_many = {.captures = 1000};
+	struct pf_profile p;
+	void *old, *young;
+
+	fake_stack(12);
+	old = malloc(100);
+	fake_stack(0);
+	pf_profile_init(&p);
+	assert_int_equal(pf_heap_leaks_collect(&p, &two, NULL), -ENODATA); /* none yet */
+	pf_profile_finish(&p);
+	pf_profile_init(&p);
+	assert_int_equal(pf_heap_leaks_collect(&p, &too_many, NULL), -EINVAL);
+	pf_profile_finish(&p);
+	assert_int_equal(in_use(pf_heap_collect, 12), 100); /* within a second: the same reading */
+	pf_profile_init(&p);
+	assert_int_equal(pf_heap_leaks_collect(&p, &two, NULL), -ENODATA);
+	pf_profile_finish(&p);
+	usleep(1100000);
+	fake_stack(13);
+	young = malloc(200);
+	fake_stack(0);
+	assert_int_equal(in_use(pf_heap_collect, 13), 200); /* the second reading */
+	pf_profile_init(&p);
+	assert_int_equal(pf_heap_leaks_collect(&p, &two, NULL), 0);
+	assert_int_equal(p.pcs[p.samples[0].pc_first], 0x10000 + 12);
+	assert_int_equal(p.samples[0].value[1], 100);
+	for (size_t i = 0; i < p.sample_count; i++)
+		assert_true(p.pcs[p.samples[i].pc_first] != 0x10000 + 13);
+	pf_profile_finish(&p);
+	free(old);
+	free(young);
+}
+
+/* ---- the balance ---- */
+
+/* The numbers of the lines add up to the last one; returns that. */
+static int64_t sum_of_notes(const struct pf_profile *p, int64_t numbers[16], int *count)
+{
+	int64_t sum = 0, last = 0;
+
+	*count = 0;
+	for (size_t i = 1; i < p->note_count; i++) {
+		char *end;
+		int64_t number = strtoll(p->notes[i], &end, 10);
+
+		if (end == p->notes[i])
+			continue;
+		sum += last;
+		last = number;
+		numbers[(*count)++] = number;
+	}
+	assert_int_equal(sum, last);
+	return last;
+}
+
+static void the_heaps_text_ends_with_a_sum(void **state)
+{
+	static const struct pf_query query = {.balance = true};
+	int64_t numbers[16];
+	struct pf_profile p;
+	void *at;
+	int count;
+
+	fake_allocator = (struct pf_allocator){.name = "fake",
+	    .in_use_bytes = 70000,
+	    .system_bytes = 75000,
+	    .time_ns = pf_clock_now_ns()};
+	fake_residence = (struct pf_residence){
+	    .bytes = {100000, 2000, 300000, 4000, 10}, .total = 406789, .threads = 3};
+	fake_stack(14);
+	at = malloc(60000);
+	fake_stack(0);
+	pf_profile_init(&p);
+	assert_int_equal(pf_heap_collect(&p, &query, NULL), 0);
+	assert_int_equal(sum_of_notes(&p, numbers, &count), 406789);
+	assert_int_equal(count, 9);
+	assert_int_equal(numbers[0], pf_profile_total(&p, 3));
+	assert_int_equal(numbers[0] + numbers[1], 70000);
+	assert_int_equal(numbers[2], 5000);
+	assert_int_equal(numbers[3], 25000);
+	assert_int_equal(numbers[4], 2000);
+	assert_int_equal(numbers[5], 300000);
+	assert_int_equal(numbers[6], 4000);
+	pf_profile_finish(&p);
+	/* Of one that cannot be asked, or keeps no such count, it adds up too. */
+	fake_allocator_rc = -ETIMEDOUT;
+	pf_profile_init(&p);
+	assert_int_equal(pf_heap_collect(&p, &query, NULL), 0);
+	assert_int_equal(sum_of_notes(&p, numbers, &count), 406789);
+	pf_profile_finish(&p);
+	fake_allocator_rc = 0;
+	fake_allocator.in_use_bytes = -1;
+	pf_profile_init(&p);
+	assert_int_equal(pf_heap_collect(&p, &query, NULL), 0);
+	assert_int_equal(sum_of_notes(&p, numbers, &count), 406789);
+	pf_profile_finish(&p);
+	pf_profile_init(&p);
+	assert_int_equal(pf_heap_collect(&p, &plain, NULL), 0);
+	assert_int_equal(p.note_count, 0); /* nobody asked */
+	pf_profile_finish(&p);
+	free(at);
+}
+
 /* Sixty megabytes in small blocks, all freed but the last: glibc keeps them until it is asked. */
 static void free_memory_is_given_back(void **state)
 {
@@ -290,6 +544,14 @@ int main(void)
 	    cmocka_unit_test_setup_teardown(
 		the_peak_is_what_was_in_use_then, enable_at_rate_1, disable),
 	    cmocka_unit_test_setup_teardown(a_leak_comes_first, enable_at_rate_1, disable),
+	    cmocka_unit_test_setup_teardown(
+		a_sample_has_its_threads_name, enable_at_rate_1, disable),
+	    cmocka_unit_test_setup_teardown(lives_are_told_apart, enable_at_rate_1, disable),
+	    cmocka_unit_test_setup_teardown(
+		two_stretches_of_lives_can_be_subtracted, enable_at_rate_1, disable),
+	    cmocka_unit_test_setup_teardown(a_block_outlives_readings, enable_at_rate_1, disable),
+	    cmocka_unit_test_setup_teardown(
+		the_heaps_text_ends_with_a_sum, enable_at_rate_1, disable),
 	    cmocka_unit_test(off_there_is_nothing_to_read),
 	    cmocka_unit_test(enabling_twice_changes_nothing),
 	    cmocka_unit_test(free_memory_is_given_back),

@@ -197,19 +197,26 @@ static void the_mean_error_is_within_half_a_per_cent(void **state)
 	}
 }
 
-/* A change of the rate is noticed soon, and each sample carries its own weight. */
+/* A change of the rate is noticed soon, and each sample carries its own weight; also when sampling
+ * stops and starts anew in between, which lets a thread keep what it has counted down to. */
 static void the_rate_may_change_at_any_time(void **state)
 {
+	enum { PHASE = 20000 };
 	static const int64_t rates[] = {1 << 20, 4096, 65536, 1, 262144, 2};
 	double bytes = 0, truth = 0, variance = 0;
 
 	start(4242, rates[0]);
-	for (int i = 0; i < 600000; i++) {
-		double rate = (double)rates[i / 1000 % 6];
+	for (int i = 0; i < 100 * PHASE; i++) {
+		int64_t now = rates[i / PHASE % 6];
+		double rate = (double)now;
 		double p = -expm1(-(300.0 + 1) / rate);
 
-		if (i % 1000 == 0)
-			pf_knob_put(PF_KNOB_HEAP_SAMPLE_BYTES, rates[i / 1000 % 6]);
+		if (i % (2 * PHASE) == 0) {
+			pf_draw_stop();
+			start((uint64_t)i + 1, now);
+		} else if (i % PHASE == 0) {
+			pf_knob_put(PF_KNOB_HEAP_SAMPLE_BYTES, now);
+		}
 		bytes += 300 * ldexp((double)allocate(300), -PF_DRAW_WEIGHT_BITS);
 		truth += 300;
 		variance += 300.0 * 300.0 * (1 - p) / p;

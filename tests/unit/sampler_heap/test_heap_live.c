@@ -25,8 +25,9 @@ static const void *block(uint64_t n)
 
 static int insert(uint64_t n, uint64_t size)
 {
-	struct pf_live_entry entry = {.size = size, .weight = n, .site = 3}, replaced;
+	struct pf_live_entry entry = {.size = size, .weight = n}, replaced;
 
+	entry.origin = pf_live_origin(3, 1ull << 43);
 	return pf_live_insert(block(n), &entry, &replaced);
 }
 
@@ -41,7 +42,8 @@ static void what_is_put_in_comes_out_once(void **state)
 	assert_true(pf_live_remove(block(1), &out));
 	assert_int_equal(out.size, 100);
 	assert_int_equal(out.weight, 1);
-	assert_int_equal(out.site, 3);
+	assert_int_equal(pf_live_site(&out), 3);
+	assert_int_equal(pf_live_born_us(&out), 1ull << 43);
 	assert_false(pf_live_maybe(block(1)));
 	assert_false(pf_live_remove(block(1), &out));
 	assert_int_equal(pf_live_count(), 0);

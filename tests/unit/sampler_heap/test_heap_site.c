@@ -40,19 +40,19 @@ static void each_size_is_in_the_smallest_class_that_holds_it(void **state)
 
 static void one_row_for_each_stack_and_class(void **state)
 {
-	uint32_t row = pf_site_find(5, 1000);
+	uint32_t row = site_of(5, 1000);
 
 	assert_int_not_equal(row, 0);
-	assert_int_equal(pf_site_find(5, 1024), row);
-	assert_int_not_equal(pf_site_find(5, 1025), row);
-	assert_int_not_equal(pf_site_find(6, 1000), row);
+	assert_int_equal(site_of(5, 1024), row);
+	assert_int_not_equal(site_of(5, 1025), row);
+	assert_int_not_equal(site_of(6, 1000), row);
 }
 
 /* Weights with a part behind the point: what comes and goes must leave exactly nothing, whichever
  * way it is counted. */
 static void taking_away_what_was_added_leaves_nothing(void **state)
 {
-	uint32_t row = pf_site_find(7, 100);
+	uint32_t row = site_of(7, 100);
 
 	for (uint64_t i = 1; i <= 1000; i++)
 		pf_site_add(row, PF_SITE_OBJECTS, i, ONE * 3 + 123457 * i);
@@ -67,7 +67,7 @@ static void taking_away_what_was_added_leaves_nothing(void **state)
 
 static void sums_are_to_the_nearest_unit(void **state)
 {
-	uint32_t row = pf_site_find(8, 100);
+	uint32_t row = site_of(8, 100);
 
 	for (int i = 0; i < 3; i++)
 		pf_site_add(row, PF_SITE_OBJECTS, 100, ONE + ONE / 2);
@@ -84,10 +84,10 @@ static void totals_are_the_sums_of_all_rows(void **state)
 	int64_t now_bytes = -1, ever_bytes = -1;
 
 	for (uint32_t stack = 1; stack <= 3; stack++)
-		pf_site_add(pf_site_find(stack, 100), PF_SITE_OBJECTS, 100, ONE * stack);
-	pf_site_add(pf_site_find(3, 100), PF_SITE_FREED_OBJECTS, 100, ONE * 2);
-	pf_site_add_bytes(pf_site_find(1, 100), PF_SITE_BYTES, 11, ONE);
-	pf_site_add_bytes(pf_site_find(2, 100), PF_SITE_FREED_BYTES, 50, ONE * 2);
+		pf_site_add(site_of(stack, 100), PF_SITE_OBJECTS, 100, ONE * stack);
+	pf_site_add(site_of(3, 100), PF_SITE_FREED_OBJECTS, 100, ONE * 2);
+	pf_site_add_bytes(site_of(1, 100), PF_SITE_BYTES, 11, ONE);
+	pf_site_add_bytes(site_of(2, 100), PF_SITE_FREED_BYTES, 50, ONE * 2);
 	pf_site_totals(&now_bytes, &ever_bytes);
 	assert_int_equal(ever_bytes, 611);
 	assert_int_equal(now_bytes, 311);
@@ -101,12 +101,12 @@ static void totals_are_the_sums_of_all_rows(void **state)
 
 static void a_petabyte_does_not_overflow(void **state)
 {
-	uint32_t row = pf_site_find(9, 1ull << 45);
+	uint32_t row = site_of(9, 1ull << 45);
 
 	for (int i = 0; i < 1024; i++)
 		pf_site_add(row, PF_SITE_OBJECTS, 1ull << 45, ONE);
 	assert_true(sums_of(9).alloc_bytes == 1ll << 55);
-	row = pf_site_find(9, 0);
+	row = site_of(9, 0);
 	pf_site_add(row, PF_SITE_OBJECTS, 0, ONE << 40);
 	assert_true(sums_of(9).alloc_objects == 1024 + (1ll << 40));
 }
@@ -116,7 +116,7 @@ enum { THREADS = 8, ROUNDS = 20000 };
 static void *add_everywhere(void *arg)
 {
 	for (uint32_t i = 0; i < ROUNDS; i++)
-		pf_site_add(pf_site_find(i % 100 + 100, 10), PF_SITE_OBJECTS, 10, ONE + 1);
+		pf_site_add(site_of(i % 100 + 100, 10), PF_SITE_OBJECTS, 10, ONE + 1);
 	return NULL;
 }
 
@@ -139,7 +139,7 @@ static void without_room_the_total_stays_true(void **state)
 	uint64_t lost;
 
 	for (uint32_t stack = 1; stack <= 1000000; stack++)
-		pf_site_add(pf_site_find(stack, 10), PF_SITE_OBJECTS, 10, ONE);
+		pf_site_add(site_of(stack, 10), PF_SITE_OBJECTS, 10, ONE);
 	lost = pf_counter_get(PF_COUNTER_HEAP_SITES_FULL) - full;
 	assert_true(lost > 0);
 	assert_int_equal(sums_of(0).alloc_objects, lost);
