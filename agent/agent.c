@@ -69,6 +69,18 @@ static void let_go_of_standard_streams(void)
 		close(null);
 }
 
+/* A table that grows while several threads share it waits for an RCU grace period, 5 to 10 ms each
+ * time; the first dump of 1,000 threads, which keeps a descriptor for each (sampler/proc.c), waited
+ * 30 ms. While the table is ours alone it grows at once: 16 KiB of the kernel's. */
+static void make_room_for_descriptors(void)
+{
+	enum { ROOM = 2048 };
+	int last = fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, ROOM - 1);
+
+	if (last >= 0)
+		close(last);
+}
+
 /* A descriptor table and a working directory of our own, before any descriptor is opened: with a
  * shared table a program that exits or is killed while it holds a file of its own tree becomes
  * unkillable (doc/decisions/0001). *notice becomes a copy of the program's stderr, or -1. */
@@ -84,6 +96,7 @@ static int leave_program_descriptors(int *notice)
 	}
 	*notice = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 3);
 	let_go_of_standard_streams();
+	make_room_for_descriptors();
 	if (unshare(CLONE_FS) == 0)
 		pf_feature_set(PF_FEATURE_PRIVATE_FDS, PF_FEATURE_OK, NULL);
 	else

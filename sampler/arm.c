@@ -103,15 +103,21 @@ int pf_arm_all(int64_t period_ns)
 	return armed ? 0 : refused;
 }
 
-bool pf_arm_missing(int64_t period_ns)
+int pf_arm_missing(int64_t period_ns)
 {
 	struct pf_thread *t;
-	bool short_of_room = false;
+	int refused = 0;
 
-	for (uint32_t i = 0; (t = next_live(&i));)
-		if (!is_served(t) && !pf_arm_is_blocked(t))
-			short_of_room |= pf_timer_arm(t, period_ns) == -EAGAIN;
-	return short_of_room;
+	for (uint32_t i = 0; (t = next_live(&i));) {
+		int rc;
+
+		if (is_served(t) || pf_arm_is_blocked(t))
+			continue;
+		rc = pf_timer_arm(t, period_ns);
+		if (rc < 0 && rc != -EINVAL && rc != -EBUSY && refused != -EAGAIN)
+			refused = rc;
+	}
+	return refused;
 }
 
 void pf_arm_check(int64_t owed_ns)

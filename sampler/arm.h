@@ -9,9 +9,9 @@
 /* All threads, those that have a timer included (another period). 0, or why not a single one could
  * be armed. Our own threads and normal code, as the rest. */
 int pf_arm_all(int64_t period_ns);
-/* Those that have none: new ones, and where it was not possible before. True when some could not be
- * armed for want of room (RLIMIT_SIGPENDING). */
-bool pf_arm_missing(int64_t period_ns);
+/* Those that have none: new ones, and where it was not possible before. 0; -EAGAIN where some could
+ * not be armed for want of room (RLIMIT_SIGPENDING); why some were refused. */
+int pf_arm_missing(int64_t period_ns);
 /* Of those that owe more CPU time than this, who blocks the signal by now loses its timer. */
 void pf_arm_check(int64_t owed_ns);
 void pf_arm_none(void);

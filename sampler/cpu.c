@@ -5,11 +5,11 @@
 #include "base/knob.h"
 #include "base/lock.h"
 #include "sampler/arm.h"
+#include "sampler/collection.h"
 #include "sampler/crew.h"
 #include "sampler/demand.h"
 #include "sampler/drain.h"
 #include "sampler/label.h"
-#include "sampler/map.h"
 #include "sampler/precise.h"
 #include "sampler/proc.h"
 #include "sampler/ring.h"
@@ -19,7 +19,6 @@
 #include "sampler/task.h"
 #include "sampler/timer.h"
 #include "sampler/wall.h"
-#include "sampler/window.h"
 
 #include <errno.h>
 #include <stddef.h>
@@ -40,6 +39,8 @@ static struct pf_lock drain_lock = PF_LOCK_INIT(PF_LOCK_WINDOW); /* one reader o
 static struct pf_feed feed = PF_FEED_INIT(PF_COUNTER_CPU_LOST_RECORDER);
 
 static bool look_asked; /* atomic: a look round is due before its time */
+
+static bool timers_refused; /* guarded by control_lock: events stand in for all of them */
 
 bool pf_cpu_active(void)
 {
@@ -126,14 +127,23 @@ static void move_signal_locked(void)
 static void look_round_locked(void)
 {
 	int64_t overdue_ns = OVERDUE_SAMPLES * pf_sample_nominal_ns(NULL);
+	int rc;
 
 	if (!pf_signal_is_ours() || pf_sigwait_claimed())
 		move_signal_locked();
-	pf_precise_update(pf_knob_get(PF_KNOB_CPU_PRECISE) ? pf_sample_period_ns() : 0);
-	if (pf_arm_missing(pf_sample_period_ns()))
+	if (pf_knob_get(PF_KNOB_CPU_PRECISE) || timers_refused)
+		pf_precise_update(pf_sample_period_ns());
+	else
+		pf_precise_update(0);
+	rc = pf_arm_missing(pf_sample_period_ns());
+	if (rc == -EAGAIN)
 		pf_feature_set(PF_FEATURE_CPU, PF_FEATURE_DEGRADED,
 		    "no room for the timers of some threads (RLIMIT_SIGPENDING); their time is shown "
 		    "as not sampled");
+	else if (rc < 0 && !timers_refused)
+		pf_feature_set(PF_FEATURE_CPU, PF_FEATURE_DEGRADED,
+		    "timer_create is refused for some threads (a seccomp filter?); their time is "
+		    "shown as not sampled");
 	pf_arm_check(overdue_ns);
 	pf_sample_rests(overdue_ns);
 }
@@ -191,6 +201,12 @@ static void ask_look(void)
 	pf_drain_wake();
 }
 
+/* A filter of system calls may refuse timers and let events pass, as those of containers do not. */
+static bool events_must_do(void)
+{
+	return pf_crew_has((pid_t)syscall(SYS_gettid)) && pf_precise_probe() == 0;
+}
+
 static int begin_locked(int64_t period)
 {
 	int rc = pf_signal_install();
@@ -209,6 +225,12 @@ static int begin_locked(int64_t period)
 	pf_sample_set_period_ns(period);
 	ask_look();
 	rc = pf_arm_all(period);
+	timers_refused = rc < 0 && events_must_do();
+	if (timers_refused) {
+		pf_feature_set(PF_FEATURE_CPU, PF_FEATURE_DEGRADED,
+		    "timer_create is refused (a seccomp filter?); perf events instead");
+		return 0;
+	}
 	if (rc < 0) {
 		pf_sample_set_period_ns(0);
 		pf_feature_set(
@@ -231,8 +253,9 @@ static int update_locked(void)
 		return begin_locked(period);
 	pf_sample_set_period_ns(period);
 	if (period)
-		return pf_arm_all(period);
+		return timers_refused ? 0 : pf_arm_all(period);
 	pf_arm_none();
+	timers_refused = false;
 	pf_feature_set(PF_FEATURE_CPU, PF_FEATURE_OFF, NULL);
 	pf_drain_wake();
 	return 0;
@@ -324,6 +347,7 @@ PF_SIGSAFE void pf_cpu_fork_child(void)
 	drain_lock.word = 0;
 	demands = NULL;
 	look_asked = false;
+	timers_refused = false;
 	pf_precise_fork_child();
 	pf_thread_fork_child();
 	pf_task_fork_child();
@@ -344,78 +368,40 @@ static void bring_up_to_date(void)
 	drain();
 }
 
-static int fill(struct pf_profile *out, struct pf_window *window, int64_t hz, int64_t began_ns)
+static int demand(struct pf_demand *d, bool on)
 {
-	int64_t now_ns = pf_clock_now_ns();
-	int rc;
+	int rc = 0;
 
-	pf_window_finish(window);
-	out->name = pf_profile_string(out, "cpu");
-	pf_profile_add_type(out, "samples", "count");
-	pf_profile_add_type(out, "cpu", "nanoseconds");
-	pf_profile_set_period(out, "cpu", "nanoseconds", PF_NS_PER_SECOND / hz);
-	out->time_ns = pf_clock_real_ns() - (now_ns - began_ns);
-	out->duration_ns = now_ns - began_ns;
+	pf_lock_take(&control_lock);
+	if (on)
+		rc = demand_locked(d);
+	else
+		withdraw_locked(d);
+	pf_lock_give(&control_lock);
+	return rc;
+}
+
+static void comment(struct pf_profile *out, int64_t hz)
+{
 	if (pf_knob_get(PF_KNOB_CPU_PRECISE))
 		pf_profile_comment(
 		    out, "cpu: %lld Hz per thread, by perf events where possible", (long long)hz);
 	else
 		pf_profile_comment(out, "cpu: %lld Hz per thread, timers looked at every %lld us",
 		    (long long)hz, (long long)(pf_timer_tick_ns() / PF_NS_PER_US));
-	rc = pf_window_fill(window, out);
-	if (rc < 0)
-		return rc;
-	rc = pf_map_fill(out);
-	return rc < 0 ? rc : out->error;
-}
-
-static int collect_window(
-    struct pf_profile *out, const struct pf_query *query, struct pf_wait *wait)
-{
-	struct pf_demand demand = {.hz = query->hz};
-	struct pf_window window;
-	int64_t began_ns;
-	int rc;
-
-	pf_lock_take(&control_lock);
-	rc = demand_locked(&demand);
-	pf_lock_give(&control_lock);
-	if (rc < 0)
-		return rc;
-	pf_window_init(&window);
-	bring_up_to_date();
-	began_ns = pf_clock_now_ns();
-	pf_feed_attach(&feed, &window);
-	rc = pf_wait_until(wait, began_ns + query->seconds_ns);
-	bring_up_to_date();
-	pf_feed_detach(&feed, &window);
-	pf_lock_take(&control_lock);
-	withdraw_locked(&demand);
-	pf_lock_give(&control_lock);
-	if (rc >= 0)
-		rc = fill(
-		    out, &window, query->hz ? query->hz : pf_knob_get(PF_KNOB_CPU_HZ), began_ns);
-	pf_window_clear(&window);
-	return rc;
-}
-
-static int collect_recorded(struct pf_profile *out)
-{
-	struct pf_window window;
-	int64_t since;
-	int rc;
-
-	if (!pf_cpu_enabled())
-		return -ENODATA;
-	pf_window_init(&window);
-	bring_up_to_date();
-	since = pf_feed_replay(&feed, &window);
-	rc = since < 0 ? (int)since : fill(out, &window, pf_knob_get(PF_KNOB_CPU_HZ), since);
-	pf_window_clear(&window);
-	return rc;
 }
 
 int pf_cpu_collect(struct pf_profile *out, const struct pf_query *query, struct pf_wait *wait)
 {
-	return query->seconds_ns > 0 ? collect_window(out, query, wait) : collect_recorded(out);
+	static const struct pf_collection collection = {
+	    .name = "cpu",
+	    .hz = PF_KNOB_CPU_HZ,
+	    .feed = &feed,
+	    .recorded = pf_cpu_enabled,
+	    .demand = demand,
+	    .bring_up_to_date = bring_up_to_date,
+	    .comment = comment,
+	};
+
+	return pf_collection_run(&collection, out, query, wait);
 }

@@ -95,7 +95,7 @@ static PF_HOOK int create(struct pf_thread *t, int64_t period_ns)
 {
 	int timer = pf_timer_create(t->tid, pf_signal_value(t, PF_SIGNAL_SAMPLE));
 
-	if (timer == -EAGAIN && !t->timer_refused) {
+	if (timer < 0 && timer != -EINVAL && !t->timer_refused) {
 		t->timer_refused = true;
 		pf_count(PF_COUNTER_CPU_LOST_TIMER);
 	}

@@ -128,3 +128,17 @@ PF_INLINE long pf_unwind_syscall(
 #else
 #error "no unwinder for this processor yet: see unwind_regs_x86_64.c for what it takes"
 #endif
+
+/* Defines pf_unwind_from_here (unwind.h), whose body is assembly: so it has no frame of its own, and
+ * what it stores is what its caller has. */
+#define PF_UNWIND_FROM_HERE(body)                                                                  \
+	__asm__(".pushsection pf_sigsafe, \"ax\", @progbits\n"                                     \
+		".p2align 4\n"                                                                     \
+		".globl pf_unwind_from_here\n"                                                     \
+		".hidden pf_unwind_from_here\n"                                                    \
+		".type pf_unwind_from_here, @function\n"                                           \
+		"pf_unwind_from_here:\n"                                                           \
+		"	.cfi_startproc\n" body "	ret\n"                                            \
+		"	.cfi_endproc\n"                                                                  \
+		".size pf_unwind_from_here, . - pf_unwind_from_here\n"                             \
+		".popsection\n");

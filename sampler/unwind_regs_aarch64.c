@@ -25,33 +25,21 @@ PF_SIGSAFE void pf_unwind_from_context(struct pf_unwind_regs *regs, const uconte
 	regs->pc_is_return = false;
 }
 
-/* In assembly, so that it has no frame of its own: what it stores is what its caller has. Known are
- * the registers that every call keeps, x19-x29, with sp and the PC behind the call. */
-__asm__(".pushsection pf_sigsafe, \"ax\", @progbits\n"
-	".p2align 4\n"
-	".globl pf_unwind_from_here\n"
-	".hidden pf_unwind_from_here\n"
-	".type pf_unwind_from_here, @function\n"
-	"pf_unwind_from_here:\n"
-	"	.cfi_startproc\n"
-	"	hint #34\n" /* bti c: a landing pad where those are asked for */
-	"	str x19, [x0, #152]\n"
-	"	stp x20, x21, [x0, #160]\n"
-	"	stp x22, x23, [x0, #176]\n"
-	"	stp x24, x25, [x0, #192]\n"
-	"	stp x26, x27, [x0, #208]\n"
-	"	stp x28, x29, [x0, #224]\n"
-	"	mov x1, sp\n"
-	"	stp x1, x30, [x0, #248]\n"
-	"	mov x1, #0xbff80000\n"
-	"	orr x1, x1, #0x100000000\n"
-	"	str x1, [x0, #264]\n"
-	"	mov w1, #1\n"
-	"	strb w1, [x0, #272]\n"
-	"	ret\n"
-	"	.cfi_endproc\n"
-	".size pf_unwind_from_here, . - pf_unwind_from_here\n"
-	".popsection\n");
+/* Known are the registers that every call keeps, x19-x29, with sp and the PC behind the call. */
+PF_UNWIND_FROM_HERE("	hint #34\n" /* bti c: a landing pad where those are asked for */
+		    "	str x19, [x0, #152]\n"
+		    "	stp x20, x21, [x0, #160]\n"
+		    "	stp x22, x23, [x0, #176]\n"
+		    "	stp x24, x25, [x0, #192]\n"
+		    "	stp x26, x27, [x0, #208]\n"
+		    "	stp x28, x29, [x0, #224]\n"
+		    "	mov x1, sp\n"
+		    "	stp x1, x30, [x0, #248]\n"
+		    "	mov x1, #0xbff80000\n"
+		    "	orr x1, x1, #0x100000000\n"
+		    "	str x1, [x0, #264]\n"
+		    "	mov w1, #1\n"
+		    "	strb w1, [x0, #272]\n")
 
 PF_SIGSAFE enum pf_code_call pf_unwind_code_call(
     const uint8_t *before, uint64_t return_address, uint64_t *target)

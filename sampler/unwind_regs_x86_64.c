@@ -22,31 +22,19 @@ PF_SIGSAFE void pf_unwind_from_context(struct pf_unwind_regs *regs, const uconte
 	regs->pc_is_return = false;
 }
 
-/* In assembly, so that it has no frame of its own: what it stores is what its caller has. Known are
- * the registers that every call keeps: rbx rbp r12-r15, with rsp and rip. */
-__asm__(".pushsection pf_sigsafe, \"ax\", @progbits\n"
-	".p2align 4\n"
-	".globl pf_unwind_from_here\n"
-	".hidden pf_unwind_from_here\n"
-	".type pf_unwind_from_here, @function\n"
-	"pf_unwind_from_here:\n"
-	"	.cfi_startproc\n"
-	"	movq %rbx, 24(%rdi)\n"
-	"	movq %rbp, 48(%rdi)\n"
-	"	leaq 8(%rsp), %rax\n"
-	"	movq %rax, 56(%rdi)\n"
-	"	movq %r12, 96(%rdi)\n"
-	"	movq %r13, 104(%rdi)\n"
-	"	movq %r14, 112(%rdi)\n"
-	"	movq %r15, 120(%rdi)\n"
-	"	movq (%rsp), %rax\n"
-	"	movq %rax, 128(%rdi)\n"
-	"	movq $0x1f0c8, 136(%rdi)\n"
-	"	movb $1, 144(%rdi)\n"
-	"	ret\n"
-	"	.cfi_endproc\n"
-	".size pf_unwind_from_here, . - pf_unwind_from_here\n"
-	".popsection\n");
+/* Known are the registers that every call keeps: rbx rbp r12-r15, with rsp and rip. */
+PF_UNWIND_FROM_HERE("	movq %rbx, 24(%rdi)\n"
+		    "	movq %rbp, 48(%rdi)\n"
+		    "	leaq 8(%rsp), %rax\n"
+		    "	movq %rax, 56(%rdi)\n"
+		    "	movq %r12, 96(%rdi)\n"
+		    "	movq %r13, 104(%rdi)\n"
+		    "	movq %r14, 112(%rdi)\n"
+		    "	movq %r15, 120(%rdi)\n"
+		    "	movq (%rsp), %rax\n"
+		    "	movq %rax, 128(%rdi)\n"
+		    "	movq $0x1f0c8, 136(%rdi)\n"
+		    "	movb $1, 144(%rdi)\n")
 
 /* `call *operand`: ff /2 with a ModRM byte at `modrm` whose operand ends right where we look. */
 PF_INLINE bool is_indirect_call(const uint8_t *before, int modrm)

@@ -4,13 +4,12 @@
 #include "base/feature.h"
 #include "base/knob.h"
 #include "base/lock.h"
+#include "sampler/collection.h"
 #include "sampler/cpu.h"
 #include "sampler/crew.h"
 #include "sampler/demand.h"
 #include "sampler/drain.h"
 #include "sampler/gather.h"
-#include "sampler/map.h"
-#include "sampler/window.h"
 
 #include <errno.h>
 #include <limits.h>
@@ -232,7 +231,7 @@ static void update_locked(void)
 	pf_drain_wake();
 }
 
-static void demand(struct pf_demand *d, bool on)
+static int demand(struct pf_demand *d, bool on)
 {
 	pf_lock_take(&control_lock);
 	if (on)
@@ -241,6 +240,7 @@ static void demand(struct pf_demand *d, bool on)
 		pf_demand_remove(&demands, d);
 	update_locked();
 	pf_lock_give(&control_lock);
+	return 0;
 }
 
 bool pf_wall_enabled(void)
@@ -306,67 +306,22 @@ PF_SIGSAFE void pf_wall_fork_child(void)
 
 /* ---- collecting ---- */
 
-static int fill(
-    struct pf_profile *out, const struct pf_window *window, int64_t hz, int64_t began_ns)
+static void comment(struct pf_profile *out, int64_t hz)
 {
-	int64_t now_ns = pf_clock_now_ns();
-	int rc;
-
-	out->name = pf_profile_string(out, "wall");
-	pf_profile_add_type(out, "samples", "count");
-	pf_profile_add_type(out, "wall", "nanoseconds");
-	pf_profile_set_period(out, "wall", "nanoseconds", PF_NS_PER_SECOND / hz);
-	out->time_ns = pf_clock_real_ns() - (now_ns - began_ns);
-	out->duration_ns = now_ns - began_ns;
 	pf_profile_comment(out, "wall: %lld Hz, every thread", (long long)hz);
-	rc = pf_window_fill(window, out);
-	if (rc < 0)
-		return rc;
-	rc = pf_map_fill(out);
-	return rc < 0 ? rc : out->error;
-}
-
-static int collect_window(
-    struct pf_profile *out, const struct pf_query *query, struct pf_wait *wait)
-{
-	struct pf_demand mine = {.hz = query->hz};
-	struct pf_window window;
-	int64_t began_ns;
-	int rc;
-
-	pf_window_init(&window);
-	demand(&mine, true);
-	force_tick();
-	began_ns = pf_clock_now_ns();
-	pf_feed_attach(&feed, &window);
-	rc = pf_wait_until(wait, began_ns + query->seconds_ns);
-	force_tick();
-	pf_feed_detach(&feed, &window);
-	demand(&mine, false);
-	if (rc >= 0)
-		rc = fill(
-		    out, &window, query->hz ? query->hz : pf_knob_get(PF_KNOB_WALL_HZ), began_ns);
-	pf_window_clear(&window);
-	return rc;
-}
-
-static int collect_recorded(struct pf_profile *out)
-{
-	struct pf_window window;
-	int64_t since;
-	int rc;
-
-	if (!pf_wall_enabled())
-		return -ENODATA;
-	pf_window_init(&window);
-	force_tick();
-	since = pf_feed_replay(&feed, &window);
-	rc = since < 0 ? (int)since : fill(out, &window, pf_knob_get(PF_KNOB_WALL_HZ), since);
-	pf_window_clear(&window);
-	return rc;
 }
 
 int pf_wall_collect(struct pf_profile *out, const struct pf_query *query, struct pf_wait *wait)
 {
-	return query->seconds_ns > 0 ? collect_window(out, query, wait) : collect_recorded(out);
+	static const struct pf_collection collection = {
+	    .name = "wall",
+	    .hz = PF_KNOB_WALL_HZ,
+	    .feed = &feed,
+	    .recorded = pf_wall_enabled,
+	    .demand = demand,
+	    .bring_up_to_date = force_tick,
+	    .comment = comment,
+	};
+
+	return pf_collection_run(&collection, out, query, wait);
 }

@@ -45,3 +45,10 @@ int64_t life_at_leaf(const struct pf_profile *p, uint64_t pc, int column);
 int64_t life_own_cpu_ns(void);
 /* Uses this much CPU time. */
 void life_burn(int64_t ns);
+
+/* ---- in a process of its own ---- */
+
+/* What `in_child` returns; -1 when it died. */
+int life_apart(int (*in_child)(void));
+/* From now on the system call of this number fails with EPERM, as behind a seccomp filter. */
+void life_forbid(int number);

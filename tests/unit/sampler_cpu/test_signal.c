@@ -12,8 +12,6 @@
 
 #include <errno.h>
 #include <linux/audit.h>
-#include <linux/filter.h>
-#include <linux/seccomp.h>
 #include <pthread.h>
 #include <setjmp.h>
 #include <signal.h>
@@ -32,19 +30,6 @@
 #include <cmocka.h>
 
 static const int64_t SECOND = 1000000000;
-
-/* What `in_child` returns; -1 when it died. */
-static int run_apart(int (*in_child)(void))
-{
-	pid_t child = fork();
-	int status;
-
-	if (child == 0)
-		_exit(in_child());
-	if (child < 0 || waitpid(child, &status, 0) != child || !WIFEXITED(status))
-		return -1;
-	return WEXITSTATUS(status);
-}
 
 /* How many samples half a second of work brings, up to 100. */
 static int samples(void)
@@ -80,7 +65,7 @@ static int in_a_plain_program(void)
 
 static void the_last_signal_but_one_is_taken_where_it_is_free(void **state)
 {
-	assert_int_equal(run_apart(in_a_plain_program), 0);
+	assert_int_equal(life_apart(in_a_plain_program), 0);
 }
 
 static int in_an_owner_of_all_but_one(void)
@@ -96,7 +81,7 @@ static int in_an_owner_of_all_but_one(void)
 
 static void an_owner_of_all_signals_but_one_is_sampled_by_that_one(void **state)
 {
-	assert_int_equal(run_apart(in_an_owner_of_all_but_one), 0);
+	assert_int_equal(life_apart(in_an_owner_of_all_but_one), 0);
 }
 
 static int in_an_owner_of_all(void)
@@ -113,7 +98,7 @@ static int in_an_owner_of_all(void)
 
 static void an_owner_of_all_signals_is_not_sampled_and_is_told(void **state)
 {
-	assert_int_equal(run_apart(in_an_owner_of_all), 0);
+	assert_int_equal(life_apart(in_an_owner_of_all), 0);
 }
 
 static int in_a_program_that_blocks_the_highest(void)
@@ -129,7 +114,7 @@ static int in_a_program_that_blocks_the_highest(void)
 
 static void a_signal_that_a_thread_blocks_is_left_alone(void **state)
 {
-	assert_int_equal(run_apart(in_a_program_that_blocks_the_highest), 0);
+	assert_int_equal(life_apart(in_a_program_that_blocks_the_highest), 0);
 }
 
 static int in_an_ignorer(void)
@@ -140,7 +125,7 @@ static int in_an_ignorer(void)
 
 static void a_signal_that_is_ignored_is_left_alone(void **state)
 {
-	assert_int_equal(run_apart(in_an_ignorer), 0);
+	assert_int_equal(life_apart(in_an_ignorer), 0);
 }
 
 /* ---- little room ---- */
@@ -165,7 +150,7 @@ static int in_a_program_with_a_signal_stack(void)
 
 static void on_a_small_signal_stack_samples_are_taken_and_it_does_not_overflow(void **state)
 {
-	assert_int_equal(run_apart(in_a_program_with_a_signal_stack), 0);
+	assert_int_equal(life_apart(in_a_program_with_a_signal_stack), 0);
 }
 
 static char *in_handler;
@@ -217,7 +202,7 @@ static int in_a_program_with_a_tiny_signal_stack(void)
 
 static void without_room_a_sample_is_not_taken_but_counted_and_shown_as_lost(void **state)
 {
-	assert_int_equal(run_apart(in_a_program_with_a_tiny_signal_stack), 0);
+	assert_int_equal(life_apart(in_a_program_with_a_tiny_signal_stack), 0);
 }
 
 static volatile char *deepest;
@@ -269,30 +254,14 @@ static int in_a_program_at_the_edge_of_a_stack(void)
 
 static void at_the_edge_of_a_stack_nothing_is_overrun(void **state)
 {
-	assert_int_equal(run_apart(in_a_program_at_the_edge_of_a_stack), 0);
+	assert_int_equal(life_apart(in_a_program_at_the_edge_of_a_stack), 0);
 }
 
 /* ---- a filter of system calls ---- */
 
-/* From now on `number` fails with EPERM. */
-static void forbid(int number)
-{
-	struct sock_filter filter[] = {
-	    BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
-	    BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (uint32_t)number, 0, 1),
-	    BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM),
-	    BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
-	};
-	struct sock_fprog program = {sizeof(filter) / sizeof(filter[0]), filter};
-
-	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 ||
-	    prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) < 0)
-		abort();
-}
-
 static int without_timers(void)
 {
-	forbid(SYS_timer_create);
+	life_forbid(SYS_timer_create);
 	life_start();
 	if (pf_cpu_enable(true) != -EOPNOTSUPP)
 		return 1;
@@ -301,7 +270,7 @@ static int without_timers(void)
 
 static void where_timers_are_forbidden_it_is_said(void **state)
 {
-	assert_int_equal(run_apart(without_timers), 0);
+	assert_int_equal(life_apart(without_timers), 0);
 }
 
 static void *sleep_long(void *tid)
@@ -318,7 +287,7 @@ static int without_reading_memory(void)
 	pthread_t thread;
 	pid_t tid = 0;
 
-	forbid(SYS_process_vm_readv);
+	life_forbid(SYS_process_vm_readv);
 	life_start();
 	if (pthread_create(&thread, NULL, sleep_long, &tid) != 0)
 		return 1;
@@ -336,7 +305,7 @@ static int without_reading_memory(void)
 
 static void where_reading_memory_is_forbidden_the_stack_ends_in_a_marker(void **state)
 {
-	assert_int_equal(run_apart(without_reading_memory), 0);
+	assert_int_equal(life_apart(without_reading_memory), 0);
 }
 
 /* ---- few descriptors ---- */
@@ -376,7 +345,7 @@ static int with_few_descriptors(void)
 
 static void with_few_descriptors_every_thread_is_read_and_most_are_left(void **state)
 {
-	assert_int_equal(run_apart(with_few_descriptors), 0);
+	assert_int_equal(life_apart(with_few_descriptors), 0);
 }
 
 /* ---- dropped privileges ---- */
@@ -408,7 +377,7 @@ static int after_dropping_root(void)
 
 static void after_dropping_root_sleepers_are_asked_by_signal(void **state)
 {
-	int rc = run_apart(after_dropping_root);
+	int rc = life_apart(after_dropping_root);
 
 	if (rc == 77)
 		skip(); /* not root: there is nothing to drop */
