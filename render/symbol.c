@@ -7,13 +7,16 @@
 #include "base/counter.h"
 #include "base/feature.h"
 #include "render/demangle.h"
+#include "render/jit.h"
 #include "render/module.h"
 #include "render/place.h"
 #include "render/render.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 /* 100,000 functions are 2.4 MB: enough for what one program has loaded, most of the time. */
 #ifdef PF_SMALL
@@ -26,6 +29,7 @@ static const char debug_root[] = "/usr/lib/debug";
 
 struct pf_symbols {
 	struct pf_demangler *demangler;
+	struct pf_jit *jit;                         /* of this process */
 	struct pf_module *shelf[SHELF_MODULES_MAX]; /* most recently used first */
 	size_t count;
 };
@@ -33,12 +37,15 @@ struct pf_symbols {
 struct pf_symbols *pf_symbols_create(void)
 {
 	struct pf_symbols *symbols = calloc(1, sizeof(*symbols));
+	char jit[32];
 
 	if (!symbols)
 		return NULL;
 	symbols->demangler = pf_demangler_create();
-	if (!symbols->demangler) {
-		free(symbols);
+	snprintf(jit, sizeof(jit), "/tmp/perf-%d.map", (int)getpid());
+	symbols->jit = pf_jit_create(jit);
+	if (!symbols->demangler || !symbols->jit) {
+		pf_symbols_destroy(symbols);
 		return NULL;
 	}
 	pf_feature_set(PF_FEATURE_SYMBOLS, PF_FEATURE_OK, NULL);
@@ -52,6 +59,7 @@ void pf_symbols_destroy(struct pf_symbols *symbols)
 	for (size_t i = 0; i < symbols->count; i++)
 		pf_module_destroy(symbols->shelf[i]);
 	pf_demangler_destroy(symbols->demangler);
+	pf_jit_destroy(symbols->jit);
 	free(symbols);
 }
 
@@ -154,11 +162,30 @@ static void name_types(struct pf_symbols *s, struct pf_profile *p, struct pf_buf
 	}
 }
 
+/* A name that a runtime gave to code it made: mostly where no file is mapped. */
+static bool add_made_name(
+    struct pf_symbols *s, struct pf_profile *p, struct pf_location *location, bool *refreshed)
+{
+	const char *name;
+
+	if (!*refreshed)
+		pf_jit_refresh(s->jit);
+	*refreshed = true;
+	name = pf_jit_find(s->jit, location->address);
+	if (!name)
+		return false;
+	pf_profile_add_line(p, location, name, name, "", 0, 0);
+	if (location->mapping)
+		p->mappings[location->mapping - 1].has_functions = true;
+	return true;
+}
+
 void pf_symbols_resolve(struct pf_symbols *symbols, struct pf_profile *p)
 {
 	PF_SCOPED(pf_buf) text = PF_BUF_INIT;
 	struct pf_module *module = NULL;
 	uint32_t mapping = 0; /* of `module`, as in pf_location */
+	bool jit_refreshed = false;
 	uint64_t unknown = 0;
 
 	pf_profile_set_locations(p);
@@ -175,6 +202,8 @@ void pf_symbols_resolve(struct pf_symbols *symbols, struct pf_profile *p)
 				p->error = -ENOMEM;
 		}
 		if (!stand_in && l->mapping && add_name(symbols, p, module, l))
+			continue;
+		if (!stand_in && add_made_name(symbols, p, l, &jit_refreshed))
 			continue;
 		if (!stand_in) {
 			stand_in =
