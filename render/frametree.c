@@ -2,6 +2,7 @@
 #include "base/buf.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -13,7 +14,9 @@ static int by_name(const void *a, const void *b, void *frames)
 	const struct pf_frame *y = (const struct pf_frame *)frames + *(const uint32_t *)b;
 	int order = strcmp(x->function, y->function);
 
-	return order ? order : strcmp(x->module, y->module);
+	order = order ? order : strcmp(x->module, y->module);
+	order = order ? order : strcmp(x->file, y->file);
+	return order ? order : x->line < y->line ? -1 : x->line > y->line;
 }
 
 static int rank_frames(struct pf_frametree *t)
@@ -63,12 +66,19 @@ static int from_root(const void *a, const void *b, void *tree)
 	return t->rank[frame_of(t, x, depth)] < t->rank[frame_of(t, y, depth)] ? -1 : 1;
 }
 
-int pf_frametree_init(struct pf_frametree *t, const struct pf_profile *p)
+void pf_frametree_name(struct pf_buf *out, const struct pf_frame *frame)
+{
+	pf_buf_str(out, frame->function);
+	if (frame->file[0])
+		pf_buf_printf(out, " %s:%" PRId64, pf_place_basename(frame->file), frame->line);
+}
+
+int pf_frametree_init(struct pf_frametree *t, const struct pf_profile *p, bool by_line)
 {
 	int rc;
 
 	*t = (struct pf_frametree){.rank = NULL};
-	rc = pf_frames_init(&t->frames, p);
+	rc = by_line ? pf_frames_init_by_line(&t->frames, p) : pf_frames_init(&t->frames, p);
 	if (rc == 0)
 		rc = pf_groups_init(&t->groups, &t->frames, pf_profile_default_type(p));
 	if (rc == 0)

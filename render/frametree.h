@@ -14,15 +14,21 @@
 #pragma once
 #include "render/frame.h"
 
+struct pf_buf;
+
 struct pf_frametree {
 	struct pf_frames frames;
 	struct pf_groups groups; /* the stacks, in order */
-	uint32_t *rank;          /* of each frame: by function, then module; all different */
+	uint32_t *rank;          /* of each frame: by function, module, file, line; all different */
 };
 
-/* 0 or -ENOMEM; to be finished in both cases. The profile must not change meanwhile. */
-int pf_frametree_init(struct pf_frametree *tree, const struct pf_profile *p);
+/* by_line: two lines of a function are two frames, as far as the profile has lines. 0 or -ENOMEM; to be
+ * finished in both cases. The profile must not change meanwhile. */
+int pf_frametree_init(struct pf_frametree *tree, const struct pf_profile *p, bool by_line);
 void pf_frametree_finish(struct pf_frametree *tree);
+
+/* "handle", by line "handle server.c:12"; as it is, from outside. */
+void pf_frametree_name(struct pf_buf *out, const struct pf_frame *frame);
 
 /* A stack's frame, 0 the root. */
 uint32_t pf_frametree_frame(const struct pf_frametree *tree, size_t stack, uint32_t depth);

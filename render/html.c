@@ -155,6 +155,7 @@ static void write_stack(struct page *p, struct writer *w, size_t stack)
 static void write_names(struct page *p)
 {
 	const struct pf_frames *frames = &p->tree.frames;
+	PF_SCOPED(pf_buf) name = PF_BUF_INIT;
 
 	pf_buf_str(p->out, ",\n\"modules\":[");
 	for (size_t i = 0; i < p->colours.count; i++) {
@@ -165,10 +166,13 @@ static void write_names(struct page *p)
 	pf_buf_str(p->out, "],\n\"frames\":[");
 	for (size_t i = 0; i < frames->index.count; i++) {
 		pf_buf_str(p->out, i ? ",\n" : "\n");
-		pf_page_string(p->out, frames->items[i].function);
+		pf_buf_clear(&name);
+		pf_frametree_name(&name, &frames->items[i]);
+		pf_page_string(p->out, pf_buf_text(&name));
 		pf_buf_printf(
 		    p->out, ",%u", pf_colours_module(&p->colours, frames->items[i].module));
 	}
+	pf_buf_fail(p->out, name.error);
 	pf_buf_printf(p->out, "%s\n\"[small frames]\",-1]", frames->index.count ? "," : "");
 }
 
@@ -242,7 +246,7 @@ static void draw(struct page *p)
 void pf_render_html(struct pf_buf *out, const struct pf_profile *in, const struct pf_query *query)
 {
 	struct page p = {.out = out, .in = in};
-	int rc = pf_frametree_init(&p.tree, in);
+	int rc = pf_frametree_init(&p.tree, in, query->lines);
 	size_t count = rc == 0 ? pf_frametree_count(&p.tree) : 0;
 
 	if (rc == 0)

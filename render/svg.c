@@ -49,11 +49,11 @@ static void add_share(const struct picture *p, int64_t value)
 	pf_buf_printf(p->out, ", %.2f %%", 100.0 * (double)value / (double)p->total);
 }
 
-static void add_title(
-    const struct picture *p, const struct pf_frame *frame, const struct pf_frametree_node *node)
+static void add_title(const struct picture *p, const struct pf_frame *frame, const char *name,
+    const struct pf_frametree_node *node)
 {
 	pf_buf_str(p->out, "<title>");
-	pf_page_text(p->out, frame->function);
+	pf_page_text(p->out, name);
 	if (*frame->module && *frame->function != '[') {
 		pf_buf_str(p->out, "  [");
 		pf_page_text(p->out, frame->module);
@@ -89,6 +89,7 @@ static void draw_frame(void *to, const struct pf_frametree_node *node)
 {
 	struct picture *p = to;
 	const struct pf_frame *frame = &p->tree.frames.items[node->frame];
+	PF_SCOPED(pf_buf) name = PF_BUF_INIT;
 	double width = x_of(p, node->total);
 
 	if (width < SMALLEST) {
@@ -97,8 +98,9 @@ static void draw_frame(void *to, const struct pf_frametree_node *node)
 	}
 	pf_buf_printf(p->out, "<g class=\"m%u\">",
 	    p->colours.colour[pf_colours_module(&p->colours, frame->module)]);
-	add_title(p, frame, node);
-	add_box(p, x_of(p, node->before), node->depth + 1, width, frame->function);
+	pf_frametree_name(&name, frame);
+	add_title(p, frame, pf_buf_text(&name), node);
+	add_box(p, x_of(p, node->before), node->depth + 1, width, pf_buf_text(&name));
 	pf_buf_str(p->out, "</g>\n");
 }
 
@@ -261,7 +263,7 @@ static void measure(struct picture *p)
 void pf_render_svg(struct pf_buf *out, const struct pf_profile *in, const struct pf_query *query)
 {
 	struct picture p = {.in = in, .type = pf_profile_default_type(in), .unit = ""};
-	int rc = pf_frametree_init(&p.tree, in);
+	int rc = pf_frametree_init(&p.tree, in, query->lines);
 
 	if (rc == 0)
 		rc = pf_colours_init(&p.colours, &p.tree.frames);

@@ -1,5 +1,6 @@
 #include "profiles.h"
 #include "render/frametree.h"
+#include "render/render.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -32,7 +33,7 @@ static void walked(const char *profile, uint32_t type, const char *wanted)
 	struct words w = {.tree = &tree};
 
 	assert_true(make_profile(&p, profile));
-	assert_int_equal(pf_frametree_init(&tree, &p), 0);
+	assert_int_equal(pf_frametree_init(&tree, &p, false), 0);
 	assert_int_equal(pf_frametree_walk(&tree, type, add_words, &w), 0);
 	assert_string_equal(pf_buf_text(&w.text), wanted);
 	pf_buf_finish(&w.text);
@@ -70,7 +71,7 @@ static void parents_have_smaller_numbers(void **state)
 	uint32_t seen = 0;
 
 	assert_true(make_profile(&p, "heap"));
-	assert_int_equal(pf_frametree_init(&tree, &p), 0);
+	assert_int_equal(pf_frametree_init(&tree, &p, false), 0);
 	assert_int_equal(pf_frametree_count(&tree), 6);
 	assert_int_equal(pf_frametree_walk(&tree, 0, number_node, &seen), 0);
 	assert_int_equal(seen, 0x3f);
@@ -86,9 +87,35 @@ static void what_went_away_has_no_width(void **state)
 	pf_profile_add_sample(&p, (const uint64_t[]){0x1000}, 1, (const int64_t[]){-5});
 	pf_profile_add_sample(&p, (const uint64_t[]){0x2000}, 1, (const int64_t[]){7});
 	pf_profile_add_sample(&p, (const uint64_t[]){0x2000}, 1, (const int64_t[]){-4});
-	assert_int_equal(pf_frametree_init(&tree, &p), 0);
+	assert_int_equal(pf_frametree_init(&tree, &p, false), 0);
 	assert_int_equal(pf_frametree_total(&tree, 0), 3);
 	assert_int_equal(pf_frametree_below(&tree, 0), -5);
+}
+
+static void by_line_two_lines_of_a_function_are_two_frames(void **state)
+{
+	PF_SCOPED(pf_profile) p = {0};
+	PF_SCOPED(pf_buf) out = PF_BUF_INIT;
+	const char *page;
+
+	pf_profile_init(&p);
+	p.name = "cpu";
+	pf_profile_add_type(&p, "samples", "count");
+	pf_profile_add_sample(&p, (const uint64_t[]){0x1000}, 1, (const int64_t[]){5});
+	pf_profile_add_sample(&p, (const uint64_t[]){0x1010}, 1, (const int64_t[]){2});
+	pf_profile_set_locations(&p);
+	pf_profile_add_line(&p, &p.locations[0], "work", "work", "/src/w.c", 12, 10);
+	pf_profile_add_line(&p, &p.locations[1], "work", "work", "/src/w.c", 9, 8);
+	pf_render_html(&out, &p, &(struct pf_query){.lines = true});
+	page = pf_buf_text(&out);
+	assert_non_null(strstr(page, "\n\"work w.c:12\",0,\n\"work w.c:9\",0,"));
+	assert_non_null(strstr(page, "\"stacks\":[ 0,1,1,2,0,1,0,5]"));
+	pf_buf_clear(&out);
+	pf_render_svg(&out, &p, &(struct pf_query){.lines = true});
+	assert_non_null(strstr(pf_buf_text(&out), "<title>work w.c:9\n2, 28.57 %</title>"));
+	pf_buf_clear(&out);
+	pf_render_html(&out, &p, &(struct pf_query){0});
+	assert_non_null(strstr(pf_buf_text(&out), "\"stacks\":[ 0,1,0,7]"));
 }
 
 static void sums_too_large_for_a_number_stay_at_the_largest(void **state)
@@ -101,7 +128,7 @@ static void sums_too_large_for_a_number_stay_at_the_largest(void **state)
 	pf_profile_add_type(&p, "samples", "count");
 	for (uint64_t pc = 0x1000; pc < 0x4000; pc += 0x1000)
 		pf_profile_add_sample(&p, &pc, 1, (const int64_t[]){INT64_MAX / 2, 1});
-	assert_int_equal(pf_frametree_init(&tree, &p), 0);
+	assert_int_equal(pf_frametree_init(&tree, &p, false), 0);
 	assert_true(pf_frametree_total(&tree, 0) == INT64_MAX);
 	assert_int_equal(pf_frametree_total(&tree, 1), 3);
 }
@@ -113,6 +140,7 @@ int main(void)
 	    cmocka_unit_test(an_empty_profile_has_no_node),
 	    cmocka_unit_test(parents_have_smaller_numbers),
 	    cmocka_unit_test(what_went_away_has_no_width),
+	    cmocka_unit_test(by_line_two_lines_of_a_function_are_two_frames),
 	    cmocka_unit_test(sums_too_large_for_a_number_stay_at_the_largest),
 	};
 
