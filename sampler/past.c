@@ -18,7 +18,7 @@ enum { LIVES_MAX = 64, FILES_MAX = 32 };
 enum { LIVES_MAX = 2048, FILES_MAX = 1024 };
 #endif
 
-enum { ALIVE = UINT32_MAX };
+enum { ALIVE = UINT32_MAX, NEAR = 4 };
 
 static const uint64_t GRAVE_ALIGNMENT = 1 << 21;
 
@@ -27,8 +27,8 @@ struct life {
 	uint32_t born, died;   /* atomic; generations */
 	uint32_t file;         /* atomic; number, 0: the table of files was full */
 	uint64_t start, limit; /* atomic */
-	uint64_t hash;         /* of the file; guarded by lock, as is the next */
-	uint32_t seen;         /* the last look that met it */
+	uint64_t hash;         /* of the file; written as the rest */
+	uint32_t seen;         /* atomic: the last look that met it */
 };
 
 struct file {
@@ -232,7 +232,7 @@ static PF_HOOK void be_born_locked(uint32_t look, uint64_t start, const struct p
 	__atomic_store_n(&life->start, start, __ATOMIC_RELAXED);
 	__atomic_store_n(&life->limit, start + file->size, __ATOMIC_RELAXED);
 	life->hash = file->hash;
-	life->seen = look;
+	__atomic_store_n(&life->seen, look, __ATOMIC_RELAXED);
 	__atomic_store_n(&life->version, life->version + 1, __ATOMIC_RELEASE);
 	if (life == &lives[life_count])
 		__atomic_store_n(&life_count, life_count + 1, __ATOMIC_RELEASE);
@@ -274,10 +274,32 @@ PF_HOOK bool pf_past_look_begin(uint64_t opened, uint64_t closed, uint32_t *look
 	return changed;
 }
 
+/* Modules come in the order in which they were met first, mostly: is it the next one? Without the lock:
+ * looks are one after the other, behind the loader's lock, and nobody else gives a life away. (Who
+ * ends one at this moment has looked before us, and the next look brings it back.) */
+static PF_HOOK bool is_next(uint32_t look, uint64_t start, uint64_t hash)
+{
+	static uint32_t next; /* guarded by the loader's lock */
+	uint32_t count = __atomic_load_n(&life_count, __ATOMIC_RELAXED);
+
+	for (uint32_t tries = 0; tries < NEAR && tries < count; tries++) {
+		struct life *life = &lives[next < count ? next : 0];
+
+		next = next + 1 < count ? next + 1 : 0;
+		if (life->start != start || life->hash != hash || !is_alive(life))
+			continue;
+		__atomic_store_n(&life->seen, look, __ATOMIC_RELAXED);
+		return true;
+	}
+	return false;
+}
+
 PF_HOOK void pf_past_look_see(uint32_t look, uint64_t start, const struct pf_past_file *file)
 {
 	struct life *life;
 
+	if (is_next(look, start, file->hash))
+		return;
 	pf_lock_take(&lock);
 	for (uint32_t i = 0; i < life_count; i++)
 		if (is_alive(&lives[i]) && overlaps(&lives[i], start, start + file->size) &&
@@ -285,7 +307,7 @@ PF_HOOK void pf_past_look_see(uint32_t look, uint64_t start, const struct pf_pas
 			end_locked(&lives[i]); /* gone unseen: another one is in its place */
 	life = last_one_locked(start, file);
 	if (life) {
-		life->seen = look;
+		__atomic_store_n(&life->seen, look, __ATOMIC_RELAXED);
 		__atomic_store_n(&life->died, ALIVE, __ATOMIC_RELEASE);
 	} else {
 		be_born_locked(look, start, file);
@@ -297,7 +319,8 @@ PF_HOOK void pf_past_look_end(uint32_t look)
 {
 	pf_lock_take(&lock);
 	for (uint32_t i = 0; look != 0 && i < life_count; i++)
-		if (is_alive(&lives[i]) && (int32_t)(lives[i].seen - look) < 0)
+		if (is_alive(&lives[i]) &&
+		    (int32_t)(__atomic_load_n(&lives[i].seen, __ATOMIC_RELAXED) - look) < 0)
 			end_locked(&lives[i]);
 	pf_lock_give(&lock);
 	pf_past_step();

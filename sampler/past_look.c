@@ -78,9 +78,10 @@ static PF_HOOK void identify(struct pf_past_file *file, const struct dl_phdr_inf
 	while (length < PF_PAST_NAME_MAX && file->name[length] != '\0')
 		length++;
 	file->hash = add_hash(0xcbf29ce484222325ull, file->name, length);
-	file->hash =
-	    add_hash(file->hash, info->dlpi_phdr, (size_t)info->dlpi_phnum * sizeof(ElfW(Phdr)));
 	file->hash = add_hash(file->hash, file->build_id, file->build_id_size);
+	if (file->build_id_size == 0)
+		file->hash = add_hash(
+		    file->hash, info->dlpi_phdr, (size_t)info->dlpi_phnum * sizeof(ElfW(Phdr)));
 }
 
 static PF_HOOK void see_segment(uint32_t look, struct pf_past_file file,
