@@ -90,6 +90,10 @@ int pf_files_attributes(struct pf_files *files, uint64_t id, struct pf_attribute
 /* The object behind a nodeid: 0 or -ENOENT. Its snapshot is not held for the caller. */
 int pf_files_object(struct pf_files *files, uint64_t id, struct pf_object *out);
 
+/* Where a link in a list's directory leads now: 0 or -ENOENT. */
+int pf_files_link(
+    struct pf_files *files, const struct pf_object *object, char *target, size_t size);
+
 /* Answers with 0 and call->snapshot, or -errno. */
 void pf_files_open(struct pf_files *files, uint64_t id, struct pf_call *call);
 /* The opener is gone, or has closed. Lets call->snapshot go, which is `snapshot` here. */

@@ -123,11 +123,16 @@ static void on_setattr(
 
 static void on_readlink(fuse_req_t req, fuse_ino_t id)
 {
+	struct pf_files *files = pf_fuse_of(req)->files;
 	struct pf_object object;
-	int rc = pf_files_object(pf_fuse_of(req)->files, id, &object);
+	char target[PF_LINK_TARGET];
+	int rc = pf_files_object(files, id, &object);
 
 	if (rc == 0 && object.fixed && object.entry->kind == PF_KIND_LINK)
 		fuse_reply_readlink(req, object.entry->target);
+	else if (rc == 0 && object.member && object.member->link &&
+		 (rc = pf_files_link(files, &object, target, sizeof(target))) == 0)
+		fuse_reply_readlink(req, target);
 	else
 		fuse_reply_err(req, rc ? -rc : EINVAL);
 }

@@ -202,6 +202,11 @@ static bool fixed_object(struct pf_files *files, uint64_t id, struct pf_object *
 	return entry != NULL;
 }
 
+int pf_files_link(struct pf_files *files, const struct pf_object *object, char *target, size_t size)
+{
+	return object->member->link(files->live, object->key, target, size);
+}
+
 int pf_files_object(struct pf_files *files, uint64_t id, struct pf_object *out)
 {
 	struct pf_node *node;

@@ -130,7 +130,7 @@ static const struct pf_list_row lists[] = {
 	{"custom", pf_defined_list, pf_defined_find, NULL, NULL, 0,
 	 "profiles that the program defines itself (proffs_profile_new): NAME, NAME.pprof ..."},
 	{"thread", pf_thread_list, pf_thread_find, NULL, pf_thread_members, PF_THREAD_MEMBER_COUNT,
-	 "a directory per thread: name, state, stack, cpu_ns, age_ns, created_by"},
+	 "a directory per thread: name, state, stack, cpu_ns, age_ns, created_by, blocked_on"},
 };
 
 /* clang-format on */

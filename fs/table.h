@@ -31,6 +31,10 @@ typedef int pf_store_fn(
  * -errno. Our own threads, no lock held. */
 typedef int pf_ask_fn(struct pf_live *live, const char *text, size_t length, struct pf_buf *out);
 
+/* Where a link in a list's directory leads now, into `out`: 0, or -ENOENT, it is not there. On the
+ * thread that serves. */
+typedef int pf_link_fn(struct pf_live *live, int key, char *out, size_t size);
+
 struct pf_profile_row {
 	const char *stem;
 	enum pf_source source;
@@ -65,6 +69,8 @@ struct pf_plain_row {
 	bool waits;  /* its open waits for the running capture: listed as a link into .now/ */
 	bool page;   /* for browsers: see pf_entry.room */
 	bool frozen; /* part of what `echo NAME > snapshot` keeps */
+	pf_link_fn
+	    *link; /* a member of a list that is a link, and there while it leads somewhere */
 };
 
 /* What a name in a list is: a file whose bytes are known, or a directory with a number. */

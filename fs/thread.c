@@ -224,6 +224,19 @@ static void show_creator(struct pf_buf *out, struct pf_live *live, int tid)
 		show_dumped(out, live, PF_SOURCE_THREADCREATE, tid, put_creator);
 }
 
+/* To the directory of the thread that it waits for. In a circle, and on the way into one, to that
+ * one's own link, so that whoever follows goes round and round, and the kernel says ELOOP. */
+static int find_owner(struct pf_live *live, int tid, char *out, size_t size)
+{
+	bool endless = false;
+	pid_t owner = live->door->blocked_on ? live->door->blocked_on(tid, &endless) : 0;
+
+	if (owner == 0)
+		return -ENOENT;
+	snprintf(out, size, "../%d%s", (int)owner, endless ? "/blocked_on" : "");
+	return 0;
+}
+
 const struct pf_plain_row pf_thread_members[PF_THREAD_MEMBER_COUNT] = {
     {"name", show_name, NULL, 0, "the thread's name"},
     {"state", show_state, NULL, 0, "running, or what it sleeps in"},
@@ -233,4 +246,8 @@ const struct pf_plain_row pf_thread_members[PF_THREAD_MEMBER_COUNT] = {
     {"stack", show_stack, NULL, 0, "where it is now"},
     {"created_by", show_creator, NULL, 0,
 	"the thread that created it, and the stack on which it did"},
+    {"blocked_on", NULL, NULL, 0,
+	"a link to the thread that holds what it waits for, while that is known; in a deadlock it "
+	"has no end (ELOOP)",
+	.link = find_owner},
 };

@@ -2,7 +2,7 @@
 #pragma once
 #include "fs/table.h"
 
-enum { PF_THREAD_MEMBER_COUNT = 7 };
+enum { PF_THREAD_MEMBER_COUNT = 8 };
 
 /* Rows of fs/table.c. */
 extern const struct pf_plain_row pf_thread_members[PF_THREAD_MEMBER_COUNT];

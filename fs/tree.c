@@ -352,6 +352,14 @@ struct pf_object pf_tree_object(const struct pf_entry *entry)
 	};
 }
 
+/* A link is, while it leads somewhere. */
+static bool is_there(struct pf_live *live, const struct pf_plain_row *member, int key)
+{
+	char target[PF_LINK_TARGET];
+
+	return !member->link || member->link(live, key, target, sizeof(target)) == 0;
+}
+
 static int find_in_list(
     struct pf_live *live, const struct pf_object *parent, const char *name, struct pf_object *out)
 {
@@ -373,7 +381,7 @@ static int find_in_list(
 	for (size_t i = 0; i < list->member_count; i++)
 		if (strcmp(list->members[i].path, name) == 0) {
 			out->member = &list->members[i];
-			return 0;
+			return is_there(live, out->member, out->key) ? 0 : -ENOENT;
 		}
 	return -ENOENT;
 }
@@ -448,6 +456,8 @@ static uint32_t type_of(const struct pf_object *object)
 {
 	if (object->directory)
 		return S_IFDIR;
+	if (object->member && object->member->link)
+		return S_IFLNK;
 	return object->fixed && object->entry->kind == PF_KIND_LINK ? S_IFLNK : S_IFREG;
 }
 
@@ -489,6 +499,14 @@ static void add_name(void *to, const char *name, bool directory)
 	names->to->add(names->to, name, ino_of(names->parent, name), directory ? S_IFDIR : S_IFREG);
 }
 
+static void add_member(
+    struct pf_live *live, int key, const struct pf_plain_row *member, struct list_names *names)
+{
+	if (is_there(live, member, key))
+		names->to->add(names->to, member->path, ino_of(names->parent, member->path),
+		    member->link ? S_IFLNK : S_IFREG);
+}
+
 static void list_run_time(
     struct pf_live *live, const struct pf_object *parent, struct pf_listing *to)
 {
@@ -500,7 +518,7 @@ static void list_run_time(
 		return;
 	}
 	for (size_t i = 0; i < list->member_count; i++)
-		add_name(&names, list->members[i].path, false);
+		add_member(live, parent->key, &list->members[i], &names);
 }
 
 void pf_tree_list(const struct pf_tree *tree, struct pf_live *live, const struct pf_object *parent,

@@ -104,6 +104,9 @@ void pf_tree_list(const struct pf_tree *tree, struct pf_live *live, const struct
 /* What a file that nobody has opened yet is said to have: 0, or a page's room. */
 int64_t pf_tree_size(const struct pf_object *object);
 
+/* Room for where a link in a list's directory leads. */
+enum { PF_LINK_TARGET = 64 };
+
 /* Mode bits with the type. */
 uint32_t pf_tree_mode(const struct pf_object *object);
 

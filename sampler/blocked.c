@@ -8,6 +8,7 @@
 #include "sampler/proc.h"
 #include "sampler/task.h"
 #include "sampler/thread.h"
+#include "sampler/tick.h"
 #include "sampler/waiter.h"
 
 #include <errno.h>
@@ -144,7 +145,7 @@ static bool read_note(const struct pf_thread *t, struct blocked *b)
 {
 	uint64_t lock = __atomic_load_n(&t->waits_for, __ATOMIC_ACQUIRE);
 
-	b->since_ns = (int64_t)t->waits_since_ns;
+	b->since_ns = pf_clock_now_ns() - (int64_t)pf_tick_ns(pf_tick() - t->waits_since);
 	b->kind = (enum pf_wait_kind)t->waits_kind;
 	b->lock = lock;
 	b->lock_like = is_lock(b->kind) || t->waits_queued;

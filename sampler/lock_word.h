@@ -34,6 +34,13 @@ PF_INLINE uint32_t pf_mutex_word(const pthread_mutex_t *m)
 	return (uint32_t)__atomic_load_n(&m->__data.__lock, __ATOMIC_RELAXED);
 }
 
+/* Is it held? The word would say so, too, but it has mostly just been written by an atomic operation, and
+ * a load of it waits until that is done (1.7 ns); the holder is written by a plain store (0.1 ns). */
+PF_INLINE bool pf_mutex_is_held(const pthread_mutex_t *m)
+{
+	return __atomic_load_n(&m->__data.__owner, __ATOMIC_RELAXED) != 0;
+}
+
 PF_INLINE bool pf_mutex_is_held_by(const pthread_mutex_t *m, int tid)
 {
 	return __atomic_load_n(&m->__data.__owner, __ATOMIC_RELAXED) == tid;
@@ -54,7 +61,7 @@ PF_INLINE bool pf_mutex_release_is_awaited(const pthread_mutex_t *m)
 	return word > 1;
 }
 
-/* Held by somebody else, as far as the word tells? Only for words that are not 0. */
+/* Held by somebody else? Only for those that are held. */
 PF_INLINE bool pf_mutex_is_contended(const pthread_mutex_t *m, int tid)
 {
 	int kind = m->__data.__kind;
@@ -75,7 +82,7 @@ PF_INLINE uint32_t pf_rwlock_word(const pthread_rwlock_t *l)
 /* Is there a writer? Then a reader may have to wait. */
 PF_INLINE bool pf_rwlock_may_stop_reader(const pthread_rwlock_t *l)
 {
-	return pf_rwlock_word(l) & PF_RWLOCK_WRITER;
+	return __atomic_load_n(&l->__data.__cur_writer, __ATOMIC_RELAXED) != 0;
 }
 
 PF_INLINE bool pf_rwlock_stops_writer(const pthread_rwlock_t *l)

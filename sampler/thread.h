@@ -84,11 +84,13 @@ struct pf_thread {
 	uint64_t answer; /* atomic */
 
 	/* Of waiter.c: what it waits for now. Whoever takes `waits_for` out (to 0) settles it. */
-	uint64_t waits_for; /* atomic: an address; 0: nothing */
-	uint64_t waits_since_ns;
+	uint64_t waits_for;        /* atomic: an address; 0: nothing */
+	uint64_t waits_since;      /* ticks (tick.h) */
 	uint32_t waits_generation; /* of the slot, then */
 	uint16_t waits_kind;
 	uint32_t waits_queued; /* epoch of waiter.c; 0: nobody is charged */
+	/* Sums of all threads that had this slot; the thread itself adds. */
+	uint64_t contentions, waited_ticks, unblamed_ticks;
 };
 
 /* Slots by number, 0 <= number < pf_thread_limit(). */

@@ -3,6 +3,7 @@
 #include "sampler/lock_word.h"
 #include "sampler/patch.h"
 #include "sampler/thread.h"
+#include "sampler/tick.h"
 #include "sampler/wait_call.h"
 #include "sampler/waiter.h"
 
@@ -55,7 +56,7 @@ PF_INLINE bool got_mutex(long rc)
 	}                                                                                          \
 	static PF_HOOK HOT long pf_real_after_##name(PF_CALL_PARAMS)                               \
 	{                                                                                          \
-		if (PF_UNLIKELY(pf_mutex_word((const pthread_mutex_t *)a) != 0))                   \
+		if (PF_UNLIKELY(pf_mutex_is_held((const pthread_mutex_t *)a)))                     \
 			return pf_real_beside_##name(PF_CALL_ARGS);                                \
 		return PF_WAIT_CALL(name);                                                         \
 	}
@@ -113,7 +114,7 @@ static PF_HOOK void release_own_mutex(const pthread_mutex_t *m)
 	}                                                                                          \
 	static PF_HOOK HOT long pf_real_after_##name(PF_CALL_PARAMS)                               \
 	{                                                                                          \
-		if (PF_UNLIKELY(pf_mutex_word((const pthread_mutex_t *)a) > 1))                    \
+		if (PF_UNLIKELY(pf_waiter_maybe((const void *)a)))                                 \
 			return pf_real_beside_##name(PF_CALL_ARGS);                                \
 		return PF_WAIT_CALL(name);                                                         \
 	}
@@ -124,12 +125,13 @@ UNLOCKING_MUTEX(mtx_unlock)
 #define UNLOCKING(name, type, is_awaited, kind)                                                    \
 	static PF_HOOK long pf_real_beside_##name(PF_CALL_PARAMS)                                  \
 	{                                                                                          \
-		pf_waiter_charge((const void *)a, kind);                                           \
+		if (is_awaited((type *)a))                                                         \
+			pf_waiter_charge((const void *)a, kind);                                   \
 		return PF_WAIT_CALL(name);                                                         \
 	}                                                                                          \
 	static PF_HOOK HOT long pf_real_after_##name(PF_CALL_PARAMS)                               \
 	{                                                                                          \
-		if (PF_UNLIKELY(is_awaited((type *)a)))                                            \
+		if (PF_UNLIKELY(pf_waiter_maybe((const void *)a)))                                 \
 			return pf_real_beside_##name(PF_CALL_ARGS);                                \
 		return PF_WAIT_CALL(name);                                                         \
 	}
@@ -144,7 +146,7 @@ UNLOCKING(pthread_spin_unlock, const void, pf_waiter_maybe, PF_WAIT_SPIN)
 	WATCHED(name, a, PF_WAIT_COND, false, true)                                                \
 	static PF_HOOK long pf_real_after_##name(PF_CALL_PARAMS)                                   \
 	{                                                                                          \
-		if (pf_mutex_word((const pthread_mutex_t *)b) > 1)                                 \
+		if (pf_waiter_maybe((const void *)b))                                              \
 			release_own_mutex((const pthread_mutex_t *)b);                             \
 		return wait_in_##name(PF_CALL_ARGS);                                               \
 	}
@@ -213,7 +215,8 @@ __attribute__((used)) PF_HOOK long pf_wait_futex(const long args[7])
 	case FUTEX_WAKE:
 	case FUTEX_WAKE_BITSET:
 	case FUTEX_UNLOCK_PI:
-		pf_waiter_charge((const void *)args[1], PF_WAIT_FUTEX);
+		if (pf_waiter_maybe((const void *)args[1]))
+			pf_waiter_charge((const void *)args[1], PF_WAIT_FUTEX);
 		break;
 	default:
 		break;
@@ -321,8 +324,9 @@ static void prepare(unsigned hooks)
 			sync_rows[i].version = PF_CONDITION_VERSION;
 	pf_wait_call_resolve();
 	pf_wait_real_syscall = pf_wait_calls[PF_CALL_syscall];
-	if (hooks & PF_HOOKS_IO)
-		pf_wait_io_start();
+	if (hooks)
+		pf_tick_start();
+	pf_wait_io_start();
 }
 
 static int switch_to(unsigned hooks)

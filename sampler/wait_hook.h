@@ -33,5 +33,5 @@ bool pf_wait_hook_understands_locks(void);
 /* wait_io_hook.c. PF_HOOK. */
 struct pf_patch_set;
 extern struct pf_patch_set pf_wait_sleep_set, pf_wait_io_set;
-/* Learns how fast this processor's clock counter is. Normal code. */
+/* After pf_tick_start(). Normal code. */
 void pf_wait_io_start(void);

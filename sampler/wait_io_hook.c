@@ -7,44 +7,23 @@
 #include "base/clock.h"
 #include "base/mark.h"
 #include "sampler/patch.h"
+#include "sampler/tick.h"
 #include "sampler/wait_call.h"
 #include "sampler/wait_hook.h"
 #include "sampler/waiter.h"
 
 #include <errno.h>
-#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
 #include <unistd.h>
-#if defined(__x86_64__)
-#include <cpuid.h>
-#endif
 
 /* Shorter than this no call has blocked: going to sleep and waking up alone take as long. */
-enum { SHORTEST_NS = 5 * PF_NS_PER_US, CALIBRATION_NS = 2 * PF_NS_PER_MS, Q32 = 32 };
+enum { SHORTEST_NS = 5 * PF_NS_PER_US };
 
-static bool has_ticks;               /* atomic; the processor's clock is usable */
-static uint64_t ns_per_tick_q32;     /* atomic; 32 bits of whole, 32 of fraction */
-static uint64_t few_ticks = 1;       /* atomic; SHORTEST_NS of them */
+static uint64_t few_ticks;           /* SHORTEST_NS of them */
 static PF_TLS int64_t seen_switches; /* how often the thread had slept, at the last look */
-
-PF_INLINE uint64_t ticks(void)
-{
-#if defined(__x86_64__)
-	if (PF_LIKELY(has_ticks))
-		return __builtin_ia32_rdtsc();
-#elif defined(__aarch64__)
-	uint64_t now;
-
-	if (PF_LIKELY(has_ticks)) {
-		__asm__ volatile("mrs %0, cntvct_el0" : "=r"(now));
-		return now;
-	}
-#endif
-	return (uint64_t)pf_clock_now_ns();
-}
 
 /* Has the thread slept since the last look? If not, then not in this call either. */
 static PF_HOOK bool has_slept(void)
@@ -60,20 +39,19 @@ static PF_HOOK bool has_slept(void)
 
 static PF_HOOK void look_at(uint64_t took_ticks)
 {
-	int64_t took_ns = (int64_t)((unsigned __int128)took_ticks * ns_per_tick_q32 >> Q32);
 	int saved = errno;
 
 	if (has_slept())
-		pf_waiter_note(took_ns, PF_WAIT_IO);
+		pf_waiter_note((int64_t)pf_tick_ns(took_ticks), PF_WAIT_IO);
 	errno = saved;
 }
 
 #define IO(name)                                                                                   \
 	static PF_HOOK long pf_real_after_##name(PF_CALL_PARAMS)                                   \
 	{                                                                                          \
-		uint64_t start = ticks();                                                          \
+		uint64_t start = pf_tick();                                                        \
 		long rc = PF_WAIT_CALL(name);                                                      \
-		uint64_t took = ticks() - start;                                                   \
+		uint64_t took = pf_tick() - start;                                                 \
                                                                                                    \
 		if (PF_UNLIKELY(took > few_ticks))                                                 \
 			look_at(took);                                                             \
@@ -101,37 +79,7 @@ static const struct pf_patch sleep_rows[] = {PF_SLEEP_CALLS(ROW)};
 struct pf_patch_set pf_wait_io_set = {.patches = io_rows, .count = PF_COUNT(io_rows)};
 struct pf_patch_set pf_wait_sleep_set = {.patches = sleep_rows, .count = PF_COUNT(sleep_rows)};
 
-/* ---- the processor's clock ---- */
-
-/* One that runs evenly, whatever the processor's frequency. */
-static bool ticks_are_even(void)
-{
-#if defined(__x86_64__)
-	unsigned a, b, c, d;
-
-	return __get_cpuid(0x80000007, &a, &b, &c, &d) && (d >> 8 & 1);
-#elif defined(__aarch64__)
-	return true;
-#else
-	return false;
-#endif
-}
-
 void pf_wait_io_start(void)
 {
-	static bool done; /* guarded by whoever switches (contention.c) */
-	int64_t start_ns, now_ns;
-	uint64_t start;
-
-	if (done)
-		return;
-	done = true;
-	has_ticks = ticks_are_even();
-	start_ns = pf_clock_now_ns();
-	start = ticks();
-	do
-		now_ns = pf_clock_now_ns();
-	while (now_ns - start_ns < CALIBRATION_NS);
-	ns_per_tick_q32 = ((uint64_t)(now_ns - start_ns) << Q32) / (ticks() - start);
-	few_ticks = ((uint64_t)SHORTEST_NS << Q32) / ns_per_tick_q32;
+	few_ticks = ((uint64_t)SHORTEST_NS << PF_TICK_SHIFT) / pf_tick_ns_fraction;
 }

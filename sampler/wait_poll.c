@@ -28,8 +28,8 @@ static uint32_t running; /* atomic, a futex word */
 struct seen {
 	uint32_t generation;
 	int64_t cpu_ns;
-	uint64_t note_ns; /* since when a hook has it waiting */
-	uint32_t odd;     /* looks in a row at which it ran on with this note */
+	uint64_t note; /* since when a hook has it waiting */
+	uint32_t odd;  /* looks in a row at which it ran on with this note */
 	bool in_futex, lock_like;
 };
 
@@ -79,16 +79,16 @@ static void look_at_sleeper(
  * sleeping, is of a frame that has gone. */
 static void check_note(struct pf_thread *t, struct seen *s, bool ran)
 {
-	uint64_t since_ns = t->waits_since_ns;
+	uint64_t since = t->waits_since;
 	bool runs = ran && t->waits_kind != PF_WAIT_SPIN && pf_proc_state(t) != SYS_futex;
 
 	if (t->waits_generation != pf_thread_generation(t) || !pf_thread_is_live(t)) {
 		pf_waiter_settle(t);
 		return;
 	}
-	if (!runs || since_ns != s->note_ns)
+	if (!runs || since != s->note)
 		s->odd = 0;
-	s->note_ns = since_ns;
+	s->note = since;
 	if (runs && ++s->odd >= STALE_AFTER)
 		pf_waiter_settle(t);
 }

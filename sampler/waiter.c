@@ -5,6 +5,7 @@
 #include "sampler/guard.h"
 #include "sampler/stack.h"
 #include "sampler/thread.h"
+#include "sampler/tick.h"
 #include "sampler/wait_draw.h"
 #include "sampler/wait_site.h"
 
@@ -12,38 +13,13 @@
 #include <stddef.h>
 #include <unwind.h>
 
-#ifdef PF_SMALL
-enum { SHARDS = 4, ENTRIES = 2 };
-#else
-enum { SHARDS = 256, ENTRIES = 8 };
-#endif
 /* How often to look whether a shard is free again, which it is within nanoseconds. */
 enum { SPINS = 2000, SPINS_TO_LEAVE = 100000 };
 
 /* Contentions of this length are sampled all: there cannot be many. */
 static const uint64_t LONG_NS = PF_NS_PER_MS;
 
-/* A lock that is waited for. Guarded by its shard. */
-struct entry {
-	uint64_t lock;    /* 0: free */
-	uint64_t sum;     /* S: of max(start, last_ns) of each waiter; modulo 2^64 */
-	uint64_t last_ns; /* of the last charge; 0: there was none */
-	uint64_t debt_ns; /* of waiters that gave up: the next to release is charged with it */
-	struct pf_wait_site *site; /* of the last charge */
-	uint32_t scale;            /* what it stands for; 0: it was not sampled */
-	uint32_t n;
-};
-
-struct shard {
-	uint32_t word;       /* atomic: 2 * generation + 1 while held */
-	uint32_t generation; /* atomic: not that of the process: to be emptied */
-	uint32_t epoch;      /* how often it was emptied */
-	uint32_t waiting;    /* atomic: entries in use */
-	uint64_t contentions, waited_ns, unblamed_ns; /* flushed into the counters */
-	struct entry entries[ENTRIES];
-} __attribute__((aligned(64)));
-
-static struct shard shards[SHARDS];
+struct pf_waiter_shard pf_waiter_shards[PF_WAITER_SHARDS];
 static uint32_t generation = 1; /* of the process: forked children start anew */
 static uint32_t watched;        /* atomic: WATCH_MUTEX, and pf_wait_block bits */
 
@@ -67,11 +43,6 @@ PF_INLINE bool is_watched(uint32_t what)
 
 /* ---- shards ---- */
 
-PF_INLINE struct shard *shard_of(uint64_t lock)
-{
-	return &shards[((lock >> 3) * 0x9e3779b97f4a7c15ull >> 32) % SHARDS];
-}
-
 PF_INLINE void relax(void)
 {
 #if defined(__x86_64__)
@@ -81,9 +52,9 @@ PF_INLINE void relax(void)
 #endif
 }
 
-static PF_HOOK void empty(struct shard *s)
+static PF_HOOK void empty(struct pf_waiter_shard *s)
 {
-	for (int e = 0; e < ENTRIES; e++)
+	for (int e = 0; e < PF_WAITER_ENTRIES; e++)
 		s->entries[e].lock = 0;
 	__atomic_store_n(&s->waiting, 0, __ATOMIC_RELAXED);
 	__atomic_store_n(&s->generation, generation, __ATOMIC_RELAXED);
@@ -92,7 +63,7 @@ static PF_HOOK void empty(struct shard *s)
 
 /* Never waits for long: the holder may have been taken out of here by a longjmp, and a lost wait is
  * better than a thread that hangs. What a forked child inherits as held is not. */
-static PF_HOOK bool take(struct shard *s, int spins)
+static PF_HOOK bool take(struct pf_waiter_shard *s, int spins)
 {
 	uint32_t held = 2 * generation + 1;
 
@@ -112,30 +83,45 @@ static PF_HOOK bool take(struct shard *s, int spins)
 	return false;
 }
 
-PF_INLINE void give(struct shard *s)
+PF_INLINE void give(struct pf_waiter_shard *s)
 {
 	__atomic_store_n(&s->word, 0, __ATOMIC_RELEASE);
 }
 
-static PF_HOOK struct entry *find(struct shard *s, uint64_t lock)
+static PF_HOOK struct pf_waiter_entry *find(struct pf_waiter_shard *s, uint64_t lock)
 {
-	for (int i = 0; i < ENTRIES; i++)
+	for (int i = 0; i < PF_WAITER_ENTRIES; i++)
 		if (s->entries[i].lock == lock)
 			return &s->entries[i];
 	return NULL;
 }
 
-PF_INLINE uint64_t later(uint64_t a_ns, uint64_t b_ns)
+PF_INLINE uint64_t later(uint64_t a, uint64_t b)
 {
-	return a_ns > b_ns ? a_ns : b_ns;
+	return a > b ? a : b;
 }
 
-/* The epoch in which the waiter was entered; 0: it was not. */
-static PF_HOOK uint32_t enqueue(uint64_t lock, uint64_t start_ns)
+/* Sums of a thread without a slot. */
+static struct pf_thread nobody;
+
+/* Only the thread itself adds to its own: no processor waits for another. */
+PF_INLINE void add_to(uint64_t *of_thread, uint64_t *of_nobody, uint64_t ticks)
 {
-	struct shard *s = shard_of(lock);
+	if (PF_LIKELY(of_thread))
+		__atomic_store_n(of_thread, *of_thread + ticks, __ATOMIC_RELAXED);
+	else
+		__atomic_fetch_add(of_nobody, ticks, __ATOMIC_RELAXED);
+}
+#define ADD_TO(t, field, ticks) add_to((t) ? &(t)->field : NULL, &nobody.field, ticks)
+
+/* The epoch in which the waiter was entered; 0: it was not. */
+static PF_HOOK uint32_t enqueue(uint64_t lock, uint64_t start)
+{
+	struct pf_waiter_shard *s = pf_waiter_shard_of(lock);
+	struct pf_thread *self = pf_thread_self;
+	uint64_t missed = 0;
 	uint32_t epoch = 0;
-	struct entry *e;
+	struct pf_waiter_entry *e;
 
 	if (!take(s, SPINS))
 		return 0;
@@ -143,30 +129,33 @@ static PF_HOOK uint32_t enqueue(uint64_t lock, uint64_t start_ns)
 	if (!e) {
 		e = find(s, 0);
 		if (e) {
-			*e = (struct entry){.lock = lock};
+			*e = (struct pf_waiter_entry){.lock = lock};
 			__atomic_store_n(&s->waiting, s->waiting + 1, __ATOMIC_RELAXED);
 		}
 	}
 	if (e) {
 		e->n++;
-		e->sum += later(start_ns, e->last_ns);
+		e->sum += later(start, e->last);
+		missed = e->last > start ? e->last - start : 0; /* released before that */
 		epoch = s->epoch;
 	}
 	give(s);
 	if (!e)
 		pf_count(PF_COUNTER_WAIT_LOST_TABLE);
+	if (missed)
+		ADD_TO(self, unblamed_ticks, missed);
 	return epoch;
 }
 
 /* What nobody has been charged with yet goes to who was charged last, or, if the waiter has given
  * up, to whoever releases next. */
 static PF_HOOK void dequeue(
-    uint64_t lock, uint32_t epoch, uint64_t start_ns, uint64_t now_ns, bool got)
+    struct pf_thread *t, uint64_t lock, uint32_t epoch, uint64_t start, uint64_t now, bool got)
 {
-	struct shard *s = shard_of(lock);
+	struct pf_waiter_shard *s = pf_waiter_shard_of(lock);
 	struct pf_wait_site *site = NULL;
-	uint64_t mark_ns, rest_ns;
-	struct entry *e;
+	uint64_t mark, rest, unblamed = 0;
+	struct pf_waiter_entry *e;
 
 	if (!take(s, SPINS_TO_LEAVE)) {
 		/* Nobody shall be charged for ever for one who has left: start anew. */
@@ -178,26 +167,28 @@ static PF_HOOK void dequeue(
 		give(s);
 		return;
 	}
-	mark_ns = later(start_ns, e->last_ns);
-	rest_ns = now_ns > mark_ns ? now_ns - mark_ns : 0;
-	e->sum -= mark_ns;
+	mark = later(start, e->last);
+	rest = now > mark ? now - mark : 0;
+	e->sum -= mark;
 	e->n--;
-	s->waited_ns += now_ns - start_ns;
 	if (!got && e->n > 0)
-		e->debt_ns += rest_ns;
-	else if (!got || e->last_ns == 0)
-		s->unblamed_ns += rest_ns;
+		e->debt += rest;
+	else if (!got || e->last == 0)
+		unblamed = rest;
 	else if (e->scale)
 		site = e->site;
-	rest_ns *= e->scale;
+	rest *= e->scale;
 	if (e->n == 0) {
-		s->unblamed_ns += e->debt_ns;
+		unblamed += e->debt;
 		e->lock = 0;
 		__atomic_store_n(&s->waiting, s->waiting - 1, __ATOMIC_RELAXED);
 	}
 	give(s);
+	ADD_TO(t, waited_ticks, now > start ? now - start : 0);
+	if (unblamed)
+		ADD_TO(t, unblamed_ticks, unblamed);
 	if (site)
-		pf_wait_site_add(site, 0, rest_ns);
+		pf_wait_site_add(site, 0, pf_tick_ns(rest));
 }
 
 /* ---- the waiter ---- */
@@ -237,7 +228,7 @@ static PF_HOOK void say_waiting(struct pf_wait_turn *turn)
 	if (!t)
 		return;
 	pf_waiter_settle(t);
-	t->waits_since_ns = (uint64_t)turn->start_ns;
+	t->waits_since = turn->start;
 	t->waits_generation = pf_thread_generation(t);
 	t->waits_kind = (uint16_t)turn->kind;
 	t->waits_queued = turn->queued;
@@ -249,19 +240,19 @@ PF_HOOK void pf_waiter_begin(
 {
 	int saved = errno;
 
-	turn->start_ns = 0;
+	turn->start = 0;
 	if (!is_watched(PF_WATCH_MUTEX | PF_WATCH_SYNC))
 		return;
 	if (!pf_guard_enter()) {
 		pf_count(PF_COUNTER_WAIT_LOST_NESTED);
 		return;
 	}
-	turn->start_ns = pf_clock_now_ns();
+	turn->start = pf_tick();
 	turn->lock = (uintptr_t)lock;
 	turn->kind = kind;
 	turn->queued = 0;
 	if (lock_like && is_watched(PF_WATCH_MUTEX))
-		turn->queued = enqueue(turn->lock, (uint64_t)turn->start_ns);
+		turn->queued = enqueue(turn->lock, turn->start);
 	say_waiting(turn);
 	pf_guard_leave();
 	errno = saved;
@@ -271,19 +262,19 @@ PF_HOOK void pf_waiter_end(struct pf_wait_turn *turn, bool got)
 {
 	struct pf_thread *t;
 	int saved = errno;
-	uint64_t now_ns;
+	uint64_t now;
 
-	if (turn->start_ns == 0 || !pf_guard_enter())
+	if (turn->start == 0 || !pf_guard_enter())
 		return;
 	t = turn->thread;
-	now_ns = (uint64_t)pf_clock_now_ns();
+	now = pf_tick();
 	/* Settled already: a handler that ran meanwhile has waited, too. */
 	if (t && __atomic_exchange_n(&t->waits_for, 0, __ATOMIC_ACQ_REL) == 0)
 		turn->queued = 0;
 	if (turn->queued)
-		dequeue(turn->lock, turn->queued, (uint64_t)turn->start_ns, now_ns, got);
+		dequeue(t, turn->lock, turn->queued, turn->start, now, got);
 	if (is_watched(watch_bit(turn->kind)))
-		sample_block(now_ns - (uint64_t)turn->start_ns, turn->kind);
+		sample_block(pf_tick_ns(now - turn->start), turn->kind);
 	pf_guard_leave();
 	errno = saved;
 }
@@ -305,14 +296,14 @@ PF_HOOK void pf_waiter_note(int64_t waited_ns, enum pf_wait_kind kind)
 
 PF_HOOK void pf_waiter_settle(struct pf_thread *t)
 {
-	uint64_t since_ns = t->waits_since_ns;
+	uint64_t since = t->waits_since;
 	uint32_t queued = t->waits_queued;
 	uint64_t lock = __atomic_exchange_n(&t->waits_for, 0, __ATOMIC_ACQ_REL);
 
 	if (PF_LIKELY(lock == 0))
 		return;
 	if (queued)
-		dequeue(lock, queued, since_ns, (uint64_t)pf_clock_now_ns(), false);
+		dequeue(NULL, lock, queued, since, pf_tick(), false);
 	pf_count(PF_COUNTER_WAIT_SETTLED);
 }
 
@@ -335,8 +326,8 @@ PF_HOOK PF_HIDDEN _Unwind_Reason_Code pf_waiter_unwound(int version, _Unwind_Act
 	if (!pf_guard_enter())
 		return _URC_CONTINUE_UNWIND;
 	if (is_watched(PF_WATCH_SYNC))
-		sample_block((uint64_t)pf_clock_now_ns() - t->waits_since_ns,
-		    (enum pf_wait_kind)t->waits_kind);
+		sample_block(
+		    pf_tick_ns(pf_tick() - t->waits_since), (enum pf_wait_kind)t->waits_kind);
 	pf_waiter_settle(t);
 	pf_guard_leave();
 	errno = saved;
@@ -356,11 +347,12 @@ static PF_HOOK uint32_t draw_scale(uint64_t delay_ns)
 }
 
 /* The waiting up to now, taken out of the entry; 0: nobody waits. */
-static PF_HOOK uint64_t take_delay(uint64_t lock, uint64_t *now_ns, uint32_t *scale)
+static PF_HOOK uint64_t take_delay(uint64_t lock, uint64_t *now, uint32_t *scale)
 {
-	struct shard *s = shard_of(lock);
-	int64_t delay_ns = 0;
-	struct entry *e;
+	struct pf_waiter_shard *s = pf_waiter_shard_of(lock);
+	struct pf_thread *self = pf_thread_self;
+	int64_t delay = 0;
+	struct pf_waiter_entry *e;
 
 	*scale = 0;
 	if (!take(s, SPINS))
@@ -368,57 +360,54 @@ static PF_HOOK uint64_t take_delay(uint64_t lock, uint64_t *now_ns, uint32_t *sc
 	e = find(s, lock);
 	if (e) {
 		/* Read in here, so that no waiter of this entry began later. */
-		*now_ns = (uint64_t)pf_clock_now_ns();
-		delay_ns = (int64_t)(e->n * *now_ns - e->sum + e->debt_ns);
-		if (delay_ns < 0)
-			delay_ns = 0;
-		*scale = draw_scale((uint64_t)delay_ns);
-		e->sum = e->n * *now_ns;
-		e->last_ns = *now_ns;
-		e->debt_ns = 0;
+		*now = pf_tick();
+		delay = (int64_t)(e->n * *now - e->sum + e->debt);
+		if (delay < 0)
+			delay = 0;
+		*scale = draw_scale(pf_tick_ns((uint64_t)delay));
+		e->sum = e->n * *now;
+		e->last = *now;
+		e->debt = 0;
 		e->scale = 0; /* until its site is known */
-		s->contentions++;
 	}
 	give(s);
-	return (uint64_t)delay_ns;
+	if (e)
+		ADD_TO(self, contentions, 1);
+	return (uint64_t)delay;
 }
 
 static PF_HOOK void remember_site(
-    uint64_t lock, uint64_t charged_ns, struct pf_wait_site *site, uint32_t scale)
+    uint64_t lock, uint64_t charged, struct pf_wait_site *site, uint32_t scale)
 {
-	struct shard *s = shard_of(lock);
-	struct entry *e;
+	struct pf_waiter_shard *s = pf_waiter_shard_of(lock);
+	struct pf_waiter_entry *e;
 
 	if (!take(s, SPINS))
 		return;
 	e = find(s, lock);
-	if (e && e->last_ns == charged_ns) {
+	if (e && e->last == charged) {
 		e->site = site;
 		e->scale = scale;
 	}
 	give(s);
 }
 
-PF_HOOK bool pf_waiter_maybe(const void *lock)
-{
-	return __atomic_load_n(&shard_of((uintptr_t)lock)->waiting, __ATOMIC_RELAXED);
-}
-
 PF_HOOK void pf_waiter_charge(const void *lock, enum pf_wait_kind kind)
 {
-	uint64_t delay_ns, now_ns;
+	uint64_t delay, now;
 	struct pf_wait_site *site;
 	int saved = errno;
 	uint32_t scale;
 
-	if (!pf_waiter_maybe(lock) || !is_watched(PF_WATCH_MUTEX) || !pf_guard_enter())
+	if (!is_watched(PF_WATCH_MUTEX) || !pf_guard_enter())
 		return;
-	delay_ns = take_delay((uintptr_t)lock, &now_ns, &scale);
+	delay = take_delay((uintptr_t)lock, &now, &scale);
 	if (scale) {
 		site = pf_wait_site_find(PF_WAIT_OF_MUTEX, kind, pf_stack_capture_here());
-		pf_wait_site_add(site, (uint64_t)scale << PF_WAIT_COUNT_BITS, delay_ns * scale);
+		pf_wait_site_add(
+		    site, (uint64_t)scale << PF_WAIT_COUNT_BITS, pf_tick_ns(delay * scale));
 		pf_count(PF_COUNTER_MUTEX_SAMPLES);
-		remember_site((uintptr_t)lock, now_ns, site, scale);
+		remember_site((uintptr_t)lock, now, site, scale);
 	}
 	pf_guard_leave();
 	errno = saved;
@@ -431,18 +420,23 @@ void pf_waiter_watch(uint32_t what)
 	__atomic_store_n(&watched, what, __ATOMIC_RELEASE);
 }
 
+static void sum_up(const struct pf_thread *t, uint64_t sums[3])
+{
+	sums[0] += __atomic_load_n(&t->contentions, __ATOMIC_RELAXED);
+	sums[1] += __atomic_load_n(&t->waited_ticks, __ATOMIC_RELAXED);
+	sums[2] += __atomic_load_n(&t->unblamed_ticks, __ATOMIC_RELAXED);
+}
+
 void pf_waiter_flush(void)
 {
-	uint64_t contentions = 0, waited_ns = 0, unblamed_ns = 0;
+	uint64_t sums[3] = {0};
 
-	for (int i = 0; i < SHARDS; i++) {
-		contentions += __atomic_load_n(&shards[i].contentions, __ATOMIC_RELAXED);
-		waited_ns += __atomic_load_n(&shards[i].waited_ns, __ATOMIC_RELAXED);
-		unblamed_ns += __atomic_load_n(&shards[i].unblamed_ns, __ATOMIC_RELAXED);
-	}
-	pf_counter_set(PF_COUNTER_MUTEX_CONTENTIONS, contentions);
-	pf_counter_set(PF_COUNTER_MUTEX_WAITED_NS, waited_ns);
-	pf_counter_set(PF_COUNTER_MUTEX_UNBLAMED_NS, unblamed_ns);
+	sum_up(&nobody, sums);
+	for (uint32_t i = 0; i < pf_thread_limit(); i++)
+		sum_up(pf_thread_at(i), sums);
+	pf_counter_set(PF_COUNTER_MUTEX_CONTENTIONS, sums[0]);
+	pf_counter_set(PF_COUNTER_MUTEX_WAITED_NS, pf_tick_ns(sums[1]));
+	pf_counter_set(PF_COUNTER_MUTEX_UNBLAMED_NS, pf_tick_ns(sums[2]));
 }
 
 PF_SIGSAFE void pf_waiter_fork_child(void)

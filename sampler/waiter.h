@@ -42,7 +42,7 @@ const char *pf_wait_kind_name(enum pf_wait_kind kind);
 
 /* A wait under way, on the waiter's stack. */
 struct pf_wait_turn {
-	int64_t start_ns; /* 0: not watched */
+	uint64_t start; /* ticks; 0: not watched */
 	struct pf_thread *thread;
 	uint64_t lock;
 	enum pf_wait_kind kind;
@@ -62,8 +62,51 @@ void pf_waiter_note(int64_t waited_ns, enum pf_wait_kind kind);
 /* Right before the real release, by the holder. PF_HOOK. */
 void pf_waiter_charge(const void *lock, enum pf_wait_kind kind);
 
-/* May somebody wait for this lock? For locks whose own word does not say. PF_HOOK. */
-bool pf_waiter_maybe(const void *lock);
+/* ---- the table, laid open for pf_waiter_maybe() ---- */
+
+#ifdef PF_SMALL
+enum { PF_WAITER_SHARDS = 4, PF_WAITER_ENTRIES = 2 };
+#else
+enum { PF_WAITER_SHARDS = 256, PF_WAITER_ENTRIES = 10 };
+#endif
+
+struct pf_wait_site;
+
+/* A lock that is waited for. All times are ticks (tick.h). Guarded by its shard. */
+struct pf_waiter_entry {
+	uint64_t lock; /* 0: free */
+	uint64_t sum;  /* S: of max(start, last) of each waiter; modulo 2^64 */
+	uint64_t last; /* when it was charged last; 0: never */
+	uint64_t debt; /* of waiters that gave up: the next to release is charged with it */
+	struct pf_wait_site *site; /* of the last charge */
+	uint32_t scale;            /* what it stands for; 0: it was not sampled */
+	uint32_t n;
+};
+
+/* The word, and the first entry, which is mostly the only one, share a cache line: in a fight it goes to
+ * and fro between the processors three times for each turn. */
+struct pf_waiter_shard {
+	uint32_t word;       /* atomic: 2 * generation + 1 while held */
+	uint32_t generation; /* atomic: not that of the process: to be emptied */
+	uint32_t epoch;      /* how often it was emptied */
+	uint32_t waiting;    /* atomic: entries in use */
+	struct pf_waiter_entry entries[PF_WAITER_ENTRIES];
+} __attribute__((aligned(64)));
+
+extern PF_HIDDEN struct pf_waiter_shard pf_waiter_shards[PF_WAITER_SHARDS];
+
+PF_INLINE struct pf_waiter_shard *pf_waiter_shard_of(uint64_t lock)
+{
+	return &pf_waiter_shards[(lock >> 3) * 0x9e3779b97f4a7c15ull >> 32 &
+				 (PF_WAITER_SHARDS - 1)];
+}
+
+/* May somebody wait for this lock? One load, of memory that nobody writes while nobody waits: the lock's
+ * own word has just been written by an atomic operation, and to read it takes until that is done. */
+PF_INLINE bool pf_waiter_maybe(const void *lock)
+{
+	return __atomic_load_n(&pf_waiter_shard_of((uintptr_t)lock)->waiting, __ATOMIC_RELAXED);
+}
 
 /* Settles what the thread says it waits for: its frame has gone, or it has ended. PF_HOOK. */
 void pf_waiter_settle(struct pf_thread *thread);

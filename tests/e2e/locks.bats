@@ -65,6 +65,39 @@ ms() {
 	has "$text" "waiting now: 1 thread for locks"
 }
 
+# thread_named NAME: its number.
+thread_named() {
+	grep -lx "$1" "$TREE"/thread/*/name | cut -d/ -f"$(($(tr -cd / <<<"$TREE/thread" | wc -c) + 2))"
+}
+
+@test "blocked_on leads from who waits to who holds, and in a deadlock nowhere" {
+	contend cpu chain
+	holder=$(thread_named holder)
+	waiter=$(thread_named waiter)
+	is "$(readlink "$TREE/thread/$waiter/blocked_on")" "../$holder"
+	is "$(cat "$TREE/thread/$waiter/blocked_on/name")" holder
+	is "$(readlink -f "$TREE/thread/$waiter/blocked_on")" "$(realpath "$TREE")/thread/$holder"
+	has "$(ls "$TREE/thread/$waiter")" blocked_on
+	hasnt "$(ls "$TREE/thread/$holder")" blocked_on
+	run readlink "$TREE/thread/$holder/blocked_on"
+	[ "$status" -ne 0 ]
+	tree_stop
+	rm go
+	contend mutex,block deadlock
+	for name in ab ba third; do
+		link=$TREE/thread/$(thread_named "$name")/blocked_on
+		[ -L "$link" ]
+		run realpath "$link"
+		[ "$status" -ne 0 ]
+		has "$output" "Too many levels of symbolic links"
+		run cat "$link/name"
+		has "$output" "Too many levels of symbolic links"
+		run readlink -f "$link"
+		[ "$status" -ne 0 ]
+	done
+	is "$(find "$TREE/thread" -name blocked_on -type l | wc -l)" 3
+}
+
 @test "a thread that locks its own lock again waits for itself" {
 	contend mutex self
 	text=$(cat "$TREE/mutex")
@@ -85,4 +118,18 @@ ms() {
 	done
 	has "$(pprof_rows mutex.txt)" hold_long
 	google-pprof --text "$TARGET/contend" mutex.txt 2>/dev/null | grep -q hold_long
+}
+
+@test "a thousand answers of glibc's locks are the same with every hook on" {
+	"$TARGET/lockmatrix" >plain &
+	plain=$!
+	tree_start --set enable=mutex,block --set mutex_fraction=1 --set block_rate_ns=1 \
+		--set block_kinds=sync+sleep+io -- "$TARGET/lockmatrix" go
+	touch go
+	wait "$PID"
+	wait "$plain"
+	diff plain "$OUT"
+	[ "$(wc -l <plain)" -gt 1200 ]
+	grep -q EOWNERDEAD plain
+	grep -q ENOTRECOVERABLE plain
 }

@@ -1,0 +1,76 @@
+/* What threads that fight for one lock get done, with mutex and block off, on, off, ... in one process.
+ *
+ * Each of them works for about a microsecond with the lock and as long without, as often as it can. One
+ * line for each stretch of 100 ms: off RATE, on RATE, null RATE (off, too: what the method cannot see).
+ *
+ * Usage: lock_rate THREADS ROUNDS [SETTINGS] */
+#include "toggle.h"
+
+#include <pthread.h>
+
+enum { STRETCH_US = 100000, THREADS_MAX = 64, WORK = 800 };
+
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static uint64_t done[THREADS_MAX][8]; /* a cache line each */
+
+static void *fight(void *mine)
+{
+	uint64_t *count = mine;
+
+	for (;;) {
+		pthread_mutex_lock(&lock);
+		busy_leaf(WORK);
+		pthread_mutex_unlock(&lock);
+		busy_leaf(WORK);
+		__atomic_store_n(count, *count + 1, __ATOMIC_RELAXED);
+	}
+	return NULL;
+}
+
+static uint64_t total(int threads)
+{
+	uint64_t sum = 0;
+
+	for (int i = 0; i < threads; i++)
+		sum += __atomic_load_n(&done[i][0], __ATOMIC_RELAXED);
+	return sum;
+}
+
+static void stretch(const char *way, int threads)
+{
+	struct timespec before, after;
+	uint64_t first;
+	double seconds;
+
+	clock_gettime(CLOCK_MONOTONIC, &before);
+	first = total(threads);
+	usleep(STRETCH_US);
+	clock_gettime(CLOCK_MONOTONIC, &after);
+	seconds =
+	    (double)(after.tv_sec - before.tv_sec) + (double)(after.tv_nsec - before.tv_nsec) / 1e9;
+	printf("%s %.1f\n", way, (double)(total(threads) - first) / seconds);
+}
+
+int main(int argc, char **argv)
+{
+	int threads = argc > 1 ? atoi(argv[1]) : 0, rounds = argc > 2 ? atoi(argv[2]) : 0;
+	pthread_t thread;
+
+	if (threads < 1 || threads > THREADS_MAX || rounds < 1)
+		return 2;
+	toggle_start("enable", argc > 3 ? argv[3] : NULL);
+	for (int i = 0; i < threads; i++)
+		pthread_create(&thread, NULL, fight, &done[i][0]);
+	usleep(STRETCH_US);
+	for (int i = 0; i < rounds; i++) {
+		stretch("off", threads);
+		toggle_write("+mutex +block");
+		stretch("on", threads);
+		toggle_write("-mutex -block");
+		stretch("off", threads);
+		stretch("null", threads);
+	}
+	stretch("off", threads);
+	fflush(stdout);
+	_exit(0);
+}
