@@ -30,7 +30,7 @@ def draw(stacks, view, repeats):
 
 
 def peer(name, stacks, folder):
-    """CPU ms and MiB that `name` takes for its profile, or None."""
+    """CPU ms, MiB that `name` takes for its profile, and how many stacks stand in it; or None."""
     preload, env = {
         'jemalloc': ('libjemalloc.so.2', {'MALLOC_CONF': 'prof:true,lg_prof_sample:0,prof_active:false'}),
         'gperftools': ('libtcmalloc.so.4', {'HEAPPROFILE': f'{folder}/heap',
@@ -43,7 +43,9 @@ def peer(name, stacks, folder):
         words = run(PEERS, str(stacks), f'{folder}/{name}', env={'LD_PRELOAD': preload, **env}).split()
     except subprocess.CalledProcessError:
         return None
-    return float(words[-2]), int(words[-1]) / 1024
+    written = max(pathlib.Path(folder).iterdir(), key=lambda path: path.stat().st_size)
+    records = sum(line.count(b'@') for line in written.open('rb')) - 1
+    return float(words[-2]), int(words[-1]) / 1024, records
 
 
 def go_reads(stacks, folder):
@@ -81,7 +83,7 @@ def main():
             for name in ('jemalloc', 'gperftools'):
                 got = peer(name, stacks, folder)
                 if got:
-                    beside.append(f'{name} writes in {got[0]:.0f} ms, {got[1]:.0f} MiB')
+                    beside.append(f'{name} writes {got[2]:,} in {got[0]:.0f} ms, {got[1]:.0f} MiB')
             bench.row(f'{stacks:,} stacks: go tool pprof -top reads ours', '-',
                       f'{go_reads(stacks, folder):.1f} s CPU', '; '.join(beside))
     with tempfile.TemporaryDirectory() as folder:

@@ -82,6 +82,7 @@ int pf_make_profile(struct pf_live *live, enum pf_source source, const struct pf
 		rc = collect(out, &asked, wait);
 	if (rc < 0)
 		return rc;
+	pf_profile_comment(out, "proffs %s", PF_VERSION);
 	if (out->error == 0)
 		pf_live_resolve(live, out);
 	return out->error;

@@ -12,7 +12,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <time.h>
 
 enum { DEPTH = 15 };
@@ -23,6 +22,32 @@ static double now_ms(void)
 
 	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
 	return (double)t.tv_sec * 1e3 + (double)t.tv_nsec / 1e6;
+}
+
+static long status_kib(const char *key)
+{
+	FILE *file = fopen("/proc/self/status", "re");
+	char line[128];
+	long kib = 0;
+
+	while (file && fgets(line, sizeof(line), file))
+		if (strncmp(line, key, strlen(key)) == 0)
+			kib = strtol(line + strlen(key), NULL, 10);
+	if (file)
+		fclose(file);
+	return kib;
+}
+
+/* Memory now, and from here on the peak is measured anew. */
+static long begin_peak(void)
+{
+	FILE *file = fopen("/proc/self/clear_refs", "we");
+
+	if (file) {
+		fputs("5", file);
+		fclose(file);
+	}
+	return status_kib("VmRSS:");
 }
 
 /* Two ways down from each level: as many stacks as the number has values. */
@@ -53,7 +78,7 @@ int main(int argc, char **argv)
 	    (__typeof__(control))dlsym(RTLD_DEFAULT, "mallctl");
 	char *(*get)(void) = (__typeof__(get))dlsym(RTLD_DEFAULT, "GetHeapProfile");
 	void (*dump)(const char *) = (__typeof__(dump))dlsym(RTLD_DEFAULT, "HeapProfilerDump");
-	struct rusage before, after;
+	long before;
 	const char *file = argv[2];
 	bool on = true;
 	double start;
@@ -64,7 +89,7 @@ int main(int argc, char **argv)
 		control("prof.active", NULL, NULL, &on, sizeof(on));
 	for (unsigned long i = 0; i < stacks; i++)
 		left(i, DEPTH + 12);
-	getrusage(RUSAGE_SELF, &before);
+	before = begin_peak();
 	start = now_ms();
 	if (control)
 		control("prof.dump", NULL, NULL, &file, sizeof(file));
@@ -75,7 +100,6 @@ int main(int argc, char **argv)
 	else
 		return 3;
 	start = now_ms() - start;
-	getrusage(RUSAGE_SELF, &after);
-	printf("%lu %.2f %ld\n", stacks, start, after.ru_maxrss - before.ru_maxrss);
+	printf("%lu %.2f %ld\n", stacks, start, status_kib("VmHWM:") - before);
 	return 0;
 }

@@ -17,11 +17,10 @@
 #include "base/profile.h"
 #include "render/elf.h"
 
-#include <link.h>
+#include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <time.h>
 
 enum { DEPTH = 30, FUNCTIONS = 3000, FILES = 10, FILE_BYTES = 1 << 20, COLD = 1000 };
@@ -45,12 +44,36 @@ static double now_ms(void)
 	return (double)t.tv_sec * 1e3 + (double)t.tv_nsec / 1e6;
 }
 
+static long status_kib(const char *key)
+{
+	FILE *file = fopen("/proc/self/status", "re");
+	char line[128];
+	long kib = 0;
+
+	while (file && fgets(line, sizeof(line), file))
+		if (strncmp(line, key, strlen(key)) == 0)
+			kib = strtol(line + strlen(key), NULL, 10);
+	if (file)
+		fclose(file);
+	return kib;
+}
+
+/* Memory now, and from here on the peak is measured anew. */
+static long begin_peak(void)
+{
+	FILE *file = fopen("/proc/self/clear_refs", "we");
+
+	malloc_trim(0);
+	if (file) {
+		fputs("5", file);
+		fclose(file);
+	}
+	return status_kib("VmRSS:");
+}
+
 static long peak_kib(void)
 {
-	struct rusage use;
-
-	getrusage(RUSAGE_SELF, &use);
-	return use.ru_maxrss;
+	return status_kib("VmHWM:");
 }
 
 static uint64_t address_of(unsigned function)
@@ -126,7 +149,7 @@ static int draw(size_t stacks, const char *view, int repeats)
 	if (at == PF_COUNT(views))
 		return 2;
 	make(&p, stacks);
-	before = peak_kib();
+	before = begin_peak();
 	for (int i = 0; i <= repeats && i <= (int)PF_COUNT(times); i++) {
 		struct pf_buf out = PF_BUF_INIT;
 		double start = now_ms();
@@ -179,11 +202,11 @@ static int name_cold(const char *path, bool lines)
 	long before;
 
 	spread(&p, path);
-	before = peak_kib();
+	before = begin_peak();
 	start = now_ms();
 	pf_symbols_resolve(symbols, &p);
 	if (lines) {
-		before = peak_kib();
+		before = begin_peak();
 		start = now_ms();
 		pf_lines_take(finder, &p, &lined);
 		p.lines = lined.lines;

@@ -222,6 +222,24 @@ static void make_markup(struct pf_profile *p)
 	add_named(p, names, PF_COUNT(names));
 }
 
+/* One mapping of more than 4 GiB: addresses do not fit 32 bits, nor does their distance. */
+static void make_far(struct pf_profile *p)
+{
+	static const uint64_t pcs[] = {0x1000, 0xffffffff, 0x2ffffffff};
+	static const char *const names[] = {"low", "middle", "high"};
+
+	pf_profile_init(p);
+	p->name = "cpu";
+	pf_profile_add_type(p, "samples", "count");
+	pf_profile_add_mapping(p, 0x1000, 0x300000000, 0, "/opt/shop/far", "");
+	for (size_t i = 0; i < PF_COUNT(pcs); i++)
+		pf_profile_add_sample(p, &pcs[i], 1, (const int64_t[]){1});
+	pf_profile_set_locations(p);
+	for (size_t i = 0; i < PF_COUNT(pcs); i++)
+		pf_profile_add_line(p, &p->locations[i], names[i], names[i], "", 0, 0);
+	p->mappings[0].has_functions = true;
+}
+
 /* "function_410000" for what has no name. */
 static void name_numbered(struct pf_profile *p)
 {
@@ -294,6 +312,7 @@ static const struct {
     {"nasty", make_nasty, true},
     {"markup", make_markup, true},
     {"deep", make_deep, true},
+    {"far", make_far, true},
     {"wide", make_wide, true},
 };
 

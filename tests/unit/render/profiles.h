@@ -18,8 +18,7 @@ enum {
 #define AT_ADD 0x7f0000001010ull
 
 /* By name: "empty" "one" "cpu" "heap" "mutex" "threads" "nasty" "markup" "many"
- * "deep" "wide"; false: no such
- * profile. The caller finishes `p`. */
+ * "deep" "wide" "far"; false: no such profile. The caller finishes `p`. */
 bool make_profile(struct pf_profile *p, const char *name);
 
 /* "heap": three stacks, Go's four columns.
