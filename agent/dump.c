@@ -1,4 +1,5 @@
 #include "agent/dump.h"
+#include "agent/heir.h"
 #include "agent/library.h"
 #include "base/counter.h"
 #include "base/lock.h"
@@ -10,11 +11,13 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 static uint32_t rung;          /* atomic; a futex word: counts reasons to look around */
 static uint32_t dumps_asked;   /* atomic */
 static uint32_t toggles_asked; /* atomic */
 static uint32_t stopping;      /* atomic */
+static pid_t program;          /* whose files they are; a dump may be another process's work */
 
 /* ---- signals ---- */
 
@@ -84,7 +87,32 @@ static void dump_now(const struct pf_option *option, uint32_t number)
 	pf_option_fill(option->dump_dir, base);
 	snprintf(place, sizeof(place), "%s/%u", base, number);
 	mkdir(base, 0700); /* or it is there; or the dump says why not */
-	write_dump(option, &(struct pf_fs_dump){.directory = place});
+	write_dump(option, &(struct pf_fs_dump){.directory = place, .pid = program});
+}
+
+static void write_at_end(const struct pf_option *option, bool dead)
+{
+	struct pf_fs_dump dump = {.dead = dead, .pid = program};
+	char place[PATH_MAX];
+
+	dump.directory = place;
+	if (option->dump_at_exit) {
+		pf_option_fill_for(option->dump_dir, program, place);
+		write_dump(option, &dump);
+	}
+	dump.command = option->command;
+	dump.profiles = option->profiles;
+	for (int i = 0; i < PF_COLLECTOR_COUNT; i++)
+		if (option->profiles[i]) {
+			pf_option_fill_for(option->profile_dir, program, place);
+			write_dump(option, &dump);
+			return;
+		}
+}
+
+static void write_as_heir(const struct pf_option *option)
+{
+	write_at_end(option, true);
 }
 
 static void toggle_recorder(void)
@@ -115,6 +143,9 @@ static void *listen(void *option)
 
 int pf_dump_start(const struct pf_option *option)
 {
+	program = getpid();
+	if (pf_option_wants_files_at_end(option))
+		pf_heir_appoint(option, write_as_heir);
 	if (!option->dump_signal && !option->toggle_signal)
 		return 0;
 	return pf_crew_start("dump", listen, (void *)option);
@@ -129,22 +160,11 @@ static void hush(void)
 
 void pf_dump_finish(const struct pf_option *option)
 {
-	char place[PATH_MAX];
-
 	hush();
-	if (option->dump_at_exit) {
-		pf_option_fill(option->dump_dir, place);
-		write_dump(option, &(struct pf_fs_dump){.directory = place});
-	}
-	if (option->profile_cpu || option->profile_memory) {
-		pf_option_fill(option->profile_dir, place);
-		write_dump(option, &(struct pf_fs_dump){
-				       .directory = place,
-				       .command = option->command,
-				       .cpu = option->profile_cpu,
-				       .memory = option->profile_memory,
-				   });
-	}
+	if (!pf_option_wants_files_at_end(option))
+		return;
+	write_at_end(option, false);
+	pf_heir_dismiss();
 }
 
 void pf_dump_fork_child(struct pf_option *option)
@@ -160,5 +180,6 @@ void pf_dump_fork_child(struct pf_option *option)
 		option->dump_signal = 0;
 	}
 	if (strstr(option->profile_dir, "%p") == NULL)
-		option->profile_cpu = option->profile_memory = false;
+		memset(option->profiles, 0, sizeof(option->profiles));
+	pf_heir_fork_child();
 }

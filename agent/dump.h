@@ -1,5 +1,6 @@
 /* Dump: profiles as plain files, when the program ends or when a signal says so; and the signal
- * that switches the CPU recorder on and off. Works without a tree.
+ * that switches the CPU recorder on and off. Works without a tree. An end that nobody is told of is
+ * the heir's (heir.h).
  *
  *   the program's thread: handler --counts, wakes--> our thread "proffs/dump": writes, switches
  *
@@ -14,7 +15,7 @@ void pf_dump_catch_signals(const struct pf_option *option);
 
 /* Starts the thread that the handlers wake, if there is any: 0 or -errno. Our first thread. */
 int pf_dump_start(const struct pf_option *option);
-/* Ends it. Then writes what is to be written at the end. Our first thread. */
+/* Ends it. Then writes what is to be written at the end, and dismisses the heir. Our first thread. */
 void pf_dump_finish(const struct pf_option *option);
 
 /* In the child after fork: signals as they were; what has no %p in its place is the parent's. */

@@ -186,17 +186,18 @@ static int parse_signal(int *out, const char *text)
 	return 0;
 }
 
+/* Who wants a profile wants it collected. "mem" is what go test calls the heap's. */
 static int parse_profiles(struct pf_option *option, const char *text)
 {
 	size_t length;
 
 	for (; (length = next_word(&text)); text += length) {
-		if (length == 3 && memcmp(text, "cpu", 3) == 0)
-			option->profile_cpu = true;
-		else if (length == 3 && memcmp(text, "mem", 3) == 0)
-			option->profile_memory = true;
-		else
-			return -EINVAL;
+		bool memory = length == 3 && memcmp(text, "mem", 3) == 0;
+		int which = memory ? PF_COLLECTOR_HEAP : find_collector(text, length);
+
+		if (which < 0)
+			return which;
+		option->profiles[which] = option->collectors[which] = true;
 	}
 	return 0;
 }
@@ -224,10 +225,18 @@ static void find_file_wishes(struct pf_option *option, const char **complaint)
 		*complaint = "PROFFS_PROFILE_DIR";
 }
 
+bool pf_option_wants_files_at_end(const struct pf_option *option)
+{
+	bool any = option->dump_at_exit;
+
+	for (int i = 0; i < PF_COLLECTOR_COUNT; i++)
+		any |= option->profiles[i];
+	return any;
+}
+
 bool pf_option_wants_files(const struct pf_option *option)
 {
-	return option->dump_at_exit || option->dump_signal || option->toggle_signal ||
-	       option->profile_cpu || option->profile_memory;
+	return option->dump_signal || option->toggle_signal || pf_option_wants_files_at_end(option);
 }
 
 bool pf_option_from_environment(struct pf_option *option, const char **complaint)
@@ -285,11 +294,16 @@ const char *pf_option_mount(const struct pf_option *option, char *out)
 
 void pf_option_fill(const char *place, char *out)
 {
+	pf_option_fill_for(place, getpid(), out);
+}
+
+void pf_option_fill_for(const char *place, pid_t pid, char *out)
+{
 	size_t n = 0;
 
 	for (const char *from = place; *from && n + 16 < PATH_MAX; from++) {
 		if (from[0] == '%' && from[1] == 'p') {
-			n += (size_t)sprintf(out + n, "%d", (int)getpid());
+			n += (size_t)sprintf(out + n, "%d", (int)pid);
 			from++;
 			continue;
 		}

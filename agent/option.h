@@ -12,7 +12,7 @@
  *   PROFFS_DUMP_SIGNAL    USR2: the same into DIR/1, DIR/2 ...; DIR is proffs-PID by default
  *   PROFFS_TOGGLE_SIGNAL  USR1: the CPU recorder on, off
  *   PROFFS_PROFILE_DIR    DIR: CMD_cpu_STAMP.prof and its like, when the program ends
- *   PROFFS_PROFILES       which: "cpu mem"
+ *   PROFFS_PROFILES       which: "cpu mem wall mutex block", as far as there are such collectors
  */
 #pragma once
 #include "sampler/sampler.h"
@@ -32,8 +32,9 @@ struct pf_option {
 	char dump_dir[PATH_MAX];      /* absolute; may hold %p */
 	char profile_dir[PATH_MAX];   /* the same */
 	char command[64];             /* the program's name, in names of profiles */
-	bool dump_at_exit, profile_cpu, profile_memory;
-	int dump_signal, toggle_signal; /* 0: none */
+	bool dump_at_exit;
+	bool profiles[PF_COLLECTOR_COUNT]; /* whose profiles become files at the end */
+	int dump_signal, toggle_signal;    /* 0: none */
 	bool chosen;  /* somebody asked for this very process: watch from the start */
 	bool follow;  /* %p: every child gets a tree of its own */
 	bool patient; /* no tree before the process is 100 ms old */
@@ -52,8 +53,12 @@ void pf_option_apply(const struct pf_option *option);
 /* Is anything to be written or done without a tree? */
 bool pf_option_wants_files(const struct pf_option *option);
 
-/* `place` with %p filled in. `out` has PATH_MAX bytes. */
+/* At the end of the program? */
+bool pf_option_wants_files_at_end(const struct pf_option *option);
+
+/* `place` with %p filled in: this process's id, or that of another. `out` has PATH_MAX bytes. */
 void pf_option_fill(const char *place, char *out);
+void pf_option_fill_for(const char *place, pid_t pid, char *out);
 
 /* `mount` with %p filled in; NULL for a detached tree. `out` has PATH_MAX bytes. */
 const char *pf_option_mount(const struct pf_option *option, char *out);

@@ -11,6 +11,7 @@
 #define PF_FEATURES(X)                                                                             \
 	X(TREE, "tree")                                                                            \
 	X(REAPER, "reaper")                                                                        \
+	X(HEIR, "files_at_any_end")                                                                \
 	X(CPU, "cpu")                                                                              \
 	X(CPU_PRECISE, "cpu_precise")                                                              \
 	X(WALL, "wall")                                                                            \

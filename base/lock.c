@@ -43,6 +43,8 @@ PF_SIGSAFE void pf_futex_wake(uint32_t *word, int count)
 	errno = saved;
 }
 
+static bool all_free; /* written by the last thread there is */
+
 PF_HOOK void pf_lock_take(struct pf_lock *lock)
 {
 	uint32_t was = FREE;
@@ -53,7 +55,7 @@ PF_HOOK void pf_lock_take(struct pf_lock *lock)
 		return;
 	if (was != HELD_AND_WAITED_FOR)
 		was = __atomic_exchange_n(&lock->word, HELD_AND_WAITED_FOR, __ATOMIC_ACQUIRE);
-	while (was != FREE) {
+	while (was != FREE && !all_free) {
 		pf_futex_wait(&lock->word, HELD_AND_WAITED_FOR, -1);
 		was = __atomic_exchange_n(&lock->word, HELD_AND_WAITED_FOR, __ATOMIC_ACQUIRE);
 	}
@@ -75,6 +77,11 @@ PF_HOOK void pf_lock_give(struct pf_lock *lock)
 	NOTE_GIVEN(lock);
 	if (__atomic_exchange_n(&lock->word, FREE, __ATOMIC_RELEASE) == HELD_AND_WAITED_FOR)
 		pf_futex_wake(&lock->word, 1);
+}
+
+void pf_lock_all_free(void)
+{
+	all_free = true;
 }
 
 void pf_lock_reset(struct pf_lock *lock)

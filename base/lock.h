@@ -42,6 +42,9 @@ bool pf_lock_try(struct pf_lock *lock);
 /* In the child after fork, where the holder does not exist any more: free, whatever it was. */
 void pf_lock_reset(struct pf_lock *lock);
 
+/* From now on every lock is free, whoever has it: the callers' threads are dead, but for one. */
+void pf_lock_all_free(void);
+
 /* Sleep while *word == value, until deadline_ns (monotonic; <0: for ever) or a wake. Any wake, or
  * none, may end it: look again. errno is kept. */
 void pf_futex_wait(uint32_t *word, uint32_t value, int64_t deadline_ns);

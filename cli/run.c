@@ -18,14 +18,15 @@
 struct request {
 	const char *mount; /* as given; NULL: detached */
 	const char *dump_dir, *profile_dir;
-	bool cpu_profile, memory_profile;
+	char profiles[64]; /* "cpu mem": whose files are wanted at the end */
 	char **command;
 };
 
 static int usage(void)
 {
 	pf_say("usage: proffs run [-m DIR] [--set NAME=VALUE]... [--dump-on-exit DIR]"
-	       " [--cpuprofile] [--memprofile] [--profiledir DIR] -- CMD ARGS");
+	       " [--cpuprofile] [--memprofile] [--wallprofile] [--mutexprofile] [--blockprofile]"
+	       " [--profiledir DIR] -- CMD ARGS");
 	return 2;
 }
 
@@ -78,6 +79,26 @@ static const char *option_value(char ***argv, const char *letter, const char *wo
 	return NULL;
 }
 
+/* "--cpuprofile" and its like; false: that is something else. */
+static bool add_profile(struct request *request, const char *text)
+{
+	static const char *const words[] = {"cpu", "mem", "wall", "mutex", "block"};
+
+	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
+		char option[32];
+
+		snprintf(option, sizeof(option), "--%sprofile", words[i]);
+		if (strcmp(text, option) != 0)
+			continue;
+		if (!strstr(request->profiles, words[i])) {
+			strcat(request->profiles, words[i]);
+			strcat(request->profiles, " ");
+		}
+		return true;
+	}
+	return false;
+}
+
 static int parse(struct request *request, char **argv)
 {
 	for (argv++; *argv && **argv == '-'; argv++) {
@@ -96,11 +117,7 @@ static int parse(struct request *request, char **argv)
 			request->dump_dir = value;
 		else if ((value = option_value(&argv, "", "--profiledir")) && *value)
 			request->profile_dir = value;
-		else if (strcmp(*argv, "--cpuprofile") == 0)
-			request->cpu_profile = true;
-		else if (strcmp(*argv, "--memprofile") == 0)
-			request->memory_profile = true;
-		else
+		else if (!add_profile(request, *argv))
 			return usage(), -EINVAL;
 	}
 	request->command = argv;
@@ -139,19 +156,15 @@ static int apply_files(const struct request *request)
 	}
 	if (request->dump_dir)
 		rc = set_directory("PROFFS_DUMP_ON_EXIT", request->dump_dir);
-	if (!request->cpu_profile && !request->memory_profile)
+	if (!*request->profiles)
 		return rc;
 	if (rc == 0)
 		rc = set_directory(
 		    "PROFFS_PROFILE_DIR", request->profile_dir ? request->profile_dir : ".");
-	if (rc == 0 && setenv("PROFFS_PROFILES",
-			   !request->cpu_profile      ? "mem"
-			   : !request->memory_profile ? "cpu"
-						      : "cpu mem",
-			   1) != 0)
+	if (rc == 0 && setenv("PROFFS_PROFILES", request->profiles, 1) != 0)
 		rc = -errno;
 	/* From the start of the program to its end, as far as the recorder can reach. */
-	if (rc == 0 && request->cpu_profile && setenv("PROFFS_RECORDER_SECONDS", "3600", 0) != 0)
+	if (rc == 0 && setenv("PROFFS_RECORDER_SECONDS", "3600", 0) != 0)
 		rc = -errno;
 	return rc;
 }
@@ -159,8 +172,7 @@ static int apply_files(const struct request *request)
 /* Is anything of use without a tree? */
 static bool wants_files(const struct request *request)
 {
-	return request->dump_dir || request->cpu_profile || request->memory_profile ||
-	       getenv("PROFFS_DUMP_SIGNAL");
+	return request->dump_dir || *request->profiles || getenv("PROFFS_DUMP_SIGNAL");
 }
 
 /* libproffs.so: beside this program (a build tree), or where it was installed. */

@@ -1,7 +1,7 @@
 /* Dump: what the tree would show, written as plain files. Needs no /dev/fuse and no tree.
  *
  *   whole:        DIR/heap DIR/heap.pprof ... DIR/cpu.pprof DIR/status DIR/cmdline, as in the tree
- *   by command:   DIR/CMD_cpu_20261121_065226.prof, CMD_mem_..., CMD_alloc_...
+ *   by command:   DIR/CMD_cpu_20261121_065226.prof, CMD_mem_..., CMD_alloc_..., CMD_wall_...
  *
  * A file appears under its name when it is complete. What cannot be had (no recorder) is left out.
  */
@@ -27,6 +27,7 @@
 struct dump {
 	struct pf_live live;
 	int directory;
+	bool dead;
 	bool collected; /* `profile` is of `source` */
 	enum pf_source source;
 	int collect_error;
@@ -100,6 +101,14 @@ static void dump_entry(struct dump *dump, const struct pf_entry *entry, const ch
 	dump->error = dump->error ? dump->error : rc;
 }
 
+/* What only a living process has. */
+static bool is_of_the_living(const struct pf_entry *entry)
+{
+	if (entry->kind == PF_KIND_PROFILE)
+		return entry->profile->source == PF_SOURCE_THREADS;
+	return entry->plain && entry->plain->living;
+}
+
 /* What stands at the root; and profiles that a link there leads to. */
 static bool is_dumped(const struct pf_tree *tree, const struct pf_entry *entry)
 {
@@ -119,33 +128,43 @@ static void dump_whole(struct dump *dump)
 	for (size_t i = 0; i < tree->count; i++) {
 		const struct pf_entry *entry = &tree->entries[i];
 
-		if (is_dumped(tree, entry))
+		if (is_dumped(tree, entry) && !(dump->dead && is_of_the_living(entry)))
 			dump_entry(dump, entry, entry->name);
 	}
 }
 
+/* CMD_cpu, CMD_mem ...: what a profile is called in a file's name; NULL: its collector has a better
+ * one. Those of the heap are called as go test calls them. */
+static const char *word_of(const struct dump *dump, const struct pf_profile_row *row)
+{
+	static const char *const heap[][2] = {{"heap", "mem"}, {"allocs", "alloc"}};
+
+	for (size_t i = 0; i < PF_COUNT(heap); i++)
+		if (strcmp(row->stem, heap[i][0]) == 0)
+			return heap[i][1];
+	return strcmp(row->stem, dump->live.door->collectors[row->collector].name) == 0 ? row->stem
+											: NULL;
+}
+
 static void dump_by_command(struct dump *dump, const struct pf_fs_dump *wish)
 {
-	static const struct {
-		const char *path;
-		const char *word;
-		bool cpu;
-	} files[] = {
-	    {".now/cpu.pprof", "cpu", true},
-	    {"heap.pprof", "mem", false},
-	    {"allocs.pprof", "alloc", false},
-	};
-	char stamp[PF_UTC_TEXT], name[NAME_MAX + 1];
+	char stamp[PF_UTC_TEXT], path[64], name[NAME_MAX + 1];
 
 	pf_utc_stamp(pf_clock_real_ns(), stamp);
 	stamp[strcspn(stamp, "T")] = '_';
-	for (size_t i = 0; i < PF_COUNT(files); i++) {
-		const struct pf_entry *entry = pf_tree_path(dump->live.tree, files[i].path);
+	for (size_t i = 0; i < pf_table.profile_count; i++) {
+		const struct pf_profile_row *row = &pf_table.profiles[i];
+		const struct pf_entry *entry;
+		const char *word;
 
-		if (!entry || !(files[i].cpu ? wish->cpu : wish->memory))
+		if (row->collector == PF_COLLECTOR_COUNT || !wish->profiles[row->collector])
 			continue;
-		snprintf(
-		    name, sizeof(name), "%.150s_%s_%s.prof", wish->command, files[i].word, stamp);
+		snprintf(path, sizeof(path), "%s%s.pprof", row->window ? ".now/" : "", row->stem);
+		entry = pf_tree_path(dump->live.tree, path);
+		word = word_of(dump, row);
+		if (!entry || !word)
+			continue;
+		snprintf(name, sizeof(name), "%.150s_%s_%s.prof", wish->command, word, stamp);
 		dump_entry(dump, entry, name);
 	}
 }
@@ -163,7 +182,7 @@ static int open_directory(const char *path)
 
 PF_PUBLIC int proffs_fs_dump(const struct pf_sampler *sampler, const struct pf_fs_dump *wish)
 {
-	struct dump dump = {.directory = -1};
+	struct dump dump = {.directory = -1, .dead = wish->dead};
 	const char *why;
 	int rc = pf_live_adopt(sampler, &why);
 
@@ -174,6 +193,7 @@ PF_PUBLIC int proffs_fs_dump(const struct pf_sampler *sampler, const struct pf_f
 	if (rc == 0) {
 		dump.live.where = wish->directory;
 		pf_lookup_set_program(&dump.live.lookup, wish->lines);
+		dump.live.pid = wish->pid;
 		if (wish->command)
 			dump_by_command(&dump, wish);
 		else

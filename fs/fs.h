@@ -29,8 +29,10 @@ struct pf_fs_dump {
 	const char *directory; /* made if it is missing */
 	const char *lines;     /* path of proffs-lines; NULL: none */
 	const char
-	    *command;     /* NULL: the whole tree, by its names; else COMMAND_cpu_STAMP.prof ... */
-	bool cpu, memory; /* with `command`: which */
+	    *command; /* NULL: the whole tree, by its names; else COMMAND_cpu_STAMP.prof ... */
+	const bool *profiles; /* with `command`: of which collectors, by their numbers */
+	bool dead;            /* the process, whose memory we have: no threads, no numbers of it */
+	int pid;              /* of the process */
 };
 
 /* Writes profiles as plain files (dump.c), with or without a tree: 0, or the first -errno; what

@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <string.h>
+#include <unistd.h>
 
 int pf_live_adopt(const struct pf_sampler *door, const char **why)
 {
@@ -22,6 +23,7 @@ int pf_live_init(struct pf_live *live, const struct pf_sampler *door)
 	*live = (struct pf_live){
 	    .door = door,
 	    .where = "",
+	    .pid = getpid(),
 	    .symbol_lock = PF_LOCK_INIT(PF_LOCK_SYMBOL),
 	};
 	pf_control_init(&live->control);

@@ -27,6 +27,7 @@ struct pf_live {
 	struct pf_lookup lookup;
 	const char *where;   /* the tree's place, for status */
 	uint64_t node_count; /* atomic: files remembered for the kernel */
+	pid_t pid;           /* the program's */
 };
 
 /* Counters, settings and features are from now on those of the agent's object: 0, or -EINVAL when

@@ -55,11 +55,14 @@ void pf_readme_show(struct pf_buf *out, struct pf_live *live, int arg)
 
 /* ---- status ---- */
 
-static void show_program(struct pf_buf *out)
+static void show_program(struct pf_buf *out, const struct pf_live *live)
 {
 	struct pf_buf name = PF_BUF_INIT;
 
-	pf_buf_printf(out, "pid %d\nprogram ", (int)getpid());
+	pf_buf_printf(out, "pid %d\n", (int)live->pid);
+	if (live->pid != getpid()) /* an heir's work: it has a name of its own */
+		return;
+	pf_buf_str(out, "program ");
 	pf_proc_name(&name);
 	pf_buf_plain(out, pf_buf_text(&name));
 	pf_buf_char(out, '\n');
@@ -161,7 +164,7 @@ void pf_status_show(struct pf_buf *out, struct pf_live *live, int arg)
 	double up = (double)(pf_clock_real_ns() - live->door->started_ns) / PF_NS_PER_SECOND;
 
 	pf_buf_printf(out, "# proffs %s\n", PF_VERSION);
-	show_program(out);
+	show_program(out, live);
 	pf_buf_printf(out, "uptime_seconds %.3f\ntree ", up);
 	pf_buf_plain(out, live->where);
 	pf_buf_char(out, '\n');

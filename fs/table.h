@@ -68,6 +68,7 @@ struct pf_plain_row {
 	bool stream;          /* read as things happen (event.h): listed as a link into .now/ */
 	bool waits;  /* its open waits for the running capture: listed as a link into .now/ */
 	bool page;   /* for browsers: see pf_entry.room */
+	bool living; /* numbers of a process that only a living one has */
 	bool frozen; /* part of what `echo NAME > snapshot` keeps */
 	pf_link_fn
 	    *link; /* a member of a list that is a link, and there while it leads somewhere */

@@ -71,6 +71,11 @@ void pf_drain_wake(void)
 	pf_futex_wake(&wakes, INT_MAX);
 }
 
+bool pf_drain_is_running(void)
+{
+	return __atomic_load_n(&running, __ATOMIC_ACQUIRE) == RUNNING;
+}
+
 PF_SIGSAFE void pf_drain_fork_child(void)
 {
 	running = STOPPED;

@@ -2,6 +2,7 @@
 #include "base/arena.h"
 #include "base/buf.h"
 #include "base/clock.h"
+#include "base/lock.h"
 #include "sampler/allocator.h"
 #include "sampler/blocked.h"
 #include "sampler/contention.h"
@@ -9,6 +10,7 @@
 #include "sampler/crew.h"
 #include "sampler/custom.h"
 #include "sampler/drain.h"
+#include "sampler/gate.h"
 #include "sampler/guard.h"
 #include "sampler/heap.h"
 #include "sampler/label.h"
@@ -135,6 +137,13 @@ void pf_sampler_stop(void)
 	pf_thread_stop();
 	pf_module_watch_stop();
 	pf_drain_stop();
+}
+
+void pf_sampler_alone(void)
+{
+	pf_lock_all_free();
+	pf_gate_fork_child();
+	pf_drain_fork_child();
 }
 
 void pf_sampler_fork_child(void)

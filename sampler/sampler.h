@@ -131,6 +131,9 @@ void pf_sampler_start_early(const bool wanted[PF_COLLECTOR_COUNT]);
 int pf_sampler_start(void);
 /* Collectors off, timers gone, drainer ended (bounded by a second). Any thread of ours. */
 void pf_sampler_stop(void);
+/* Every other thread of the process is dead, killed wherever it was: what was collected can still be
+ * read, and nobody is waited for (agent/heir.h). */
+void pf_sampler_alone(void);
 /* In the child after fork: hooks pass through, nothing samples. PF_SIGSAFE. */
 void pf_sampler_fork_child(void);
 

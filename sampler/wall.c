@@ -216,7 +216,7 @@ static void force_tick(void)
 
 	pf_drain_wake();
 	while (done = __atomic_load_n(&ticks_done, __ATOMIC_ACQUIRE),
-	    (int32_t)(done - mine) < 0 && pf_clock_now_ns() < deadline_ns)
+	    (int32_t)(done - mine) < 0 && pf_drain_is_running() && pf_clock_now_ns() < deadline_ns)
 		pf_futex_wait(&ticks_done, done, deadline_ns);
 }
 

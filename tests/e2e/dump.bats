@@ -1,5 +1,24 @@
-# Plain files: at exit, and when a signal says so; with a tree and without.
+# Plain files: at the end, whatever brings it, and when a signal says so; with a tree and without.
 load ../helper
+
+LIFE=$TARGET/life
+
+# heirs [PID]: what waits to write the files of PID, or of anybody here, and is no zombie
+heirs() {
+	local pid
+	for pid in $(pgrep -x proffs/heir); do
+		grep -q '^State:.*zombie' "/proc/$pid/status" 2>/dev/null && continue
+		if [ -n "${1:-}" ]; then
+			cmp -s "/proc/$1/cmdline" "/proc/$pid/cmdline" || continue
+		else
+			grep -qzxF "PROFFS_TEST_DIR=$PROFFS_TEST_DIR" "/proc/$pid/environ" 2>/dev/null || continue
+		fi
+		echo "$pid"
+	done
+}
+
+no_heir() { [ -z "$(heirs)" ]; }
+an_heir() { [ -n "$(heirs "$PID")" ]; }
 
 # whole DIR: everything a dump has, complete.
 whole() {
@@ -55,6 +74,8 @@ whole() {
 
 @test "a signal writes the tree each time it comes, and the program goes on" {
 	PROFFS_DUMP_SIGNAL=USR2 tree_start --dump-on-exit dump -- "$TARGET/split"
+	has_samples() { [ "$(awk '$1 == "cpu_samples" {print $2}' "$TREE/status")" -gt 20 ]; }
+	wait_until 20 has_samples
 	kill -USR2 "$PID"
 	done_with() { grep -q "^dumps  *$1 " "$TREE/status"; }
 	wait_until 10 done_with 1
@@ -151,4 +172,132 @@ bash_mem_STAMP.prof"
 		has "$output" "$bad"
 		[ ! -e ran ]
 	done
+}
+
+# ---- ends that nobody is told of ----
+
+# ends HOW...: with files wanted, it ends as without us, and they are written
+ends() {
+	local plain=0 ours=0
+	rm -rf profiles
+	timeout 60 "$LIFE" "$@" >/dev/null 2>&1 || plain=$?
+	LIFE_TREE=$TREE timeout 60 "$PROFFS" run -m "$TREE" --memprofile --wallprofile \
+		--profiledir profiles -- "$LIFE" "$@" >"$OUT" 2>"$ERR" 3>&- || ours=$?
+	is "$*: $ours" "$*: $plain"
+	all_written() {
+		[ "$(ls -A profiles | sed -E 's/[0-9]{8}_[0-9]{6}/STAMP/' | tr '\n' ' ')" = \
+			"life_alloc_STAMP.prof life_mem_STAMP.prof life_wall_STAMP.prof " ]
+	}
+	wait_until 10 all_written
+	wait_until 10 no_heir
+	pprof_rows profiles/life_wall_*.prof | grep -q .
+	wait_until 5 no_mount_left
+}
+
+@test "files are written whatever ends the program, and it ends as without us" {
+	ends return
+	ends _exit
+	ends abort
+	ends segv
+	for signal in 15 1 2 11 9; do ends signal "$signal"; done
+}
+
+@test "the CPU profile of a program that was killed has all of its samples" {
+	tree_start --cpuprofile --profiledir profiles -- "$TARGET/split"
+	has_samples() { [ "$(awk '$1 == "cpu_samples" {print $2}' "$TREE/status")" -gt 50 ]; }
+	wait_until 20 has_samples
+	tree_stop KILL
+	wait_until 10 no_heir
+	rows=$(pprof_rows profiles/split_cpu_*.prof -cum -sample_index=samples)
+	[ "$(column 4 seventy <<<"$rows")" -gt 25 ]
+}
+
+@test "a core shows where the program died, and the files are written all the same" {
+	case $(cat /proc/sys/kernel/core_pattern) in
+	*/* | '|'*) core='' ;;
+	*) core=yes ;;
+	esac
+	ulimit -c unlimited
+	LIFE_TREE=$TREE run "$PROFFS" run -m "$TREE" --memprofile --profiledir "$PWD/profiles" -- "$LIFE" segv
+	is "$status" 139
+	written() { compgen -G 'profiles/life_mem_*.prof'; }
+	wait_until 10 written
+	[ -z "$core" ] || has "$(gdb -batch -ex bt "$LIFE" core* 2>&1)" by_segv
+	wait_until 10 no_heir
+}
+
+@test "kill -9 leaves the whole tree as files, but for what only the living have" {
+	tree_start --dump-on-exit dump -- sleep 100
+	wait_until 5 an_heir
+	tree_stop KILL
+	is "$STATUS" 137
+	wait_until 10 no_heir
+	for name in heap heap.pprof allocs.pprof status cmdline README; do
+		[ -s "dump/$name" ]
+	done
+	[ ! -e dump/threads ]
+	[ ! -e dump/stats ]
+	grep -qx "pid $PID" dump/status
+	grep -qE '^files_at_any_end +ok' dump/status
+}
+
+# The signals of a process, as the kernel has them.
+signals='import time, re
+time.sleep(0.5)
+print(*re.findall("Sig(?:Blk|Ign|Cgt).*", open("/proc/self/status").read()))
+import signal
+print([signal.getsignal(s) for s in (11, 6, 15, 8, 7, 4)])'
+
+@test "no signal is caught, blocked or ignored for it" {
+	plain=$("$PROFFS" run -m "$TREE" -- python3 -c "$signals" 2>/dev/null)
+	is "$("$PROFFS" run -m "$TREE" --cpuprofile --memprofile --dump-on-exit dump -- python3 -c "$signals" 2>/dev/null)" "$plain"
+	has "$plain" SigCgt
+	# A handler of the program's own is its own, and so is what it does with the signal.
+	run "$PROFFS" run --cpuprofile --profiledir profiles -- python3 -c '
+import os, signal, sys
+signal.signal(signal.SIGTERM, lambda *a: sys.exit(9))
+os.kill(os.getpid(), signal.SIGTERM)
+signal.pause()'
+	is "$status" 9
+	compgen -G 'profiles/python3*_cpu_*.prof'
+}
+
+@test "who waits for the end never has more rights than the program" {
+	[ "$(id -u)" -eq 0 ] || skip "for root"
+	profiles=$PROFFS_TEST_DIR/profiles # where other users come through
+	install -d -m 777 "$profiles"
+	tree_start --memprofile --profiledir "$profiles" -- python3 -c '
+import os, time
+while not os.path.exists("go"): time.sleep(0.05)
+os.setgid(12345); os.setuid(12345)
+time.sleep(100)'
+	wait_until 5 an_heir
+	is "$(stat -c %u "/proc/$(heirs "$PID")")" 0
+	touch go
+	follows() { [ "$(stat -c %u:%g "/proc/$(heirs "$PID")")" = 12345:12345 ]; }
+	wait_until 5 follows
+	tree_stop KILL
+	written() { compgen -G "$profiles/python3*_mem_*.prof"; }
+	wait_until 10 written
+	is "$(stat -c %u "$profiles"/python3*_mem_*.prof)" 12345
+}
+
+@test "nobody waits behind an exec, and the program sees no child" {
+	echo "int pause(void); int main(void) { return pause(); }" >still.c
+	${CC:-cc} -static -o still still.c
+	LIFE_TREE=$TREE background "$PROFFS" run -m "$TREE" --cpuprofile --profiledir profiles -- python3 -c '
+import os, time
+while not os.path.exists(os.environ["LIFE_TREE"] + "/README"): time.sleep(0.05)
+try:
+    os.waitpid(-1, os.WNOHANG | 0x40000000)
+    print("a child")
+except ChildProcessError:
+    print("no child", flush=True)
+os.execv("./still", ["still"])'
+	is_still() { [ "$(readlink "/proc/$PID/exe")" = "$PWD/still" ]; }
+	wait_until 20 is_still
+	wait_until 10 no_heir
+	kill -0 "$PID"
+	says "no child"
+	is "$(ls -A profiles)" ""
 }
