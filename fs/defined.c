@@ -1,8 +1,7 @@
 #include "fs/defined.h"
-#include "base/buf.h"
-#include "base/mark.h"
 #include "base/profile.h"
 #include "fs/live.h"
+#include "fs/query.h"
 #include "render/render.h"
 
 #include <errno.h>
@@ -10,61 +9,27 @@
 #include <stdio.h>
 #include <string.h>
 
-static void show(struct pf_buf *out, struct pf_live *live, int key, pf_render_fn *render)
-{
-	static const struct pf_query plain = {0};
-	struct pf_profile profile;
-	int rc;
-
-	pf_profile_init(&profile);
-	rc = live->door->custom_collect((uint32_t)key, &profile);
-	if (rc == 0) {
-		pf_live_resolve(live, &profile);
-		render(out, &profile, &plain);
-	} else {
-		pf_buf_fail(out, rc);
-	}
-	pf_profile_finish(&profile);
-}
-
-static void show_text(struct pf_buf *out, struct pf_live *live, int key)
-{
-	show(out, live, key, pf_render_text);
-}
-
-static void show_pprof(struct pf_buf *out, struct pf_live *live, int key)
-{
-	show(out, live, key, pf_render_pprof);
-}
-
-static void show_folded(struct pf_buf *out, struct pf_live *live, int key)
-{
-	show(out, live, key, pf_render_folded);
-}
-
-static void show_svg(struct pf_buf *out, struct pf_live *live, int key)
-{
-	show(out, live, key, pf_render_svg);
-}
-
-static void show_html(struct pf_buf *out, struct pf_live *live, int key)
-{
-	show(out, live, key, pf_render_html);
-}
-
-/* A profile in every form: one file each. */
-static const struct pf_plain_row forms[] = {
-    {".txt", show_text, NULL, 0, ""},
-    {".pprof", show_pprof, NULL, 0, ""},
-    {".folded", show_folded, NULL, 0, ""},
-    {".svg", show_svg, NULL, 0, "", .page = true},
-    {".html", show_html, NULL, 0, "", .page = true},
-    {"", show_text, NULL, 0, ""},
+const struct pf_profile_row pf_defined_row = {
+    .source = PF_SOURCE_COUNT,
+    .text = pf_render_text,
+    .debug_2 = pf_render_legacy,
+    .collector = PF_COLLECTOR_COUNT,
 };
 
-static const char *name_of(const struct pf_live *live, uint32_t number)
+const char *pf_defined_name(const struct pf_live *live, uint32_t number)
 {
 	return live->door->custom_name ? live->door->custom_name(number) : NULL;
+}
+
+int pf_defined_make(struct pf_live *live, uint32_t number, struct pf_profile *out)
+{
+	int rc;
+
+	pf_profile_init(out);
+	rc = live->door->custom_collect(number, out);
+	if (rc == 0)
+		pf_live_resolve(live, out);
+	return rc;
 }
 
 void pf_defined_list(struct pf_live *live, int key, pf_add_fn *add, void *to)
@@ -72,35 +37,47 @@ void pf_defined_list(struct pf_live *live, int key, pf_add_fn *add, void *to)
 	char file[NAME_MAX + 1];
 	const char *name;
 
-	for (uint32_t n = 0; (name = name_of(live, n)); n++)
-		for (size_t i = 0; i < PF_COUNT(forms); i++) {
-			snprintf(file, sizeof(file), "%.200s%s", name, forms[i].path);
+	for (uint32_t n = 0; (name = pf_defined_name(live, n)); n++)
+		for (size_t i = 0; i < pf_table.view_count; i++) {
+			snprintf(file, sizeof(file), "%.200s%s", name, pf_table.views[i].suffix);
 			add(to, file, false);
 		}
 }
 
 /* Is it this profile in some form? Names of profiles have no dot. */
-static const struct pf_plain_row *form_of(const char *file, const char *name)
+static const struct pf_view_row *view_of(const char *file, const char *name)
 {
 	size_t length = strlen(name);
 
 	if (strncmp(file, name, length) != 0)
 		return NULL;
-	for (size_t i = 0; i < PF_COUNT(forms); i++)
-		if (strcmp(file + length, forms[i].path) == 0)
-			return &forms[i];
+	for (size_t i = 0; i < pf_table.view_count; i++)
+		if (strcmp(file + length, pf_table.views[i].suffix) == 0)
+			return &pf_table.views[i];
 	return NULL;
+}
+
+/* There is no difference of two moments to be had. */
+static int check(const struct pf_name *asked)
+{
+	return asked->error ? asked->error : asked->query.seconds_ns ? -EINVAL : 0;
 }
 
 int pf_defined_find(struct pf_live *live, int key, const char *name, struct pf_found *out)
 {
+	struct pf_name asked;
 	const char *there;
+	int rc = pf_query_parse(name, &asked);
 
-	for (uint32_t n = 0; (there = name_of(live, n)); n++) {
-		out->member = form_of(name, there);
+	if (rc < 0)
+		return rc;
+	for (uint32_t n = 0; (there = pf_defined_name(live, n)); n++) {
+		out->view = view_of(asked.base, there);
+		if (!out->view)
+			continue;
 		out->key = (int)n;
-		if (out->member)
-			return 0;
+		out->query = asked.query;
+		return check(&asked);
 	}
 	return -ENOENT;
 }

@@ -9,6 +9,7 @@
 #include "base/counter.h"
 #include "base/mark.h"
 #include "base/utc.h"
+#include "fs/defined.h"
 #include "fs/fs.h"
 #include "fs/live.h"
 #include "fs/make.h"
@@ -121,6 +122,47 @@ static bool is_dumped(const struct pf_tree *tree, const struct pf_entry *entry)
 	return entry->parent == PF_TREE_ROOT || (above && strcmp(above->name, ".now") == 0);
 }
 
+static void dump_defined_views(struct dump *dump, int directory, uint32_t number)
+{
+	struct pf_profile profile;
+	int rc = pf_defined_make(&dump->live, number, &profile);
+
+	for (size_t i = 0; i < pf_table.view_count && rc == 0; i++) {
+		struct pf_entry entry = {.profile = &pf_defined_row, .view = &pf_table.views[i]};
+		struct pf_object object = {.entry = &entry};
+		struct pf_snapshot *snapshot;
+		char name[NAME_MAX + 1];
+
+		snprintf(name, sizeof(name), "%.200s%s", pf_defined_name(&dump->live, number),
+		    pf_table.views[i].suffix);
+		rc = pf_make_drawing(&dump->live, &object, &profile, &snapshot);
+		if (rc == 0)
+			rc = write_file(directory, name, &snapshot->text);
+		pf_snapshot_drop(snapshot);
+	}
+	pf_profile_finish(&profile);
+	dump->error = dump->error ? dump->error : rc;
+}
+
+/* custom/, if the program has defined anything. */
+static void dump_defined(struct dump *dump)
+{
+	int directory;
+
+	if (!pf_defined_name(&dump->live, 0))
+		return;
+	mkdirat(dump->directory, "custom", 0700); /* or it is there; or the open says why not */
+	directory =
+	    openat(dump->directory, "custom", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (directory < 0) {
+		dump->error = dump->error ? dump->error : -errno;
+		return;
+	}
+	for (uint32_t n = 0; pf_defined_name(&dump->live, n); n++)
+		dump_defined_views(dump, directory, n);
+	close(directory);
+}
+
 static void dump_whole(struct dump *dump)
 {
 	const struct pf_tree *tree = dump->live.tree;
@@ -131,6 +173,7 @@ static void dump_whole(struct dump *dump)
 		if (is_dumped(tree, entry) && !(dump->dead && is_of_the_living(entry)))
 			dump_entry(dump, entry, entry->name);
 	}
+	dump_defined(dump);
 }
 
 /* CMD_cpu, CMD_mem ...: what a profile is called in a file's name; NULL: its collector has a better

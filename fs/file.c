@@ -1,6 +1,7 @@
 #include "fs/file.h"
 #include "base/clock.h"
 #include "base/counter.h"
+#include "fs/defined.h"
 #include "fs/live.h"
 #include "fs/make.h"
 #include "fs/node.h"
@@ -131,16 +132,19 @@ static int draw_capture(struct pf_node *node, struct pf_snapshot **out)
 
 static int collect_and_draw(struct pf_node *node, struct pf_snapshot **out)
 {
-	struct pf_query query = node->object.query;
+	const struct pf_object *object = &node->object;
+	struct pf_live *live = node->files->live;
+	struct pf_query query = object->query;
 	struct pf_profile profile;
 	int rc;
 
-	query.balance = pf_make_wants_balance(&node->object);
-	rc = pf_make_profile(
-	    node->files->live, node->object.entry->profile->source, &query, NULL, &profile);
-
+	query.balance = pf_make_wants_balance(object);
+	if (object->entry->profile == &pf_defined_row)
+		rc = pf_defined_make(live, (uint32_t)object->key, &profile);
+	else
+		rc = pf_make_profile(live, object->entry->profile->source, &query, NULL, &profile);
 	if (rc == 0)
-		rc = pf_make_drawing(node->files->live, &node->object, &profile, out);
+		rc = pf_make_drawing(live, object, &profile, out);
 	pf_profile_finish(&profile);
 	return rc;
 }

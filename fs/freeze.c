@@ -2,6 +2,7 @@
 #include "base/buf.h"
 #include "base/clock.h"
 #include "fs/capture.h"
+#include "fs/defined.h"
 #include "fs/kept.h"
 #include "fs/live.h"
 #include "fs/make.h"
@@ -10,6 +11,7 @@
 #include <ctype.h>
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 /* What is collected of one moment, once per source, and the files that become of it. */
@@ -17,6 +19,8 @@ struct freeze {
 	struct pf_live *live;
 	struct pf_profile profiles[PF_SOURCE_COUNT];
 	bool taken[PF_SOURCE_COUNT];
+	struct pf_profile *defined; /* the program's own */
+	uint32_t defined_count;
 	struct pf_kept_file *first, **last;
 };
 
@@ -44,6 +48,25 @@ static int collect(struct freeze *f, struct pf_wait *wait)
 	return 0;
 }
 
+static int collect_defined(struct freeze *f)
+{
+	uint32_t count = 0;
+	int rc = 0;
+
+	while (pf_defined_name(f->live, count))
+		count++;
+	if (count == 0)
+		return 0;
+	f->defined = calloc(count, sizeof(*f->defined));
+	if (!f->defined)
+		return -ENOMEM;
+	while (f->defined_count < count && rc == 0) {
+		rc = pf_defined_make(f->live, f->defined_count, &f->defined[f->defined_count]);
+		f->defined_count++;
+	}
+	return rc;
+}
+
 /* Lets go of `snapshot` in every case. */
 static int add_file(struct freeze *f, const char *name, struct pf_snapshot *snapshot)
 {
@@ -57,18 +80,19 @@ static int add_file(struct freeze *f, const char *name, struct pf_snapshot *snap
 	return 0;
 }
 
-static int draw_views(struct freeze *f, const struct pf_profile_row *row)
+static int draw_views(struct freeze *f, const struct pf_profile_row *row, const char *stem,
+    const struct pf_profile *profile)
 {
 	for (size_t i = 0; i < pf_table.view_count; i++) {
 		struct pf_entry entry = {.profile = row, .view = &pf_table.views[i]};
 		struct pf_object object = {.entry = &entry};
 		struct pf_snapshot *snapshot;
 		char name[PF_KEPT_NAME];
-		int rc = pf_make_drawing(f->live, &object, &f->profiles[row->source], &snapshot);
+		int rc = pf_make_drawing(f->live, &object, profile, &snapshot);
 
 		if (rc < 0)
 			return rc;
-		snprintf(name, sizeof(name), "%s%s", row->stem, pf_table.views[i].suffix);
+		snprintf(name, sizeof(name), "%s%s", stem, pf_table.views[i].suffix);
 		rc = add_file(f, name, snapshot);
 		if (rc < 0)
 			return rc;
@@ -87,10 +111,38 @@ static int draw_profiles(struct freeze *f, struct pf_wait *wait)
 	int rc = 0;
 
 	for (size_t i = 0; i < pf_table.profile_count && rc == 0; i++) {
-		if (f->taken[pf_table.profiles[i].source])
-			rc = draw_views(f, &pf_table.profiles[i]);
+		const struct pf_profile_row *row = &pf_table.profiles[i];
+
+		if (f->taken[row->source])
+			rc = draw_views(f, row, row->stem, &f->profiles[row->source]);
 		if (rc == 0)
 			rc = still_wanted(wait);
+	}
+	return rc;
+}
+
+/* custom/, a directory in the directory. */
+static int draw_defined(struct freeze *f, struct pf_wait *wait)
+{
+	struct freeze inner = {.live = f->live, .last = &inner.first};
+	struct pf_kept_file *directory = NULL;
+	int rc = 0;
+
+	for (uint32_t n = 0; n < f->defined_count && rc == 0; n++) {
+		rc = draw_views(
+		    &inner, &pf_defined_row, pf_defined_name(f->live, n), &f->defined[n]);
+		if (rc == 0)
+			rc = still_wanted(wait);
+	}
+	if (rc == 0 && inner.first) {
+		directory = pf_kept_directory_create("custom", inner.first);
+		rc = directory ? 0 : -ENOMEM;
+	}
+	if (rc < 0)
+		pf_kept_file_destroy(inner.first);
+	if (directory) {
+		*f->last = directory;
+		f->last = &directory->next;
 	}
 	return rc;
 }
@@ -128,15 +180,22 @@ int pf_freeze(struct pf_live *live, const char *name, size_t length, struct pf_w
 		return -EEXIST;
 	rc = collect(&f, wait);
 	if (rc == 0)
+		rc = collect_defined(&f);
+	if (rc == 0)
 		rc = print_plains(&f);
 	if (rc == 0)
 		rc = draw_profiles(&f, wait);
+	if (rc == 0)
+		rc = draw_defined(&f, wait);
 	if (rc == 0)
 		rc = pf_kept_add_directory(kept, copy, time_ns, f.first);
 	if (rc < 0)
 		pf_kept_file_destroy(f.first);
 	for (int s = 0; s < PF_SOURCE_COUNT; s++)
 		pf_profile_finish(&f.profiles[s]);
+	for (uint32_t n = 0; n < f.defined_count; n++)
+		pf_profile_finish(&f.defined[n]);
+	free(f.defined);
 	return rc;
 }
 

@@ -35,7 +35,7 @@ void pf_kept_file_destroy(struct pf_kept_file *first)
 	while (first) {
 		struct pf_kept_file *next = first->next;
 
-		pf_kept_file_destroy(first->files); /* which have none */
+		pf_kept_file_destroy(first->files);
 		pf_snapshot_drop(first->snapshot);
 		free(first);
 		first = next;
@@ -57,6 +57,15 @@ static struct pf_kept_file **find_in(struct pf_kept_file **at, const char *name)
 	return at;
 }
 
+static struct pf_kept_file *find_key(struct pf_kept_file *file, int key)
+{
+	struct pf_kept_file *found = NULL;
+
+	for (; file && !found; file = file->next)
+		found = file->key == key ? file : find_key(file->files, key);
+	return found;
+}
+
 /* The names of the queue itself (key 0), or those in the directory of that key; NULL: it has gone. */
 static struct pf_kept_file **names_locked(
     struct pf_kept *kept, int key, struct pf_kept_file **directory)
@@ -64,12 +73,8 @@ static struct pf_kept_file **names_locked(
 	*directory = NULL;
 	if (key == 0)
 		return &kept->oldest;
-	for (struct pf_kept_file *file = kept->oldest; file; file = file->next)
-		if (file->key == key) {
-			*directory = file;
-			return &file->files;
-		}
-	return NULL;
+	*directory = find_key(kept->oldest, key);
+	return *directory ? &(*directory)->files : NULL;
 }
 
 static struct pf_kept_file *take_out_locked(struct pf_kept *kept, struct pf_kept_file **at)
@@ -146,24 +151,44 @@ int pf_kept_add(struct pf_kept *kept, const char *stem, int64_t time_ns, uint64_
 	return 0;
 }
 
+struct pf_kept_file *pf_kept_directory_create(const char *name, struct pf_kept_file *files)
+{
+	struct pf_kept_file *file = calloc(1, sizeof(*file));
+
+	if (!file)
+		return NULL;
+	snprintf(file->name, sizeof(file->name), "%s", name);
+	file->files = files;
+	for (struct pf_kept_file *f = files; f; f = f->next) {
+		f->above = file;
+		file->bytes += f->bytes;
+	}
+	return file;
+}
+
+/* A directory and those in it become known. */
+static void settle_locked(struct pf_kept *kept, struct pf_kept_file *directory, int64_t time_ns)
+{
+	directory->key = ++kept->last_key;
+	directory->time_ns = time_ns;
+	for (struct pf_kept_file *f = directory->files; f; f = f->next)
+		if (!f->snapshot)
+			settle_locked(kept, f, time_ns);
+}
+
 int pf_kept_add_directory(
     struct pf_kept *kept, const char *name, int64_t time_ns, struct pf_kept_file *files)
 {
-	struct pf_kept_file *file = calloc(1, sizeof(*file));
+	struct pf_kept_file *file = pf_kept_directory_create(name, files);
 	struct pf_kept_file *surplus = NULL;
 	bool taken;
 
 	if (!file)
 		return -ENOMEM;
-	file->time_ns = time_ns;
-	snprintf(file->name, sizeof(file->name), "%s", name);
-	for (struct pf_kept_file *f = files; f; f = f->next)
-		file->bytes += f->bytes;
 	pf_lock_take(&kept->lock);
 	taken = *find_in(&kept->oldest, name);
 	if (!taken) {
-		file->files = files;
-		file->key = ++kept->last_key;
+		settle_locked(kept, file, time_ns);
 		surplus = append_locked(kept, file);
 	}
 	pf_lock_give(&kept->lock);
@@ -233,7 +258,8 @@ static int remove_locked(struct pf_kept *kept, int key, const char *name, struct
 	*out = *at;
 	*at = (*out)->next;
 	(*out)->next = NULL;
-	directory->bytes -= (*out)->bytes;
+	for (; directory; directory = directory->above)
+		directory->bytes -= (*out)->bytes;
 	kept->bytes -= (*out)->bytes;
 	return 0;
 }

@@ -2,7 +2,8 @@
  * captures_keep_bytes by size). A reader who has a file open keeps its bytes.
  *
  *     cpu-20261121T024500.pprof     a finished capture: a file
- *     before-release/               a snapshot (freeze.c): a directory of files, one in the queue
+ *     before-release/               a snapshot (freeze.c): a directory of files and directories,
+ *                                   one in the queue
  *
  * Any thread of ours; the lock inside has rank PF_LOCK_LEAF.
  */
@@ -23,6 +24,7 @@ struct pf_kept_file {
 	struct pf_kept_file *next;    /* newer; in a directory: the next name */
 	struct pf_snapshot *snapshot; /* held; NULL: a directory */
 	struct pf_kept_file *files;   /* of a directory */
+	struct pf_kept_file *above;   /* the directory it is in; NULL: the queue */
 	size_t bytes;
 	uint64_t capture; /* whose result it is, or 0 */
 	int64_t time_ns;  /* of a directory: since the epoch */
@@ -54,6 +56,8 @@ bool pf_kept_has(struct pf_kept *kept, const char *name);
 
 /* A file for such a directory; holds `snapshot` for itself. NULL: no memory. */
 struct pf_kept_file *pf_kept_file_create(const char *name, struct pf_snapshot *snapshot);
+/* A directory for such a directory, with the files that it takes over. NULL: no memory. */
+struct pf_kept_file *pf_kept_directory_create(const char *name, struct pf_kept_file *files);
 /* It and all behind it; NULL is fine. */
 void pf_kept_file_destroy(struct pf_kept_file *first);
 

@@ -184,7 +184,8 @@ static int draw(
 	struct pf_query query = object->query;
 
 	query.lines = wants_lines(object);
-	shown.name = object->entry->profile->stem;
+	if (object->entry->profile->stem)
+		shown.name = object->entry->profile->stem;
 	shown.default_type = column_of(p, object->entry->profile->column);
 	choose_render(object)(&text, &shown, &query);
 	return finish_text(object, &text, out);

@@ -77,9 +77,12 @@ struct pf_plain_row {
 /* What a name in a list is: a file whose bytes are known, or a directory with a number. */
 struct pf_found {
 	struct pf_snapshot *snapshot;      /* a file, held for the caller */
-	const struct pf_plain_row *member; /* a file, made at open; both NULL: a directory */
-	int key;                           /* of a directory; the argument of `member` */
-	int64_t time_ns; /* of a directory, since the epoch; 0: as old as the tree */
+	const struct pf_plain_row *member; /* a file, made at open */
+	const struct pf_view_row
+	    *view;             /* one of the program's own profiles; all NULL: a directory */
+	struct pf_query query; /* of it */
+	int key;               /* of a directory, a profile; the argument of `member` */
+	int64_t time_ns;       /* of a directory, since the epoch; 0: as old as the tree */
 };
 
 typedef void pf_add_fn(void *to, const char *name, bool directory);

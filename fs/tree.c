@@ -1,6 +1,7 @@
 #include "fs/tree.h"
 #include "base/buf.h"
 #include "fs/control.h"
+#include "fs/defined.h"
 #include "fs/query.h"
 
 #include <errno.h>
@@ -8,6 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+
+enum { NOWHERE = 0 }; /* the parent of an entry that has no path */
 
 /* ---- growing ---- */
 
@@ -254,6 +257,15 @@ static void add_list(struct builder *b, const struct pf_list_row *row)
 			make_room(b, e);
 }
 
+static void add_defined(struct builder *b, const struct pf_view_row *view)
+{
+	struct pf_entry *e = add_child(b, NOWHERE, "custom", strlen("custom"), PF_KIND_PROFILE);
+
+	e->profile = &pf_defined_row;
+	e->view = view;
+	e->listed = false;
+}
+
 static void grow(struct builder *b, const struct pf_sampler *door)
 {
 	add_child(b, PF_TREE_ROOT, "", 0, PF_KIND_DIRECTORY);
@@ -273,6 +285,8 @@ static void grow(struct builder *b, const struct pf_sampler *door)
 		add_knob(b, id);
 	for (size_t i = 0; i < pf_table.list_count; i++)
 		add_list(b, &pf_table.lists[i]);
+	for (size_t i = 0; i < pf_table.view_count; i++)
+		add_defined(b, &pf_table.views[i]);
 }
 
 struct pf_tree *pf_tree_create(const struct pf_sampler *door)
@@ -324,7 +338,7 @@ void pf_tree_name(const struct pf_tree *tree, const struct pf_entry *entry, char
 {
 	const struct pf_entry *parent = pf_tree_entry(tree, entry->parent);
 
-	if (entry->id == PF_TREE_ROOT || entry->parent == PF_TREE_ROOT) {
+	if (!parent || entry->parent == PF_TREE_ROOT) {
 		snprintf(out, size, "%s", entry->name);
 		return;
 	}
@@ -360,8 +374,15 @@ static bool is_there(struct pf_live *live, const struct pf_plain_row *member, in
 	return !member->link || member->link(live, key, target, sizeof(target)) == 0;
 }
 
-static int find_in_list(
-    struct pf_live *live, const struct pf_object *parent, const char *name, struct pf_object *out)
+/* What a profile of the program's own is in this form. */
+static const struct pf_entry *defined_entry(
+    const struct pf_tree *tree, const struct pf_view_row *view)
+{
+	return &tree->entries[tree->count - pf_table.view_count + (size_t)(view - pf_table.views)];
+}
+
+static int find_in_list(const struct pf_tree *tree, struct pf_live *live,
+    const struct pf_object *parent, const char *name, struct pf_object *out)
 {
 	const struct pf_list_row *list = parent->entry->list;
 	struct pf_found found = {.key = 0};
@@ -374,7 +395,10 @@ static int find_in_list(
 		out->member = found.member;
 		out->key = found.key;
 		out->time_ns = found.time_ns;
-		out->directory = rc == 0 && !out->snapshot && !out->member;
+		out->query = found.query;
+		if (found.view)
+			out->entry = defined_entry(tree, found.view);
+		out->directory = rc == 0 && !out->snapshot && !out->member && !found.view;
 		return rc;
 	}
 	out->key = parent->key;
@@ -442,7 +466,7 @@ int pf_tree_find(const struct pf_tree *tree, struct pf_live *live, const struct 
 	if (!parent->directory)
 		return -ENOTDIR;
 	if (parent->entry->kind == PF_KIND_LIST)
-		return find_in_list(live, parent, name, out);
+		return find_in_list(tree, live, parent, name, out);
 	e = child_of(tree, parent->entry->id, name, strlen(name));
 	if (!e)
 		return find_asked(tree, parent->entry->id, name, out);

@@ -58,7 +58,8 @@ enum { PF_PAGE_ROOM = 256 * 1024 };
 #endif
 
 struct pf_tree {
-	struct pf_entry *entries;
+	struct pf_entry
+	    *entries; /* the last: what the program's own profiles are, in no directory */
 	size_t count, capacity;
 };
 
@@ -67,7 +68,7 @@ struct pf_object {
 	const struct pf_entry *entry; /* a file or directory, or the list it was found in */
 	bool fixed;                   /* the entry itself: nodeid entry->id, nothing to remember */
 	bool directory;
-	int key;                           /* of a list's directory: a thread, a snapshot */
+	int key;                           /* in a list: a thread, a snapshot, a profile */
 	int64_t time_ns;                   /* of a list's directory; 0: as old as the tree */
 	const struct pf_plain_row *member; /* a file in such a directory */
 	struct pf_snapshot *snapshot;      /* a file whose bytes are known already: held */

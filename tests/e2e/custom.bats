@@ -8,7 +8,10 @@ start_holder() {
 
 @test "what the program holds stands under custom, by the stack that took it" {
 	start_holder
-	is "$(ls "$TREE/custom")" "$(printf '%s\n' {connections,leases}{,.folded,.html,.pprof,.svg,.txt})"
+	is "$(ls "$TREE/custom" | sed 's/\..*//' | sort -u | tr '\n' ' ')" "connections leases "
+	for form in "" .txt .pprof .folded .svg .html; do
+		[ -f "$TREE/custom/leases$form" ]
+	done
 	rows=$(pprof_rows "$TREE/custom/connections.pprof")
 	is "$(column 1 take_seven <<<"$rows")" 5
 	is "$(column 1 take_three <<<"$rows")" 3
@@ -20,6 +23,38 @@ start_holder() {
 	has "$output" "No such file"
 	run cat "$TREE/custom/connections.svgz"
 	has "$output" "No such file"
+}
+
+@test "custom profiles can be asked like the others" {
+	start_holder
+	has "$(cat "$TREE/custom/connections?debug=1")" "connections profile: total 8"
+	has "$(cat "$TREE/custom/connections,debug=2")" take_seven
+	hasnt "$(cat "$TREE/custom/connections,focus=take_seven")" take_three
+	has "$(cat "$TREE/custom/connections,focus=take_seven")" take_seven
+	is "$(cat "$TREE/custom/connections.folded?focus=take_three" | awk '{n += $NF} END {print n}')" 3
+	is "$(cat "$TREE/custom/connections,n=1" | grep -cE '^ +[0-9]')" 1
+	for bad in 'connections?debug=x' 'connections?focus=(' 'connections,seconds=1'; do
+		run cat "$TREE/custom/$bad"
+		has "$output" "Invalid argument"
+	done
+	run cat "$TREE/custom/nothing?debug=1"
+	has "$output" "No such file"
+}
+
+@test "snapshots have them, in every form" {
+	start_holder
+	echo one >"$TREE/snapshot"
+	is "$(ls "$TREE/captures/one/custom")" "$(ls "$TREE/custom")"
+	is "$(cat "$TREE/captures/one/custom/connections.folded")" "$(cat "$TREE/custom/connections.folded")"
+	tar -C "$TREE/captures" -cf one.tar one
+	is "$(tar -xOf one.tar one/custom/connections.folded)" "$(cat "$TREE/custom/connections.folded")"
+	is "$(column 1 take_seven <<<"$(pprof_rows "$TREE/captures/one/custom/connections.pprof")")" 5
+	run rmdir "$TREE/captures/one/custom"
+	has "$output" "not empty"
+	rm "$TREE/captures/one/custom/leases"
+	[ ! -e "$TREE/captures/one/custom/leases" ]
+	rm -r "$TREE/captures/one"
+	is "$(ls "$TREE/captures")" ""
 }
 
 @test "the program's own collector runs when gc is written, and status says so" {
