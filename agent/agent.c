@@ -111,6 +111,7 @@ static int open_tree(const char **why)
 	char reaper[PATH_MAX], lines[PATH_MAX];
 	struct pf_fs_options options = {
 	    .mount = pf_option_mount(&now, mount),
+	    .allow_other = now.allow_other,
 	    .reaper = pf_library_file(now.private_dir, "proffs-reaper", reaper),
 	    .lines = pf_library_file(now.private_dir, "proffs-lines", lines),
 	};

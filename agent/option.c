@@ -245,6 +245,7 @@ bool pf_option_from_environment(struct pf_option *option, const char **complaint
 	const char *mount = variable("PROFFS_MOUNT");
 	const char *run = variable("PROFFS_RUN");
 	const char *enable = variable("PROFFS_ENABLE");
+	const char *other = variable("PROFFS_ALLOW_OTHER");
 	const char *value;
 
 	*complaint = NULL;
@@ -258,6 +259,9 @@ bool pf_option_from_environment(struct pf_option *option, const char **complaint
 	option->patient = true;
 	find_file_wishes(option, complaint);
 	option->treeless = strcmp(mount, "none") == 0;
+	option->allow_other = other && strcmp(other, "1") == 0;
+	if (other && strcmp(other, "1") != 0 && strcmp(other, "0") != 0)
+		*complaint = "PROFFS_ALLOW_OTHER";
 	if (!option->treeless && strcmp(mount, "auto") != 0 && set_mount(option, mount) < 0)
 		*complaint = "PROFFS_MOUNT";
 	if (enable && parse_enable(option, enable) < 0)

@@ -3,6 +3,7 @@
  *
  *   PROFFS_MOUNT   DIR ("%p" becomes the process id), "auto": detached and published, or "none"
  *   PROFFS_RUN     the one process to watch: its id, as `proffs run` sets it before exec
+ *   PROFFS_ALLOW_OTHER  1: the mount lets others come as far as the modes do: root, for a user's tree
  *   PROFFS_ENABLE  collectors, as the file `enable`: "+heap -cpu"
  *   PROFFS_<KNOB>  settings: PROFFS_CPU_HZ=997 (base/knob.h)
  *
@@ -29,9 +30,10 @@ struct pf_option {
 	bool collectors[PF_COLLECTOR_COUNT];
 	int64_t knobs[PF_KNOB_COUNT]; /* INT64_MIN: leave as it is */
 	bool treeless;                /* "none" */
-	char dump_dir[PATH_MAX];      /* absolute; may hold %p */
-	char profile_dir[PATH_MAX];   /* the same */
-	char command[64];             /* the program's name, in names of profiles */
+	bool allow_other;
+	char dump_dir[PATH_MAX];    /* absolute; may hold %p */
+	char profile_dir[PATH_MAX]; /* the same */
+	char command[64];           /* the program's name, in names of profiles */
 	bool dump_at_exit;
 	bool profiles[PF_COLLECTOR_COUNT]; /* whose profiles become files at the end */
 	int dump_signal, toggle_signal;    /* 0: none */

@@ -11,14 +11,15 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* As the agent judges it (fs/publish.c): ours or root's, and closed to the writing of others. */
+/* As the agent judges it (fs/publish.c): ours or root's, and closed to the writing of others, or
+ * sticky. */
 static bool is_safe(const char *dir)
 {
 	struct stat st;
 
 	return stat(dir, &st) == 0 && S_ISDIR(st.st_mode) &&
 	       (st.st_uid == geteuid() || st.st_uid == 0) &&
-	       (st.st_mode & (S_IWGRP | S_IWOTH)) == 0;
+	       ((st.st_mode & (S_IWGRP | S_IWOTH)) == 0 || st.st_mode & S_ISVTX);
 }
 
 const char *pf_place_published(void)

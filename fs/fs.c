@@ -144,7 +144,7 @@ static void demolish(struct pf_fs *fs)
 
 static int start(struct pf_fs *fs, const struct pf_fs_options *options, const char **why)
 {
-	int rc = pf_mount_make(&fs->mount, options->mount, options->reaper, why);
+	int rc = pf_mount_make(&fs->mount, options, why);
 
 	if (rc < 0)
 		return rc;

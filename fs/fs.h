@@ -11,6 +11,7 @@ struct pf_fs;
 struct pf_fs_options {
 	const char *mount;  /* attach the tree here (no %p any more); NULL: detached, published */
 	const char *reaper; /* path of proffs-reaper; NULL: none */
+	bool allow_other;   /* the kernel shall ask the modes, and not turn others away at once */
 	const char *lines;  /* path of proffs-lines; NULL: none */
 };
 

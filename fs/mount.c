@@ -2,6 +2,7 @@
 #include "base/buf.h"
 #include "base/feature.h"
 #include "fs/child.h"
+#include "fs/fs.h"
 #include "fs/mounted.h"
 #include "fs/point.h"
 #include "fs/publish.h"
@@ -31,7 +32,10 @@ static void close_fd(int *fd)
 
 /* ---- with privilege ---- */
 
-static int configure(int fs, int fuse_fd)
+/* Never the one without the other: it would let everybody do everything. */
+static const char *const others[] = {"default_permissions", "allow_other"};
+
+static int configure(int fs, const struct pf_mount *m)
 {
 	char fd[16], uid[16], gid[16], source[32];
 	const char *const options[][2] = {
@@ -44,11 +48,14 @@ static int configure(int fs, int fuse_fd)
 	};
 
 	snprintf(source, sizeof(source), "proffs-%d", (int)getpid());
-	snprintf(fd, sizeof(fd), "%d", fuse_fd);
+	snprintf(fd, sizeof(fd), "%d", m->fuse_fd);
 	snprintf(uid, sizeof(uid), "%u", (unsigned)geteuid());
 	snprintf(gid, sizeof(gid), "%u", (unsigned)getegid());
 	for (size_t i = 0; i < sizeof(options) / sizeof(options[0]); i++)
 		if (syscall(SYS_fsconfig, fs, FSCONFIG_SET_STRING, options[i][0], options[i][1], 0))
+			return -errno;
+	for (size_t i = 0; m->allow_other && i < PF_COUNT(others); i++)
+		if (syscall(SYS_fsconfig, fs, FSCONFIG_SET_FLAG, others[i], NULL, 0))
 			return -errno;
 	if (syscall(SYS_fsconfig, fs, FSCONFIG_CMD_CREATE, NULL, NULL, 0))
 		return -errno;
@@ -56,14 +63,14 @@ static int configure(int fs, int fuse_fd)
 }
 
 /* A new tree attached nowhere: its root, or -errno. */
-static int make_tree(int fuse_fd)
+static int make_tree(const struct pf_mount *m)
 {
 	int fs = (int)syscall(SYS_fsopen, "fuse", FSOPEN_CLOEXEC);
 	int rc, root = -1;
 
 	if (fs < 0)
 		return -errno;
-	rc = configure(fs, fuse_fd);
+	rc = configure(fs, m);
 	if (rc == 0) {
 		root = (int)syscall(SYS_fsmount, fs, FSMOUNT_CLOEXEC,
 		    MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC | MOUNT_ATTR_NOATIME);
@@ -81,7 +88,7 @@ static int mount_ourselves(struct pf_mount *m, int point)
 	m->fuse_fd = open("/dev/fuse", O_RDWR | O_CLOEXEC | O_NONBLOCK);
 	if (m->fuse_fd < 0)
 		return -errno;
-	rc = make_tree(m->fuse_fd);
+	rc = make_tree(m);
 	if (rc >= 0) {
 		m->root_fd = rc;
 		rc = point < 0 ? 0
@@ -160,13 +167,14 @@ static void read_line(int from, char *to, size_t room)
 /* fusermount3 mounts at its own working directory, which we have pinned and checked. */
 static int mount_by_helper(struct pf_mount *m, int point)
 {
-	char options[96];
+	char options[128];
 	const char *argv[] = {"fusermount3", "-o", options, "--", ".", NULL};
 	int pair[2], said[2];
 	int rc;
 
 	snprintf(options, sizeof(options),
-	    "rw,nosuid,nodev,noexec,noatime,fsname=proffs-%d,subtype=proffs", (int)getpid());
+	    "rw,nosuid,nodev,noexec,noatime,fsname=proffs-%d,subtype=proffs%s", (int)getpid(),
+	    m->allow_other ? ",default_permissions,allow_other" : "");
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0)
 		return -errno;
 	helper_said[0] = '\0';
@@ -418,13 +426,18 @@ static int make_detached(struct pf_mount *m, const char *reaper, const char **wh
 	return rc;
 }
 
-int pf_mount_make(struct pf_mount *m, const char *where, const char *reaper, const char **why)
+int pf_mount_make(struct pf_mount *m, const struct pf_fs_options *options, const char **why)
 {
 	int rc;
 
-	*m = (struct pf_mount){
-	    .fuse_fd = -1, .root_fd = -1, .link_fd = -1, .alive_fd = -1, .number = -1};
-	rc = where ? make_attached(m, where, reaper, why) : make_detached(m, reaper, why);
+	*m = (struct pf_mount){.fuse_fd = -1,
+	    .root_fd = -1,
+	    .link_fd = -1,
+	    .alive_fd = -1,
+	    .number = -1,
+	    .allow_other = options->allow_other};
+	rc = options->mount ? make_attached(m, options->mount, options->reaper, why)
+			    : make_detached(m, options->reaper, why);
 	if (rc < 0) {
 		if (m->root_fd >= 0 || m->number >= 0)
 			pf_mount_remove(m);

@@ -14,13 +14,16 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+struct pf_fs_options;
+
 struct pf_mount {
-	int fuse_fd;         /* /dev/fuse, not blocking; whoever serves closes it */
-	int root_fd;         /* O_PATH, the root of a detached tree; -1: attached */
-	int number;          /* of an attached tree's mount; -1: detached */
-	int link_fd;         /* O_PATH, the directory of the published link; -1: attached */
-	int alive_fd;        /* while it is open the reaper waits */
-	bool helped;         /* by fusermount3 */
+	int fuse_fd;  /* /dev/fuse, not blocking; whoever serves closes it */
+	int root_fd;  /* O_PATH, the root of a detached tree; -1: attached */
+	int number;   /* of an attached tree's mount; -1: detached */
+	int link_fd;  /* O_PATH, the directory of the published link; -1: attached */
+	int alive_fd; /* while it is open the reaper waits */
+	bool helped;  /* by fusermount3 */
+	bool allow_other;
 	bool made;           /* the directory: it goes with the tree */
 	char path[PATH_MAX]; /* where the tree is */
 	char link_name[16];
@@ -28,7 +31,7 @@ struct pf_mount {
 };
 
 /* 0, or -errno with *why a sentence for people. */
-int pf_mount_make(struct pf_mount *mount, const char *where, const char *reaper, const char **why);
+int pf_mount_make(struct pf_mount *mount, const struct pf_fs_options *options, const char **why);
 
 /* Seconds after which the kernel ends a tree that has not answered a request; 0: never. */
 int64_t pf_mount_request_timeout(void);

@@ -10,22 +10,24 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* Ours, or root's, and closed to the writing of others. */
-static bool is_safe(int fd)
+/* Ours, or root's, and closed to the writing of others; sticky will do for what only holds our
+ * directory, which nobody else can then take away. */
+static bool is_safe(int fd, bool sticky_will_do)
 {
 	struct stat st;
 
 	return fstat(fd, &st) == 0 && (st.st_uid == geteuid() || st.st_uid == 0) &&
-	       (st.st_mode & (S_IWGRP | S_IWOTH)) == 0;
+	       ((st.st_mode & (S_IWGRP | S_IWOTH)) == 0 ||
+		   (sticky_will_do && st.st_mode & S_ISVTX));
 }
 
-static int open_safe(int parent, const char *name)
+static int open_safe(int parent, const char *name, bool sticky_will_do)
 {
 	int fd = openat(parent, name, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 
 	if (fd < 0)
 		return -errno;
-	if (is_safe(fd))
+	if (is_safe(fd, sticky_will_do))
 		return fd;
 	close(fd);
 	return -EPERM;
@@ -34,7 +36,7 @@ static int open_safe(int parent, const char *name)
 /* BASE/proffs, where base itself must be safe. */
 static int open_in(const char *base, mode_t mode, char *path, size_t size)
 {
-	int parent = open_safe(AT_FDCWD, base);
+	int parent = open_safe(AT_FDCWD, base, true);
 	int fd;
 
 	if (parent < 0)
@@ -42,7 +44,7 @@ static int open_in(const char *base, mode_t mode, char *path, size_t size)
 	if (mkdirat(parent, "proffs", mode) < 0 && errno != EEXIST) {
 		fd = -errno;
 	} else {
-		fd = open_safe(parent, "proffs");
+		fd = open_safe(parent, "proffs", false);
 		snprintf(path, size, "%s/proffs", base);
 	}
 	close(parent);
