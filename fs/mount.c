@@ -201,6 +201,12 @@ static int mount_by_helper(struct pf_mount *m, int point)
 	return 0;
 }
 
+/* It looks the mount up there, and does nothing without. */
+static bool helper_can_unmount(void)
+{
+	return access("/etc/mtab", R_OK) == 0;
+}
+
 static int unmount_by_helper(const char *path)
 {
 	const char *argv[] = {"fusermount3", "-u", "-z", "--", path, NULL};
@@ -272,6 +278,10 @@ static void want_reaper(struct pf_mount *m, const char *reaper)
 	else if (start_reaper(m, reaper) != 0)
 		pf_feature_set(PF_FEATURE_REAPER, PF_FEATURE_NONE,
 		    "could not be started: the tree stays as a corpse if the process is killed");
+	else if (m->helped && m->number >= 0 && !helper_can_unmount())
+		pf_feature_set(PF_FEATURE_REAPER, PF_FEATURE_NONE,
+		    "fusermount3 cannot unmount without /etc/mtab: the tree stays as a corpse "
+		    "(ln -s /proc/self/mounts /etc/mtab)");
 	else
 		pf_feature_set(PF_FEATURE_REAPER, PF_FEATURE_OK, NULL);
 }
@@ -380,9 +390,14 @@ static int make_attached(
  * one that was attached for a moment in a directory nobody else can enter. */
 static int make_loose_by_helper(struct pf_mount *m, const char **why)
 {
-	int point = pf_publish_private_dir(m->link_fd, m->path, sizeof(m->path));
-	int rc;
+	int point, rc;
 
+	if (!helper_can_unmount()) {
+		*why = "fusermount3 cannot detach a tree here: there is no /etc/mtab "
+		       "(ln -s /proc/self/mounts /etc/mtab)";
+		return -EOPNOTSUPP;
+	}
+	point = pf_publish_private_dir(m->link_fd, m->path, sizeof(m->path));
 	if (point < 0) {
 		*why = "no private directory for mounting";
 		return point;
@@ -409,11 +424,11 @@ static int make_detached(struct pf_mount *m, const char *reaper, const char **wh
 	snprintf(directory, sizeof(directory), "%s", m->path);
 	rc = mount_ourselves(m, -1);
 	if (rc < 0)
-		rc = geteuid() != 0 ? make_loose_by_helper(m, why) : rc;
-	if (rc < 0) {
 		*why = explain(rc);
+	if (rc < 0 && geteuid() != 0)
+		rc = make_loose_by_helper(m, why);
+	if (rc < 0)
 		return rc;
-	}
 	snprintf(m->link_name, sizeof(m->link_name), "%d", (int)getpid());
 	snprintf(m->link_target, sizeof(m->link_target), "/proc/%d/task/%d/fd/%d", (int)getpid(),
 	    (int)gettid(), m->root_fd);

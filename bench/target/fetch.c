@@ -79,7 +79,8 @@ static void serve(const char *file)
 	char head[128], request[1024];
 	static char body[65536];
 	ssize_t length = fd < 0 ? -1 : read(fd, body, sizeof(body));
-	int n = snprintf(head, sizeof(head), "HTTP/1.0 200 OK\r\nContent-Length: %zd\r\n\r\n", length);
+	int n =
+	    snprintf(head, sizeof(head), "HTTP/1.0 200 OK\r\nContent-Length: %zd\r\n\r\n", length);
 
 	at.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
 	if (length < 0 || bind(listener, (struct sockaddr *)&at, sizeof(at)) != 0 ||

@@ -75,6 +75,6 @@ status() {
 
 teardown() {
 	for pid in $HOST $CHILD; do kill -9 "$pid" 2>/dev/null || true; done
-	! mounted || umount -l "$M"
+	! mounted || umount -l "$M" 2>/dev/null || fusermount3 -u -z "$M"
 	rm -rf "$DIR"
 }

@@ -7,6 +7,7 @@
 load fs.bash
 
 setup() {
+	[ "$(id -u)" -eq 0 ] || skip "for root, who plays the user"
 	DIR=$(mktemp -d)
 }
 
@@ -114,6 +115,24 @@ in_user_world() {
 	[[ $output == *"failed: fusermount3: could not determine username"* ]]
 }
 
+# As in a minimal Debian: everything else of /etc is there.
+hide_mtab='
+	mkdir /mnt/etc
+	cp -a /etc/. /mnt/etc
+	rm -f /mnt/etc/mtab
+	mount --bind /mnt/etc /etc'
+
+@test "without /etc/mtab a user gets no tree that could not be detached, and is told of one that will stay" {
+	run -9 in_user_world "$hide_mtab"'
+		export XDG_RUNTIME_DIR=/mnt/home/run
+		start -r "$REAPER"'
+	[[ $output == *"there is no /etc/mtab"* ]]
+	in_user_world "$hide_mtab"'
+		start -m "$M" -r "$REAPER"
+		u grep -q "^reaper *unavailable: fusermount3 cannot unmount without /etc/mtab" "$M/status"
+		u head -1 "$M/heap" | grep -q "^text heap"'
+}
+
 teardown() {
-	rm -rf "$DIR"
+	rm -rf "${DIR:-}"
 }
