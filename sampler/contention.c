@@ -205,3 +205,13 @@ int pf_block_collect(struct pf_profile *out, const struct pf_query *query, struc
 	    pf_knob_text(PF_KNOB_BLOCK_KINDS, kinds));
 	return collect(out, PF_WAIT_OF_BLOCK);
 }
+
+int64_t pf_mutex_records(void)
+{
+	return pf_mutex_enabled() ? (int64_t)pf_wait_site_count(PF_WAIT_OF_MUTEX) : -1;
+}
+
+int64_t pf_block_records(void)
+{
+	return pf_block_enabled() ? (int64_t)pf_wait_site_count(PF_WAIT_OF_BLOCK) : -1;
+}

@@ -25,6 +25,10 @@ int pf_block_enable(bool on);
 pf_collect_fn pf_mutex_collect;
 pf_collect_fn pf_block_collect;
 
+/* How many rows each has; -1: it is off. */
+int64_t pf_mutex_records(void);
+int64_t pf_block_records(void);
+
 /* The poller has gone. */
 void pf_contention_stop(void);
 /* In the child after fork: hooks pass through until it is enabled there. Atomic stores only. */

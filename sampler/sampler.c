@@ -65,6 +65,8 @@ static struct pf_sampler door = {
     .records =
 	{
 	    [PF_SOURCE_HEAP] = pf_heap_records,
+	    [PF_SOURCE_MUTEX] = pf_mutex_records,
+	    [PF_SOURCE_BLOCK] = pf_block_records,
 	    [PF_SOURCE_THREADS] = pf_task_count,
 	},
     .heap_totals = pf_heap_totals,

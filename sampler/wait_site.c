@@ -23,6 +23,7 @@ struct pf_wait_site {
 /* Table k has FIRST_ROWS << k rows. */
 static struct pf_wait_site *tables[TABLES_MAX]; /* atomic; each once, in order */
 static struct pf_wait_site overflow[2];         /* by profile; stack 0 is "[stack store full]" */
+static uint32_t found[2];                       /* atomic, by profile: rows that are somebody's */
 
 PF_INLINE size_t row_count(int k)
 {
@@ -55,8 +56,10 @@ static PF_HOOK struct pf_wait_site *find_in(struct pf_wait_site *table, int k, u
 		uint64_t was = __atomic_load_n(&row->key, __ATOMIC_ACQUIRE);
 
 		if (was == 0 && __atomic_compare_exchange_n(&row->key, &was, key, false,
-				    __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE))
+				    __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE)) {
+			__atomic_fetch_add(&found[key >> PROFILE_SHIFT & 1], 1, __ATOMIC_RELAXED);
 			was = key;
+		}
 		if (was == key)
 			return row;
 		place = (place + 1) % row_count(k);
@@ -90,6 +93,11 @@ PF_HOOK void pf_wait_site_add(struct pf_wait_site *site, uint64_t count_parts, u
 }
 
 /* ---- reading ---- */
+
+uint32_t pf_wait_site_count(enum pf_wait_profile profile)
+{
+	return __atomic_load_n(&found[profile], __ATOMIC_RELAXED);
+}
 
 static void show(
     const struct pf_wait_site *row, uint64_t key, pf_wait_site_each_fn *each, void *arg)

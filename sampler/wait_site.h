@@ -19,6 +19,9 @@ struct pf_wait_site *pf_wait_site_find(enum pf_wait_profile profile, uint32_t ki
 /* PF_HOOK. */
 void pf_wait_site_add(struct pf_wait_site *site, uint64_t count_parts, uint64_t delay_ns);
 
+/* How many rows a profile has. Any thread. */
+uint32_t pf_wait_site_count(enum pf_wait_profile profile);
+
 /* Calls `each` with every row of a profile that is not zero; count to the nearest whole, at least
  * one where there is a delay. Our own threads. */
 typedef void pf_wait_site_each_fn(

@@ -173,3 +173,16 @@ assert all(len(c["value"]) == len(history["time"]) for c in columns.values())' \
 	wait_until 20 eval '[ "$(rows)" -ge $((count + 2)) ]'
 	is "$(switches)" "$before"
 }
+
+@test "records of the mutex and the block profile are counted, as long as they are on" {
+	touch go
+	tree_start --set enable=mutex,block --set mutex_fraction=1 -- "$TARGET/contend" holder 2
+	records() { sed -n "s/^proffs_profile_records{profile=\"$1\"} //p" "$TREE/metrics"; }
+	wait_until 20 says done
+	for profile in mutex block; do
+		[ "$(records "$profile")" -ge "$(grep -c . "$TREE/$profile.folded")" ]
+		[ "$(records "$profile")" -gt 0 ]
+	done
+	echo -block >"$TREE/enable"
+	is "$(records block)" ""
+}
