@@ -17,7 +17,7 @@ enum { OUR_MACHINE = EM_X86_64 };
 enum { OUR_MACHINE = EM_AARCH64 };
 #endif
 
-enum { MOST_HEADERS = 256, MOST_SCRIPTS = 4 };
+enum { MOST_HEADERS = 256, MOST_ENTRIES = 256, MOST_SCRIPTS = 4 };
 
 /* 0 executable, -EACCES not, -ENOENT. */
 static int check_executable(const char *path)
@@ -76,6 +76,56 @@ static bool script_interpreter(const char *head, size_t length, char *out, size_
 	return true;
 }
 
+/* Where in the file an address is, or -1. */
+static off_t offset_of(const Elf64_Phdr *headers, size_t count, Elf64_Addr at)
+{
+	for (size_t i = 0; i < count; i++)
+		if (headers[i].p_type == PT_LOAD && at >= headers[i].p_vaddr &&
+		    at - headers[i].p_vaddr < headers[i].p_filesz)
+			return (off_t)(at - headers[i].p_vaddr + headers[i].p_offset);
+	return -1;
+}
+
+/* A sanitizer's runtime as a shared library ends the program when it is not the first of all. */
+static bool is_sanitizer(const char *library)
+{
+	static const char *const starts[] = {"libasan.so", "libhwasan.so", "liblsan.so",
+	    "libtsan.so", "libmsan.so", "libclang_rt.asan", "libclang_rt.hwasan",
+	    "libclang_rt.tsan", "libclang_rt.msan"};
+
+	for (size_t i = 0; i < sizeof(starts) / sizeof(starts[0]); i++)
+		if (strncmp(library, starts[i], strlen(starts[i])) == 0)
+			return true;
+	return false;
+}
+
+static bool needs_sanitizer(int fd, const Elf64_Phdr *headers, size_t count)
+{
+	Elf64_Dyn entries[MOST_ENTRIES];
+	off_t names = -1;
+	size_t have = 0;
+
+	for (size_t i = 0; i < count; i++)
+		if (headers[i].p_type == PT_DYNAMIC) {
+			ssize_t got =
+			    pread(fd, entries, sizeof(entries), (off_t)headers[i].p_offset);
+
+			have = got < 0 ? 0 : (size_t)got / sizeof(entries[0]);
+		}
+	for (size_t i = 0; i < have && entries[i].d_tag != DT_NULL; i++)
+		if (entries[i].d_tag == DT_STRTAB)
+			names = offset_of(headers, count, entries[i].d_un.d_ptr);
+	for (size_t i = 0; names >= 0 && i < have && entries[i].d_tag != DT_NULL; i++) {
+		char name[64] = "";
+
+		if (entries[i].d_tag == DT_NEEDED &&
+		    pread(fd, name, sizeof(name) - 1, names + (off_t)entries[i].d_un.d_val) > 0 &&
+		    is_sanitizer(name))
+			return true;
+	}
+	return false;
+}
+
 static const char *elf_obstacle(int fd, const Elf64_Ehdr *head)
 {
 	Elf64_Phdr headers[MOST_HEADERS];
@@ -101,6 +151,9 @@ static const char *elf_obstacle(int fd, const Elf64_Ehdr *head)
 		return "it is a static program: no library can be loaded into it (link -lproffs)";
 	if (strstr(interpreter, "ld-musl"))
 		return "it is built for musl, and this agent for glibc";
+	if (needs_sanitizer(fd, headers, head->e_phnum))
+		return "it is built with a sanitizer, whose runtime must be loaded before all else "
+		       "(build without -fsanitize)";
 	return NULL;
 }
 

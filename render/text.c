@@ -7,6 +7,7 @@
  *        1500 100.00% 100.00%  1500 100.00%  alloc  [server]
  *           0   0.00% 100.00%  1500 100.00%  main  [server]
  *     # stack 1 of 2: 1000 66.67%  (alloc_objects 30, alloc_space 3000, ...)
+ *     #   bytes 16 to 112; thread main, worker
  *     #     alloc  [server]
  *
  * With lines asked for there is a row for each line known, "alloc  /src/alloc.c:12", and inlined

@@ -99,7 +99,17 @@ static enum pf_real_home find_home(const struct link_map *module)
 /* libstdc++'s operator new calls malloc, and would be counted twice. An allocator's own does not. */
 static bool only_of_an_allocator(enum pf_real which)
 {
-	return which >= PF_REAL_mallocx;
+	return which >= PF_REAL__Znwm && which < PF_REAL_mallocx;
+}
+
+/* Whose own names they are, by the first of them: without that the others are not looked for. */
+static enum pf_real leader(enum pf_real which)
+{
+	if (which >= PF_REAL_mi_malloc)
+		return PF_REAL_mi_malloc;
+	if (which >= PF_REAL_tc_malloc)
+		return PF_REAL_tc_malloc;
+	return which >= PF_REAL_mallocx ? PF_REAL_mallocx : which;
 }
 
 static void look_up_all(void)
@@ -113,8 +123,11 @@ static void look_up_all(void)
 
 	home = find_home(allocator);
 	for (int i = 0; i < PF_REAL_COUNT; i++) {
-		void *found = pf_real_find(names[i]);
+		enum pf_real first = leader((enum pf_real)i);
+		void *found = NULL;
 
+		if (first == i || pf_real_pointers[first])
+			found = pf_real_find(names[i]);
 		if (only_of_an_allocator((enum pf_real)i) &&
 		    (home == PF_REAL_HOME_LIBC || module_of(found) != allocator))
 			found = NULL;

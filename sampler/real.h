@@ -27,12 +27,10 @@
 	X(free_sized, void, (void *at, size_t size), (at, size))                                   \
 	X(free_aligned_sized, void, (void *at, size_t align, size_t size), (at, align, size))      \
 	X(malloc_usable_size, size_t, (void *at), (at))                                            \
-	/* jemalloc's own */                                                                       \
-	X(mallocx, void *, (size_t size, int flags), (size, flags))                                \
-	X(rallocx, void *, (void *at, size_t size, int flags), (at, size, flags))                  \
-	X(dallocx, void, (void *at, int flags), (at, flags))                                       \
-	X(sdallocx, void, (void *at, size_t size, int flags), (at, size, flags))                   \
-	PF_REALS_CXX(X)
+	PF_REALS_CXX(X)                                                                            \
+	PF_REALS_JE(X)                                                                             \
+	PF_REALS_TC(X)                                                                             \
+	PF_REALS_MI(X)
 
 #define PF_REALS_CXX(X)                                                                            \
 	X(_Znwm, void *, (size_t size), (size))                                                    \
@@ -59,6 +57,90 @@
 	    (at, align, tag))                                                                      \
 	X(_ZdaPvSt11align_val_tRKSt9nothrow_t, void, (void *at, size_t align, const void *tag),    \
 	    (at, align, tag))
+
+/* What allocators have under names of their own. The first of each stands for all. */
+#define PF_REALS_JE(X)                                                                             \
+	X(mallocx, void *, (size_t size, int flags), (size, flags))                                \
+	X(rallocx, void *, (void *at, size_t size, int flags), (at, size, flags))                  \
+	X(xallocx, size_t, (void *at, size_t size, size_t extra, int flags),                       \
+	    (at, size, extra, flags))                                                              \
+	X(sallocx, size_t, (const void *at, int flags), (at, flags))                               \
+	X(dallocx, void, (void *at, int flags), (at, flags))                                       \
+	X(sdallocx, void, (void *at, size_t size, int flags), (at, size, flags))
+
+#define PF_REALS_TC(X)                                                                             \
+	X(tc_malloc, void *, (size_t size), (size))                                                \
+	X(tc_malloc_skip_new_handler, void *, (size_t size), (size))                               \
+	X(tc_calloc, void *, (size_t count, size_t size), (count, size))                           \
+	X(tc_memalign, void *, (size_t align, size_t size), (align, size))                         \
+	X(tc_valloc, void *, (size_t size), (size))                                                \
+	X(tc_pvalloc, void *, (size_t size), (size))                                               \
+	X(tc_new, void *, (size_t size), (size))                                                   \
+	X(tc_newarray, void *, (size_t size), (size))                                              \
+	X(tc_new_nothrow, void *, (size_t size, const void *tag), (size, tag))                     \
+	X(tc_newarray_nothrow, void *, (size_t size, const void *tag), (size, tag))                \
+	X(tc_new_aligned, void *, (size_t size, size_t align), (size, align))                      \
+	X(tc_newarray_aligned, void *, (size_t size, size_t align), (size, align))                 \
+	X(tc_new_aligned_nothrow, void *, (size_t size, size_t align, const void *tag),            \
+	    (size, align, tag))                                                                    \
+	X(tc_newarray_aligned_nothrow, void *, (size_t size, size_t align, const void *tag),       \
+	    (size, align, tag))                                                                    \
+	X(tc_free, void, (void *at), (at))                                                         \
+	X(tc_cfree, void, (void *at), (at))                                                        \
+	X(tc_free_sized, void, (void *at, size_t size), (at, size))                                \
+	X(tc_delete, void, (void *at), (at))                                                       \
+	X(tc_delete_sized, void, (void *at, size_t size), (at, size))                              \
+	X(tc_delete_nothrow, void, (void *at, const void *tag), (at, tag))                         \
+	X(tc_delete_aligned, void, (void *at, size_t align), (at, align))                          \
+	X(tc_delete_sized_aligned, void, (void *at, size_t size, size_t align), (at, size, align)) \
+	X(tc_delete_aligned_nothrow, void, (void *at, size_t align, const void *tag),              \
+	    (at, align, tag))                                                                      \
+	X(tc_deletearray, void, (void *at), (at))                                                  \
+	X(tc_deletearray_sized, void, (void *at, size_t size), (at, size))                         \
+	X(tc_deletearray_nothrow, void, (void *at, const void *tag), (at, tag))                    \
+	X(tc_deletearray_aligned, void, (void *at, size_t align), (at, align))                     \
+	X(tc_deletearray_sized_aligned, void, (void *at, size_t size, size_t align),               \
+	    (at, size, align))                                                                     \
+	X(tc_deletearray_aligned_nothrow, void, (void *at, size_t align, const void *tag),         \
+	    (at, align, tag))                                                                      \
+	X(tc_realloc, void *, (void *at, size_t size), (at, size))                                 \
+	X(tc_posix_memalign, int, (void **out, size_t align, size_t size), (out, align, size))     \
+	X(tc_malloc_size, size_t, (void *at), (at))
+
+#define PF_REALS_MI(X)                                                                             \
+	X(mi_malloc, void *, (size_t size), (size))                                                \
+	X(mi_zalloc, void *, (size_t size), (size))                                                \
+	X(mi_malloc_small, void *, (size_t size), (size))                                          \
+	X(mi_zalloc_small, void *, (size_t size), (size))                                          \
+	X(mi_valloc, void *, (size_t size), (size))                                                \
+	X(mi_pvalloc, void *, (size_t size), (size))                                               \
+	X(mi_new, void *, (size_t size), (size))                                                   \
+	X(mi_new_nothrow, void *, (size_t size), (size))                                           \
+	X(mi_calloc, void *, (size_t count, size_t size), (count, size))                           \
+	X(mi_mallocn, void *, (size_t count, size_t size), (count, size))                          \
+	X(mi_new_n, void *, (size_t count, size_t size), (count, size))                            \
+	X(mi_malloc_aligned, void *, (size_t size, size_t align), (size, align))                   \
+	X(mi_zalloc_aligned, void *, (size_t size, size_t align), (size, align))                   \
+	X(mi_new_aligned, void *, (size_t size, size_t align), (size, align))                      \
+	X(mi_new_aligned_nothrow, void *, (size_t size, size_t align), (size, align))              \
+	X(mi_memalign, void *, (size_t align, size_t size), (align, size))                         \
+	X(mi_aligned_alloc, void *, (size_t align, size_t size), (align, size))                    \
+	X(mi_calloc_aligned, void *, (size_t count, size_t size, size_t align),                    \
+	    (count, size, align))                                                                  \
+	X(mi_free, void, (void *at), (at))                                                         \
+	X(mi_free_size, void, (void *at, size_t size), (at, size))                                 \
+	X(mi_free_aligned, void, (void *at, size_t align), (at, align))                            \
+	X(mi_free_size_aligned, void, (void *at, size_t size, size_t align), (at, size, align))    \
+	X(mi_realloc, void *, (void *at, size_t size), (at, size))                                 \
+	X(mi_rezalloc, void *, (void *at, size_t size), (at, size))                                \
+	X(mi_new_realloc, void *, (void *at, size_t size), (at, size))                             \
+	X(mi_reallocn, void *, (void *at, size_t count, size_t size), (at, count, size))           \
+	X(mi_reallocarray, void *, (void *at, size_t count, size_t size), (at, count, size))       \
+	X(mi_recalloc, void *, (void *at, size_t count, size_t size), (at, count, size))           \
+	X(mi_new_reallocn, void *, (void *at, size_t count, size_t size), (at, count, size))       \
+	X(mi_realloc_aligned, void *, (void *at, size_t size, size_t align), (at, size, align))    \
+	X(mi_posix_memalign, int, (void **out, size_t align, size_t size), (out, align, size))     \
+	X(mi_usable_size, size_t, (const void *at), (at))
 
 enum pf_real {
 #define X(name, type, params, args) PF_REAL_##name,

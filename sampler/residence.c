@@ -1,5 +1,6 @@
 #include "sampler/residence.h"
 #include "base/arena.h"
+#include "base/buf.h"
 #include "base/mark.h"
 #include "sampler/crew.h"
 #include "sampler/gate.h"
@@ -15,7 +16,11 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { RANGES_MAX = PF_ARENA_LISTED + 1024, STACKS_MAX = 16384, PAGE = 4096 };
+enum { STACKS_MAX = 16384, PAGE = 4096 };
+
+/* Above an address on a stack's first frames lies what the thread begins with, and then another
+ * mapping, which the kernel may have made one with it. */
+enum { STACK_ABOVE_BYTES = 64 * 1024 };
 
 /* Memory whose kind is known from elsewhere. */
 struct range {
@@ -25,8 +30,8 @@ struct range {
 
 struct reader {
 	struct pf_residence *out;
-	struct range ranges[RANGES_MAX];
-	size_t range_count;
+	struct range *ranges;
+	size_t range_count, range_capacity;
 	uintptr_t *stacks; /* sorted; the lowest bit set: one of ours */
 	size_t stack_count;
 	enum pf_residence_kind kind; /* of the mapping at hand */
@@ -38,7 +43,8 @@ static void add_range(struct reader *r, uintptr_t start, uintptr_t end, enum pf_
 {
 	start = (start + PAGE - 1) & ~(uintptr_t)(PAGE - 1);
 	end = (end + PAGE - 1) & ~(uintptr_t)(PAGE - 1);
-	if (start < end && r->range_count < RANGES_MAX)
+	if (start < end && pf_vec_reserve((void **)&r->ranges, &r->range_capacity,
+			       sizeof(*r->ranges), r->range_count + 1) == 0)
 		r->ranges[r->range_count++] = (struct range){start, end, kind};
 }
 
@@ -148,33 +154,63 @@ static int by_address(const void *a, const void *b)
 	return x < y ? -1 : x > y;
 }
 
-static uintptr_t known_stack(pid_t tid)
+/* A thread that told us where its stack is when it began. */
+struct known {
+	pid_t tid;
+	uintptr_t stack;
+};
+
+static int by_tid(const void *a, const void *b)
 {
-	for (uint32_t i = 0; i < pf_thread_limit(); i++) {
+	pid_t x = ((const struct known *)a)->tid, y = ((const struct known *)b)->tid;
+
+	return x < y ? -1 : x > y;
+}
+
+/* All of them, sorted; the caller frees. NULL: no memory, or none. */
+static struct known *find_known(size_t *count)
+{
+	uint32_t limit = pf_thread_limit();
+	struct known *known = calloc(limit + 1, sizeof(*known));
+
+	*count = 0;
+	for (uint32_t i = 0; known && i < limit; i++) {
 		const struct pf_thread *t = pf_thread_at(i);
 
-		if (t && t->tid == tid && pf_thread_is_live(t))
-			return t->stack;
+		if (t && t->stack && pf_thread_is_live(t))
+			known[(*count)++] = (struct known){t->tid, t->stack};
 	}
-	return 0;
+	if (*count)
+		qsort(known, *count, sizeof(*known), by_tid);
+	return known;
+}
+
+static void find_programs_stacks(struct reader *r, const struct pf_task_list *list)
+{
+	size_t count;
+	struct known *known = find_known(&count);
+
+	for (size_t i = 0; i < list->count; i++) {
+		struct known key = {.tid = list->tids[i]};
+		struct known *it =
+		    count ? bsearch(&key, known, count, sizeof(*known), by_tid) : NULL;
+		uintptr_t at = it ? it->stack : stack_pointer(list->tids[i]);
+
+		r->out->threads += at != 0;
+		add_stack(r, at, false);
+	}
+	free(known);
 }
 
 static void find_stacks(struct reader *r)
 {
 	struct pf_task_list list = {.count = 0};
-	size_t ours;
+	size_t ours = pf_crew_stacks(r->stacks, STACKS_MAX);
 
-	ours = pf_crew_stacks(r->stacks, STACKS_MAX);
-	for (size_t i = 0; i < ours; i++)
+	for (size_t i = 0; i < ours; i++) /* in place */
 		add_stack(r, r->stacks[i], true);
 	if (pf_task_list(&list) == 0)
-		for (size_t i = 0; i < list.count; i++) {
-			uintptr_t at = known_stack(list.tids[i]);
-
-			at = at ? at : stack_pointer(list.tids[i]);
-			r->out->threads += at != 0;
-			add_stack(r, at, false);
-		}
+		find_programs_stacks(r, &list);
 	pf_task_list_finish(&list);
 	qsort(r->stacks, r->stack_count, sizeof(*r->stacks), by_address);
 }
@@ -197,6 +233,18 @@ static uintptr_t stack_in(const struct reader *r, uintptr_t start, uintptr_t end
 
 /* ---- /proc/self/smaps ---- */
 
+/* Of a mapping with a stack in it; where there is more in it, the stack is a range of its own. */
+static enum pf_residence_kind kind_of_stack(
+    struct reader *r, uintptr_t start, uintptr_t end, uintptr_t stack)
+{
+	enum pf_residence_kind kind = stack & 1 ? PF_RESIDENCE_OURS : PF_RESIDENCE_STACK;
+
+	if (end - stack <= STACK_ABOVE_BYTES + PAGE)
+		return kind;
+	add_range(r, start, stack + STACK_ABOVE_BYTES, kind);
+	return PF_RESIDENCE_ANONYMOUS;
+}
+
 /* "7f12a000-7f12b000 rw-p 00000000 00:00 0     [heap]" */
 static bool read_mapping(struct reader *r, const char *line)
 {
@@ -207,17 +255,16 @@ static bool read_mapping(struct reader *r, const char *line)
 	if (sscanf(line, "%lx-%lx %*s %*s %*s %*s %n", &start, &end, &path) != 2 || path == 0)
 		return false;
 	line += path;
-	stack = stack_in(r, start, end);
+	stack = line[0] == '\0' ? stack_in(r, start, end) : 0;
+	r->kind = PF_RESIDENCE_ANONYMOUS;
 	if (strcmp(line, "[stack]") == 0)
 		r->kind = PF_RESIDENCE_STACK;
 	else if (line[0] == '[' && line[1] == 'v')
 		r->kind = PF_RESIDENCE_KERNEL;
 	else if (line[0] == '/')
 		r->kind = PF_RESIDENCE_FILE;
-	else if (line[0] == '\0' && stack)
-		r->kind = stack & 1 ? PF_RESIDENCE_OURS : PF_RESIDENCE_STACK;
-	else
-		r->kind = PF_RESIDENCE_ANONYMOUS;
+	else if (stack)
+		r->kind = kind_of_stack(r, start, end, stack);
 	return true;
 }
 
@@ -289,6 +336,7 @@ int pf_residence_read(struct pf_residence *out)
 			rc = each_line(r, "/proc/self/status", read_status);
 		move_ranges(r);
 	}
+	pf_vec_free(r->ranges, r->range_capacity, sizeof(*r->ranges));
 	free(r->stacks);
 	free(r);
 	return rc;

@@ -1,5 +1,4 @@
-/* The hooks, at rate 1, where every number is exact. This program's own calls lead through its own
- * slots to the library under test; what cmocka allocates has stack 0. */
+/* The hooks, at rate 1: every function of the family, and an allocator's own. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -7,50 +6,16 @@
 
 #include <cmocka.h>
 
-#include "base/counter.h"
-#include "base/knob.h"
-#include "sampler/heap.h"
-#include "sampler/heap_book.h"
-#include "sampler/heap_draw.h"
-#include "sampler/heap_live.h"
-#include "tests/unit/sampler_heap/fake.h"
-#include "tests/unit/sampler_heap/sums.h"
+#include "tests/unit/sampler_heap/rate_1.h"
 
 #include <dlfcn.h>
 #include <errno.h>
 #include <malloc.h>
-#include <math.h>
-#include <pthread.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
-#include <sys/wait.h>
 #include <unistd.h>
-
-static int enable_at_rate_1(void **state)
-{
-	assert_int_equal(pf_knob_put(PF_KNOB_HEAP_SAMPLE_BYTES, 1), 0);
-	return pf_heap_enable(true);
-}
-
-static int disable(void **state)
-{
-	fake_stack(0);
-	return pf_heap_enable(false);
-}
-
-/* Allocated objects and bytes, then those in use. */
-#define ASSERT_SUMS(stack_id, n, bytes, live_n, live_bytes_now)                                    \
-	do {                                                                                       \
-		struct sums is = sums_of(stack_id);                                                \
-                                                                                                   \
-		assert_int_equal(is.alloc_objects, n);                                             \
-		assert_int_equal(is.alloc_bytes, bytes);                                           \
-		assert_int_equal(is.live_objects, live_n);                                         \
-		assert_int_equal(is.live_bytes, live_bytes_now);                                   \
-	} while (0)
 
 static void two_leaking_sites_are_accounted_for_to_the_byte(void **state)
 {
@@ -109,6 +74,28 @@ static void every_function_of_the_family_is_seen(void **state)
 	ASSERT_SUMS(3, 8, bytes, 0, 0);
 }
 
+/* libc's calls realloc, by a slot of its own that is bound the first time. */
+static void a_resized_array_is_counted_once(void **state)
+{
+	char *at;
+
+	for (int i = 0; i < 3; i++) {
+		at = reallocarray(NULL, 3, 10);
+		usleep(1000);
+		assert_int_equal(disable(NULL), 0);
+		free(at);
+		assert_int_equal(enable_at_rate_1(NULL), 0);
+	}
+	fake_stack(39);
+	at = reallocarray(NULL, 7, 100);
+	ASSERT_SUMS(39, 1, 700, 1, 700);
+	at = reallocarray(at, 7, 100000);
+	fake_stack(0);
+	ASSERT_SUMS(39, 2, 700700, 1, 700000);
+	free(at);
+	ASSERT_SUMS(39, 2, 700700, 0, 0);
+}
+
 static void what_libc_allocates_for_the_program_is_seen(void **state)
 {
 	char *copy, *line = NULL;
@@ -156,108 +143,7 @@ static void a_table_of_functions_is_reached(void **state)
 	ASSERT_SUMS(6, 1, 77, 0, 0);
 }
 
-/* ---- realloc ---- */
-
-static void a_block_that_stays_keeps_its_stack_and_gets_its_new_size(void **state)
-{
-	char *at, *to;
-
-	fake_stack(10);
-	at = malloc(996);
-	fake_stack(11);
-	to = realloc(at, 993);
-	assert_ptr_equal(to, at);
-	ASSERT_SUMS(10, 1, 996, 1, 993);
-	to = realloc(at, 1000);
-	fake_stack(0);
-	assert_ptr_equal(to, at);
-	ASSERT_SUMS(10, 1, 1003, 1, 1000);
-	ASSERT_SUMS(11, 0, 0, 0, 0);
-	free(at);
-	ASSERT_SUMS(10, 1, 1003, 0, 0);
-}
-
-static void a_block_that_moves_belongs_to_who_moved_it(void **state)
-{
-	char *at, *wall, *to;
-
-	fake_stack(12);
-	at = malloc(1000);
-	fake_stack(0);
-	wall = malloc(1000);
-	memset(at, 'x', 1000);
-	fake_stack(13);
-	to = realloc(at, 100000);
-	fake_stack(0);
-	assert_ptr_not_equal(to, at);
-	assert_int_equal(to[999], 'x');
-	ASSERT_SUMS(12, 1, 1000, 0, 0);
-	ASSERT_SUMS(13, 1, 100000, 1, 100000);
-	free(to);
-	free(wall);
-	ASSERT_SUMS(13, 1, 100000, 0, 0);
-}
-
-static void realloc_of_nothing_is_malloc_and_to_nothing_is_free(void **state)
-{
-	void *at;
-
-	fake_stack(14);
-	at = realloc(NULL, 50);
-	ASSERT_SUMS(14, 1, 50, 1, 50);
-	at = realloc(at, 0);
-	fake_stack(0);
-	/* mimalloc gives an empty block instead. */
-	assert_int_equal(sums_of(14).live_bytes, 0);
-	assert_int_equal(sums_of(14).live_objects, at != NULL);
-	free(at);
-	assert_int_equal(sums_of(14).live_objects, 0);
-}
-
-static void a_realloc_that_fails_changes_nothing(void **state)
-{
-	volatile size_t far_too_much = (size_t)1 << 62;
-	char *volatile at;
-
-	fake_stack(15);
-	at = malloc(500);
-	fake_stack(16);
-	assert_null(realloc(at, far_too_much));
-	assert_null(reallocarray(at, far_too_much, far_too_much));
-	fake_stack(0);
-	ASSERT_SUMS(15, 1, 500, 1, 500);
-	ASSERT_SUMS(16, 0, 0, 0, 0);
-	free(at);
-	ASSERT_SUMS(15, 1, 500, 0, 0);
-}
-
-/* With room for a little more, but not for what is asked. */
-static void a_realloc_that_hits_the_limit_changes_nothing(void **state)
-{
-	struct rlimit was, tight;
-	char *volatile at;
-	void *to;
-	int error;
-
-	fake_stack(18);
-	at = malloc(1 << 20);
-	fake_stack(19);
-	getrlimit(RLIMIT_AS, &was);
-	tight = was;
-	tight.rlim_cur = 1 << 20;
-	setrlimit(RLIMIT_AS, &tight);
-	errno = 0;
-	to = realloc(at, 1 << 30);
-	error = errno;
-	setrlimit(RLIMIT_AS, &was);
-	fake_stack(0);
-	assert_null(to);
-	assert_int_equal(error, ENOMEM);
-	ASSERT_SUMS(18, 1, 1 << 20, 1, 1 << 20);
-	ASSERT_SUMS(19, 0, 0, 0, 0);
-	free(at);
-	ASSERT_SUMS(18, 1, 1 << 20, 0, 0);
-}
+/* ---- what cannot be had ---- */
 
 enum { HOPELESS = 6 };
 
@@ -295,115 +181,6 @@ static void what_cannot_be_had_is_not_counted_and_errno_is_the_allocators(void *
 	fake_stack(0);
 	ASSERT_SUMS(17, 0, 0, 0, 0);
 	assert_memory_equal(hooked, plain, sizeof(plain));
-}
-
-/* ---- many ---- */
-
-enum { THREADS = 8, ROUNDS = 20000, SLOTS = 512 };
-static void *shared[SLOTS]; /* atomic: blocks that any thread may take and free */
-
-static void *allocate_and_pass_on(void *arg)
-{
-	unsigned id = (unsigned)(uintptr_t)arg;
-	uint32_t random = id * 2654435761u + 1;
-
-	fake_stack(20 + id);
-	for (int i = 0; i < ROUNDS; i++) {
-		random = random * 1664525 + 1013904223;
-		free(__atomic_exchange_n(
-		    &shared[random >> 8 & (SLOTS - 1)], malloc(100 + id), __ATOMIC_ACQ_REL));
-	}
-	fake_stack(0);
-	return NULL;
-}
-
-static void threads_that_free_each_others_blocks_are_accounted_for(void **state)
-{
-	uint64_t missed = pf_counter_get(PF_COUNTER_HEAP_MISSED_FREES);
-	pthread_t threads[THREADS];
-	int64_t live = 0;
-
-	for (uintptr_t i = 0; i < THREADS; i++)
-		pthread_create(&threads[i], NULL, allocate_and_pass_on, (void *)i);
-	for (int i = 0; i < THREADS; i++)
-		pthread_join(threads[i], NULL);
-	for (int i = 0; i < THREADS; i++) {
-		struct sums is = sums_of(20 + i);
-
-		assert_int_equal(is.alloc_objects, ROUNDS);
-		assert_int_equal(is.alloc_bytes, ROUNDS * (100 + i));
-		assert_int_equal(is.live_bytes, is.live_objects * (100 + i));
-		live += is.live_objects;
-	}
-	for (int i = 0; i < SLOTS; i++) {
-		live -= shared[i] != NULL;
-		free(shared[i]);
-		shared[i] = NULL;
-	}
-	assert_int_equal(live, 0);
-	for (int i = 0; i < THREADS; i++)
-		assert_int_equal(sums_of(20 + i).live_objects, 0);
-	assert_int_equal(pf_counter_get(PF_COUNTER_HEAP_MISSED_FREES), missed);
-}
-
-static void ten_million_pairs_leave_nothing_behind(void **state)
-{
-	uint64_t before;
-
-	fake_stack(30);
-	before = pf_live_count();
-	for (int i = 0; i < 5000000; i++) {
-		void *volatile at = malloc((size_t)i % 700);
-
-		free(at);
-	}
-	pf_knob_put(PF_KNOB_HEAP_SAMPLE_BYTES, 524288);
-	for (int i = 0; i < 5000000; i++) {
-		void *volatile at = malloc((size_t)i % 700);
-
-		free(at);
-	}
-	fake_stack(0);
-	assert_int_equal(pf_live_count(), before);
-	assert_int_equal(sums_of(30).live_objects, 0);
-	assert_int_equal(sums_of(30).live_bytes, 0);
-}
-
-/* Blocks of one stack that are now and then resized, a little or much, in place or not: what is in
- * use must come out right although only few are sampled. Each is sampled with at least the
- * probability of a quarter less than its size; five standard errors of that do not come by chance. */
-static void resized_blocks_are_estimated_without_bias(void **state)
-{
-	enum { BLOCKS = 4000, RATE = 8192 };
-	static char *blocks[BLOCKS];
-	static size_t sizes[BLOCKS];
-	uint32_t random = 12345;
-	double truth = 0, variance = 0;
-
-	disable(NULL);
-	pf_knob_put(PF_KNOB_HEAP_SAMPLE_BYTES, RATE);
-	assert_int_equal(pf_heap_enable(true), 0);
-	pf_draw_start(99);
-	fake_stack(31);
-	for (int step = 0; step < 12; step++)
-		for (int i = 0; i < BLOCKS; i++) {
-			random = random * 1664525 + 1013904223;
-			sizes[i] = random & 0x10000 ? sizes[i] + (random >> 24)
-						    : sizes[i] / 2 + (random >> 20);
-			blocks[i] = realloc(blocks[i], sizes[i] + 1);
-		}
-	fake_stack(0);
-	for (int i = 0; i < BLOCKS; i++) {
-		double size = (double)sizes[i] + 1, p = -expm1(-0.75 * size / RATE);
-
-		truth += size;
-		variance += size * size * (1 - p) / p;
-	}
-	assert_true(fabs((double)sums_of(31).live_bytes - truth) < 5 * sqrt(variance));
-	for (int i = 0; i < BLOCKS; i++)
-		free(blocks[i]);
-	assert_int_equal(sums_of(31).live_objects, 0);
-	assert_int_equal(sums_of(31).live_bytes, 0);
 }
 
 /* ---- operator new, and jemalloc's own functions ---- */
@@ -448,6 +225,129 @@ static void jemallocs_own_functions_are_seen_where_they_are(void **state)
 	ASSERT_SUMS(33, 2, 200100, 0, 0);
 }
 
+size_t xallocx(void *at, size_t size, size_t extra, int flags) __attribute__((weak));
+void dallocx(void *at, int flags) __attribute__((weak));
+
+/* jemalloc gives whole classes: what it says it has is what counts, up to what was asked for. */
+static void jemalloc_resizes_where_a_block_is(void **state)
+{
+	size_t has;
+	void *at;
+
+	if (!xallocx)
+		return;
+	fake_stack(35);
+	at = mallocx(5 << 20, 0);
+	has = xallocx(at, 4 << 20, 0, 0); /* smaller: that it can */
+	assert_int_equal(has, 4 << 20);
+	assert_int_equal(sums_of(35).live_bytes, 4 << 20);
+	has = xallocx(at, (size_t)1 << 62, 0, 0); /* that it cannot */
+	fake_stack(0);
+	assert_int_equal(has, 4 << 20);
+	assert_int_equal(sums_of(35).live_bytes, 4 << 20);
+	assert_int_equal(sums_of(35).live_objects, 1);
+	dallocx(at, 0);
+	assert_int_equal(sums_of(35).live_bytes, 0);
+}
+
+#define WEAK __attribute__((weak))
+void *tc_malloc(size_t size) WEAK;
+void *tc_calloc(size_t count, size_t size) WEAK;
+void *tc_realloc(void *at, size_t size) WEAK;
+void *tc_memalign(size_t align, size_t size) WEAK;
+int tc_posix_memalign(void **out, size_t align, size_t size) WEAK;
+void *tc_new(size_t size) WEAK;
+void *tc_newarray(size_t size) WEAK;
+void tc_free(void *at) WEAK;
+void tc_free_sized(void *at, size_t size) WEAK;
+void tc_delete(void *at) WEAK;
+void tc_deletearray_sized(void *at, size_t size) WEAK;
+
+static void tcmallocs_own_functions_are_seen_where_they_are(void **state)
+{
+	void *at[6];
+
+	if (!tc_malloc)
+		return;
+	fake_stack(36);
+	at[0] = tc_malloc(100);
+	at[1] = tc_calloc(2, 100);
+	at[2] = tc_memalign(64, 300);
+	assert_int_equal(tc_posix_memalign(&at[3], 64, 400), 0);
+	at[4] = tc_new(500);
+	at[5] = tc_newarray(600);
+	ASSERT_SUMS(36, 6, 2100, 6, 2100);
+	at[0] = tc_realloc(at[0], 100000);
+	fake_stack(0);
+	ASSERT_SUMS(36, 7, 102100, 6, 102000);
+	tc_free(at[0]);
+	tc_free_sized(at[1], 200);
+	tc_free(at[2]);
+	tc_free(at[3]);
+	tc_delete(at[4]);
+	tc_deletearray_sized(at[5], 600);
+	ASSERT_SUMS(36, 7, 102100, 0, 0);
+}
+
+void *mi_malloc(size_t size) WEAK;
+void *mi_zalloc(size_t size) WEAK;
+void *mi_calloc(size_t count, size_t size) WEAK;
+void *mi_mallocn(size_t count, size_t size) WEAK;
+void *mi_malloc_aligned(size_t size, size_t align) WEAK;
+void *mi_realloc(void *at, size_t size) WEAK;
+void *mi_reallocn(void *at, size_t count, size_t size) WEAK;
+int mi_posix_memalign(void **out, size_t align, size_t size) WEAK;
+void *mi_new(size_t size) WEAK;
+void mi_free(void *at) WEAK;
+void mi_free_size(void *at, size_t size) WEAK;
+void mi_free_aligned(void *at, size_t align) WEAK;
+
+static void mimallocs_own_functions_are_seen_where_they_are(void **state)
+{
+	void *at[7];
+
+	if (!mi_malloc)
+		return;
+	fake_stack(37);
+	at[0] = mi_malloc(100);
+	at[1] = mi_zalloc(200);
+	at[2] = mi_calloc(3, 100);
+	at[3] = mi_mallocn(4, 100);
+	at[4] = mi_malloc_aligned(500, 64);
+	assert_int_equal(mi_posix_memalign(&at[5], 64, 600), 0);
+	at[6] = mi_new(700);
+	ASSERT_SUMS(37, 7, 2800, 7, 2800);
+	at[0] = mi_realloc(at[0], 100000);
+	at[1] = mi_reallocn(at[1], 2, 100000);
+	fake_stack(0);
+	ASSERT_SUMS(37, 9, 302800, 7, 302500);
+	mi_free_size(at[0], 100000);
+	mi_free_aligned(at[4], 64);
+	for (int i = 1; i < 7; i++)
+		if (i != 4)
+			mi_free(at[i]);
+	ASSERT_SUMS(37, 9, 302800, 0, 0);
+}
+
+/* C23, which this libc may not have: a library of this test does (c23.c). */
+void free_sized(void *at, size_t size);
+void free_aligned_sized(void *at, size_t align, size_t size);
+
+static void sized_frees_are_seen(void **state)
+{
+	void *one, *aligned;
+
+	fake_stack(38);
+	one = malloc(100);
+	aligned = aligned_alloc(64, 128);
+	fake_stack(0);
+	ASSERT_SUMS(38, 2, 228, 2, 228);
+	free_sized(one, 100);
+	ASSERT_SUMS(38, 2, 228, 1, 128);
+	free_aligned_sized(aligned, 64, 128);
+	ASSERT_SUMS(38, 2, 228, 0, 0);
+}
+
 /* Opened with RTLD_DEEPBIND, it has malloc and free of its own; free is not bound yet. Were it
  * pointed at ours, glibc would be asked to free what is not on its heap. */
 static void a_module_with_its_own_malloc_keeps_its_own_free(void **state)
@@ -474,166 +374,23 @@ static void a_module_with_its_own_malloc_keeps_its_own_free(void **state)
 	dlclose(module);
 }
 
-/* ---- on and off ---- */
-
-static void blocks_older_than_the_profile_are_no_matter(void **state)
-{
-	char *older[3];
-
-	for (int i = 0; i < 3; i++)
-		older[i] = malloc(100);
-	assert_int_equal(enable_at_rate_1(NULL), 0);
-	fake_stack(40);
-	free(older[0]);
-	older[1] = realloc(older[1], 100000);
-	fake_stack(0);
-	ASSERT_SUMS(40, 1, 100000, 1, 100000);
-	free(older[1]);
-	free(older[2]);
-	ASSERT_SUMS(40, 1, 100000, 0, 0);
-	disable(NULL);
-}
-
-static void switched_on_again_it_starts_afresh(void **state)
-{
-	char *first, *second;
-
-	assert_int_equal(enable_at_rate_1(NULL), 0);
-	fake_stack(41);
-	first = malloc(100);
-	disable(NULL);
-	fake_stack(41);
-	second = malloc(200);
-	assert_int_equal(enable_at_rate_1(NULL), 0);
-	fake_stack(0);
-	ASSERT_SUMS(41, 0, 0, 0, 0);
-	free(first);
-	free(second);
-	ASSERT_SUMS(41, 0, 0, 0, 0);
-	disable(NULL);
-}
-
-/* Threads count down from a larger rate; at rate 1 not one block may be missed for that. */
-static void rate_1_is_exact_at_once(void **state)
-{
-	void *at;
-
-	pf_knob_put(PF_KNOB_HEAP_SAMPLE_BYTES, 1 << 30);
-	assert_int_equal(pf_heap_enable(true), 0);
-	free(malloc(10));
-	pf_knob_put(PF_KNOB_HEAP_SAMPLE_BYTES, 1);
-	fake_stack(42);
-	at = malloc(10);
-	fake_stack(0);
-	ASSERT_SUMS(42, 1, 10, 1, 10);
-	free(at);
-	disable(NULL);
-}
-
-static void at_rate_0_nothing_is_sampled(void **state)
-{
-	uint64_t before = pf_counter_get(PF_COUNTER_HEAP_SAMPLES);
-
-	pf_knob_put(PF_KNOB_HEAP_SAMPLE_BYTES, 0);
-	assert_int_equal(pf_heap_enable(true), 0);
-	for (int i = 0; i < 10000; i++)
-		free(malloc(100000));
-	assert_int_equal(pf_counter_get(PF_COUNTER_HEAP_SAMPLES), before);
-	disable(NULL);
-}
-
-static bool stop; /* atomic */
-
-static void *allocate_until_stopped(void *arg)
-{
-	while (!__atomic_load_n(&stop, __ATOMIC_ACQUIRE)) {
-		char *at = malloc(100);
-
-		at = realloc(at, 200);
-		free(__atomic_exchange_n(&shared[(uintptr_t)arg], at, __ATOMIC_ACQ_REL));
-	}
-	return NULL;
-}
-
-/* Whoever is inside while it is switched off must neither break nor leave anything behind. */
-static void switching_under_load_is_harmless(void **state)
-{
-	pthread_t threads[THREADS];
-
-	stop = false;
-	for (uintptr_t i = 0; i < THREADS; i++)
-		pthread_create(&threads[i], NULL, allocate_until_stopped, (void *)(i / 2));
-	for (int i = 0; i < 200; i++) {
-		pf_knob_put(PF_KNOB_HEAP_SAMPLE_BYTES, i % 3 ? 1 : 4096);
-		assert_int_equal(pf_heap_enable(true), 0);
-		usleep(1000);
-		assert_int_equal(pf_heap_enable(false), 0);
-		assert_false(pf_book_is_open());
-	}
-	__atomic_store_n(&stop, true, __ATOMIC_RELEASE);
-	for (int i = 0; i < THREADS; i++)
-		pthread_join(threads[i], NULL);
-	for (int i = 0; i < THREADS; i++)
-		free(__atomic_exchange_n(&shared[i], NULL, __ATOMIC_ACQ_REL));
-	assert_int_equal(enable_at_rate_1(NULL), 0);
-	assert_int_equal(sums_of(0).live_objects, 0);
-	disable(NULL);
-}
-
-/* The child's own allocations and frees touch nothing, and it may start a profile of its own. */
-static void a_forked_child_passes_through_and_may_start_anew(void **state)
-{
-	void *at;
-	int status;
-	pid_t child;
-
-	fake_stack(43);
-	at = malloc(100);
-	child = fork();
-	if (child == 0) {
-		pf_heap_fork_child();
-		free(at);
-		at = malloc(300);
-		if (sums_of(43).live_bytes != 100 || enable_at_rate_1(NULL) != 0)
-			_exit(1);
-		fake_stack(44);
-		at = malloc(400);
-		_exit(sums_of(44).live_bytes == 400 && sums_of(43).live_bytes == 0 ? 0 : 2);
-	}
-	fake_stack(0);
-	waitpid(child, &status, 0);
-	assert_int_equal(status, 0);
-	ASSERT_SUMS(43, 1, 100, 1, 100);
-	free(at);
-}
-
 int main(void)
 {
-#define AT_RATE_1(test) cmocka_unit_test_setup_teardown(test, enable_at_rate_1, disable)
 	const struct CMUnitTest tests[] = {
 	    AT_RATE_1(two_leaking_sites_are_accounted_for_to_the_byte),
 	    AT_RATE_1(every_function_of_the_family_is_seen),
+	    AT_RATE_1(a_resized_array_is_counted_once),
 	    AT_RATE_1(what_libc_allocates_for_the_program_is_seen),
 	    AT_RATE_1(an_empty_block_is_an_object_of_no_bytes),
 	    AT_RATE_1(a_table_of_functions_is_reached),
-	    AT_RATE_1(a_block_that_stays_keeps_its_stack_and_gets_its_new_size),
-	    AT_RATE_1(a_block_that_moves_belongs_to_who_moved_it),
-	    AT_RATE_1(realloc_of_nothing_is_malloc_and_to_nothing_is_free),
-	    AT_RATE_1(a_realloc_that_fails_changes_nothing),
-	    AT_RATE_1(a_realloc_that_hits_the_limit_changes_nothing),
 	    AT_RATE_1(what_cannot_be_had_is_not_counted_and_errno_is_the_allocators),
-	    AT_RATE_1(threads_that_free_each_others_blocks_are_accounted_for),
-	    AT_RATE_1(ten_million_pairs_leave_nothing_behind),
-	    AT_RATE_1(resized_blocks_are_estimated_without_bias),
 	    AT_RATE_1(operator_new_is_counted_once),
 	    AT_RATE_1(jemallocs_own_functions_are_seen_where_they_are),
+	    AT_RATE_1(jemalloc_resizes_where_a_block_is),
+	    AT_RATE_1(tcmallocs_own_functions_are_seen_where_they_are),
+	    AT_RATE_1(mimallocs_own_functions_are_seen_where_they_are),
+	    AT_RATE_1(sized_frees_are_seen),
 	    AT_RATE_1(a_module_with_its_own_malloc_keeps_its_own_free),
-	    cmocka_unit_test(blocks_older_than_the_profile_are_no_matter),
-	    cmocka_unit_test(switched_on_again_it_starts_afresh),
-	    cmocka_unit_test(rate_1_is_exact_at_once),
-	    cmocka_unit_test(at_rate_0_nothing_is_sampled),
-	    cmocka_unit_test(switching_under_load_is_harmless),
-	    AT_RATE_1(a_forked_child_passes_through_and_may_start_anew),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

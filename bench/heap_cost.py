@@ -1,0 +1,77 @@
+"""What the heap profile costs besides the hot path: switching, one sample, memory."""
+import glob
+import pathlib
+import statistics
+import subprocess
+
+from bench import TARGET, interval, row
+
+
+def run(*arguments):
+    """{name: [value, ...]}"""
+    done = subprocess.run([TARGET / 'heap_cost', *arguments], capture_output=True, text=True, check=True)
+    result = {}
+    for line in done.stdout.splitlines():
+        name, value = line.split()
+        result.setdefault(name, []).append(float(value))
+    return result
+
+
+def loadable():
+    """Libraries that can be opened one beside the other, by trying."""
+    test = ('import ctypes, sys\nfor name in sys.argv[1:]:\n  try: ctypes.CDLL(name); print(name, flush=True)\n'
+            '  except OSError: pass')
+    found = sorted(path for path in glob.glob('/usr/lib/x86_64-linux-gnu/lib[a-z]*.so.[0-9]*') if 'asan' not in path
+                   and 'tsan' not in path and 'alloc' not in path and 'preload' not in path and 'proffs' not in path)
+    done = subprocess.run(['python3', '-c', test, *found[:120]], capture_output=True, text=True, check=False)
+    return done.stdout.split()
+
+
+def spread(values, unit):
+    middle, low, high = interval(values)
+    return f'{middle:.2f} {unit} [{low:.2f}, {high:.2f}] (n={len(values)})'
+
+
+def switching():
+    libraries = loadable()
+    for wanted, bar in ((20, '<= 1 ms'), (60, '<= 3 ms')):
+        count = len(libraries)
+        while count and run('switch', '1', *libraries[:count])['modules'][0] > wanted:
+            count -= 1
+        took = run('switch', '60', *libraries[:count])
+        nothing = statistics.median(took['nothing'])
+        row(f'heap on, then off, {took["modules"][0]:.0f} modules, by a write to `enable`', bar,
+            'on ' + spread([us / 1000 for us in took['enable']], 'ms') + '; off '
+            + spread([us / 1000 for us in took['disable']], 'ms'),
+            f'a write that changes nothing {nothing / 1000:.2f} ms')
+
+
+def sampling():
+    row('one sample under 30 frames, malloc and free', '<= 1 us', spread(run('sample', '40')['sample'], 'ns'), '')
+
+
+def own_memory(mebibytes):
+    """The line of the heap's text that says what is the agent's own."""
+    program = subprocess.Popen([TARGET / 'heap_cost', 'memory', str(mebibytes)], stdin=subprocess.PIPE,
+                               stdout=subprocess.PIPE, text=True)
+    tree = program.stdout.readline().split()[1]
+    text = (pathlib.Path(tree) / 'heap').read_text()
+    program.communicate('\n')
+    return next(int(line.split()[1]) for line in text.splitlines() if "the agent's own: " in line)
+
+
+def memory():
+    for mebibytes in (1, 256, 1024):
+        bar = 2 * 1024 + mebibytes * 1024 * 0.0015
+        row(f'memory of the agent, heap of {mebibytes} MiB in small blocks', f'<= {bar:.0f} KiB (2 MiB + 0.15 %)',
+            f'{own_memory(mebibytes) / 1024:.0f} KiB', 'all of the agent, the file system at work, resident')
+
+
+def main():
+    switching()
+    sampling()
+    memory()
+
+
+if __name__ == '__main__':
+    main()
