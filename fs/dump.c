@@ -86,10 +86,12 @@ static int collect(struct dump *dump, enum pf_source source)
 
 static void dump_entry(struct dump *dump, const struct pf_entry *entry, const char *name)
 {
-	struct pf_object object = pf_tree_object(entry);
+	struct pf_entry plain = *entry;
+	struct pf_object object = pf_tree_object(&plain);
 	struct pf_snapshot *snapshot = NULL;
 	int rc;
 
+	plain.room = NULL; /* a plain file has its size */
 	if (entry->kind == PF_KIND_PROFILE && collect(dump, entry->profile->source) < 0)
 		return; /* not collected here: `status` says so */
 	if (entry->kind == PF_KIND_PROFILE)

@@ -7,7 +7,7 @@
  * process is gone.
  */
 
-const EVERY_MS = 2000, PATIENCE_MS = 5000, FAILURES_MAX = 5, UNTOUCHED_MS = 10 * 60 * 1000;
+const EVERY_MS = 2000, PATIENCE_MS = 5000, EMPTY_MS = 500, FAILURES_MAX = 5, UNTOUCHED_MS = 10 * 60 * 1000;
 
 /* In the frame: hands its data out; true, and then there is nothing to draw. */
 function isFrame(data) {
@@ -48,6 +48,11 @@ function stayYoung(data, show, tell) {
 		frame.hidden = true;
 		frame.title = 'newer data';
 		frame.src = location.href.split('#')[0];
+		/* The data comes before the frame is complete; a frame without is somebody's error page. */
+		frame.addEventListener('load', () => {
+			clearTimeout(given);
+			given = setTimeout(failed, EMPTY_MS);
+		});
 		document.body.append(frame);
 		given = setTimeout(failed, PATIENCE_MS);
 	}

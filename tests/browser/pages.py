@@ -3,6 +3,8 @@
 
 usage: pages.py CASE FILE [PICTURE]
 """
+import os
+import signal
 import sys
 import urllib.parse
 
@@ -45,11 +47,20 @@ def live(browser, file, picture):
                             'Records in profiles'])
     before = browser.run("return data.made")
     browser.until("return data.made > arguments[0] && document.getElementById('state').textContent.startsWith('live')", before)
-    user = browser.run("return Math.max(...data.spans[0].charts[0].series[0].values.filter(v => v !== null))")
-    same(f'CPU time was seen: {user}', user > 0, True)
+    browser.until("return Math.max(...data.spans[0].charts[0].series[0].values.filter(v => v !== null)) > 0")
     browser.screenshot(picture)
     browser.run("[...document.querySelectorAll('#spans button')][2].click()")
     same('a day', browser.run("return data.spans[chosen].seconds"), 86400)
+
+
+def ends(browser, file, picture):
+    """The process ends while its charts are looked at: the last data stays, and it is said."""
+    wait_ready(browser, file)
+    browser.until("return document.getElementById('state').textContent.startsWith('live')")
+    os.kill(int(picture), signal.SIGKILL)
+    browser.until("return document.getElementById('state').textContent.startsWith('no answer since')")
+    same('the charts are there', len(browser.elements('#charts .line')) > 5, True)
+    browser.complaints() # that the file is gone
 
 
 def copy(browser, file, picture):

@@ -32,6 +32,8 @@ whole() {
 	done
 	is "$(find "$1" -name '.*.new' -o -name '*wait*' -o -name events)" ""
 	is "$(stat -c %a "$1/heap")" 600
+	is "$(tail -n 1 "$1/heap.html")" "</html>" # no blanks behind it, as the live one has
+	is "$(tail -n 1 "$1/cpu.svg")" "</svg>"
 }
 
 @test "the whole tree is written at exit, and the exit code is the program's" {
