@@ -133,3 +133,71 @@ thread_named() {
 	grep -q EOWNERDEAD plain
 	grep -q ENOTRECOVERABLE plain
 }
+
+# rows PROFILE KIND: `NAME MILLISECONDS` of all functions, sums with what they called.
+rows() {
+	pprof_rows "$1" -cum -sample_index=delay -unit=ms -tagfocus="kind=$2" | awk '{print $6, $4 + 0}' | sed 's/([^ ]*)//'
+}
+
+# waited PROFILE KIND NAME
+waited() {
+	rows "$1" "$2" | awk -v name="$3" '$1 == name {v = $2} END {print v + 0}'
+}
+
+@test "std::mutex, Rust's kind of lock, C++20's waits, raw futexes, sleeps and reads: each by its kind" {
+	tree_start --set enable=mutex,block --set block_kinds=sync+sleep+io --set block_rate_ns=10000 \
+		-- "$TARGET/waits"
+	touch go
+	wait_until 30 says done
+	cp "$TREE/mutex.pprof" "$TREE/block.pprof" .
+	for kind in mutex cond join futex sleep io; do
+		echo "$kind:" && rows block.pprof "$kind"
+	done
+	between 95 300 "$(waited mutex.pprof mutex std_unlock)"
+	between 95 300 "$(waited mutex.pprof futex three_unlock)"
+	between 95 300 "$(waited block.pprof mutex wait_std)"
+	between 95 300 "$(waited block.pprof futex wait_three)"
+	between 95 300 "$(waited block.pprof futex wait_atomic)"
+	between 95 300 "$(waited block.pprof cond wait_condition)"
+	between 95 300 "$(waited block.pprof sleep nap)"
+	between 95 300 "$(waited block.pprof io read_pipe)"
+	between 0 5 "$(waited block.pprof io read_much)" # its first call: the thread may have slept before
+	# Nineteen looks a second; the first and the last of them may miss it.
+	between 850 1300 "$(waited block.pprof futex wait_raw)"
+	between 850 1300 "$(waited mutex.pprof futex wait_raw)"
+	is "$(waited mutex.pprof futex wait_atomic)" 0 # whoever wakes it has held nothing
+}
+
+@test "block_kinds is set by words, and counts nothing else" {
+	tree_start --set enable=block --set block_rate_ns=1 -- "$TARGET/waits"
+	is "$(cat "$TREE/config/block_kinds")" sync
+	echo "sleep io" >"$TREE/config/block_kinds"
+	is "$(cat "$TREE/config/block_kinds")" "sleep io"
+	run bash -c "echo naps >'$TREE/config/block_kinds'"
+	[ "$status" -ne 0 ]
+	has "$output" "Invalid argument"
+	is "$(cat "$TREE/config/block_kinds")" "sleep io"
+	touch go
+	wait_until 30 says done
+	is "$(rows "$TREE/block.pprof" 'mutex|cond|join|futex|sem|rwlock' | grep -c .)" 0
+	between 95 300 "$(waited "$TREE/block.pprof" sleep nap)"
+}
+
+@test "off: an empty profile that says so; on and off again: the sums stay, and no hook" {
+	tree_start -- "$TARGET/contend" holder 2
+	has "$(cat "$TREE/mutex")" "off: echo +mutex > enable"
+	slots() { awk '$1 == "patch_slots" {print $2}' "$TREE/status"; }
+	echo "0" >"$TREE/enable"
+	echo "+mutex +block" >"$TREE/enable"
+	echo "-mutex -block" >"$TREE/enable"
+	before=$(slots)
+	echo "+mutex +block" >"$TREE/enable"
+	echo 1 >"$TREE/config/mutex_fraction"
+	[ "$(slots)" -gt "$before" ]
+	touch go
+	wait_until 30 says done
+	echo "-mutex -block" >"$TREE/enable"
+	is "$(slots)" "$before"
+	has "$(cat "$TREE/enable")" "mutex off"
+	between 980 1300 "$(awk '$6 == "hold_long" && !/^#/ {print $1}' "$TREE/mutex")"
+}

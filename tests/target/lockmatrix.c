@@ -26,8 +26,8 @@ static struct timespec in_ms(clockid_t clock, long ms)
 	struct timespec t;
 
 	clock_gettime(clock, &t);
-	t.tv_nsec += ms % 1000 * 1000000;
-	t.tv_sec += ms / 1000 + t.tv_nsec / 1000000000;
+	t.tv_nsec += ms % 1000 * 1000000 + 1000000000; /* ms may be less than nothing */
+	t.tv_sec += ms / 1000 + t.tv_nsec / 1000000000 - 1;
 	t.tv_nsec %= 1000000000;
 	return t;
 }
