@@ -1,6 +1,7 @@
 /* What is written into the tree: the first byte chooses the file, the rest is the value. */
 #include "fs/control.h"
 #include "fs/live.h"
+#include "fs/symbol.h"
 #include "fuzz.h"
 #include "tests/unit/fs/fake_door.h"
 
@@ -41,6 +42,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
 		return 0;
 	e = controls[bytes[0] % control_count];
 	pf_control_write(&live, e, (const char *)bytes + 1, size - 1, NULL);
+	/* What is asked of debug/pprof/symbol. */
+	pf_symbol_ask(&live, (const char *)bytes, size, &out);
 	e->show(&out, &live, e->arg);
 	pf_error_log_show(&out, &live, 0);
 	/* What is shown to a terminal has nothing for it to obey. */
