@@ -127,6 +127,25 @@ static void heap_totals(int64_t *in_use, int64_t *allocated)
 	*allocated = 1024 * 1024;
 }
 
+static const char *custom_name(uint32_t number)
+{
+	static const char *const names[] = {"own0", "own1"};
+
+	return number < fake.custom ? names[number] : NULL;
+}
+
+static int custom_collect(uint32_t number, struct pf_profile *out)
+{
+	uint64_t pc = 0x4000 + number;
+	int64_t value = 10 + number;
+
+	out->name = pf_profile_string(out, custom_name(number));
+	pf_profile_add_type(out, out->name, "count");
+	out->time_ns = pf_clock_real_ns();
+	pf_profile_add_sample(out, &pc, 1, &value);
+	return out->error;
+}
+
 static int release_memory(bool collect, struct pf_buf *said)
 {
 	add(&fake.released);
@@ -221,6 +240,8 @@ void fake_door_reset(bool wall)
 		    .heap_totals = heap_totals,
 		    .threads = list_threads,
 		    .release_memory = release_memory,
+		    .custom_name = custom_name,
+		    .custom_collect = custom_collect,
 		    .cpu_ns = cpu_ns,
 		    .memory_bytes = memory_bytes,
 		    .stack_usage = stack_usage,

@@ -18,6 +18,7 @@ struct fake_door {
 	uint32_t heap_reads;   /* atomic */
 	uint32_t threads_made; /* atomic: by start_thread */
 	uint32_t released;     /* atomic: gc */
+	uint32_t custom;       /* profiles of the program's own: own0, own1 ... */
 	uint32_t fail_cpu;     /* -errno the cpu collector returns, as a positive number */
 	uint32_t fail_thread;  /* the same for start_thread */
 	uint32_t fail_enable;  /* the same for heap's enable */

@@ -295,6 +295,26 @@ static void an_interrupted_write_that_takes_long_is_cancelled(void **state)
 	go_on();
 }
 
+static void a_profile_of_the_programs_own_is_asked_like_the_others(void **state)
+{
+	uint64_t custom = lookup(PF_TREE_ROOT, "custom"), id;
+	struct pf_attributes a;
+	struct opening o;
+
+	fake.custom = 2;
+	id = lookup(custom, "own1,debug=1");
+	assert_int_equal(open_node(&o, id), 0);
+	assert_memory_equal(o.call.snapshot->text.at, "legacy own1 ", 12);
+	close_node(&o, id);
+	id = lookup(custom, "own0.folded");
+	assert_int_equal(open_node(&o, id), 0);
+	assert_memory_equal(o.call.snapshot->text.at, "folded own0 ", 12);
+	close_node(&o, id);
+	assert_int_equal(pf_files_lookup(files, custom, "own2", &a), -ENOENT);
+	assert_int_equal(pf_files_lookup(files, custom, "own1?debug=x", &a), -EINVAL);
+	assert_int_equal(pf_files_lookup(files, custom, "own1?seconds=1", &a), -EINVAL);
+}
+
 static void nobody_waits_longer_than_the_kernel_has_patience(void **state)
 {
 	uint64_t id = lookup(PF_TREE_ROOT, "cpu-3600s.pprof");
@@ -433,6 +453,7 @@ int main(void)
 	    TEST(an_open_interrupted_before_it_waits_is_answered_too),
 	    TEST(an_interrupted_write_that_is_soon_done_is_answered_with_what_it_did),
 	    TEST(an_interrupted_write_that_takes_long_is_cancelled),
+	    TEST(a_profile_of_the_programs_own_is_asked_like_the_others),
 	    TEST(nobody_waits_longer_than_the_kernel_has_patience),
 	    TEST(a_stream_is_kept_alive),
 	    TEST(stopping_answers_everybody),

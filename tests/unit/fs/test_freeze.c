@@ -93,6 +93,39 @@ static void it_has_every_instant_profile_in_every_form(void **state)
 	assert_int_equal(pf_captures_started(live.captures), 0);
 }
 
+static void the_programs_own_are_in_a_directory_of_their_own(void **state)
+{
+	struct pf_found one, custom, file = {.key = 0};
+	size_t bytes;
+
+	fake.custom = 2;
+	assert_int_equal(freeze("one"), 0);
+	assert_int_equal(pf_kept_find(&live, 0, "one", &one), 0);
+	assert_int_equal(pf_kept_find(&live, one.key, "custom", &custom), 0);
+	assert_null(custom.snapshot);
+	assert_int_not_equal(custom.key, one.key);
+	assert_int_equal(pf_kept_find(&live, custom.key, "own1.pprof", &file), 0);
+	assert_non_null(strstr(pf_buf_text(&file.snapshot->text), "pprof own1 own1 11"));
+	bytes = kept->bytes;
+	assert_int_equal(pf_kept_remove(&live, one.key, "custom"), -ENOTEMPTY);
+	assert_int_equal(pf_kept_remove(&live, custom.key, "own1.pprof"), 0);
+	assert_int_equal(kept->bytes, bytes - file.snapshot->text.length);
+	assert_int_equal(kept->bytes, kept->oldest->bytes);
+	pf_snapshot_drop(file.snapshot);
+}
+
+static void a_snapshot_whose_writer_is_gone_is_not_kept(void **state)
+{
+	struct pf_wait gone = PF_WAIT_INIT;
+
+	fake.custom = 2;
+	pf_wait_cancel(&gone);
+	assert_int_equal(
+	    pf_control_write(&live, pf_tree_path(live.tree, "snapshot"), "one", 3, &gone), -EINTR);
+	assert_int_equal(kept->count, 0);
+	assert_int_equal(freeze("one"), 0);
+}
+
 static void each_source_is_collected_once(void **state)
 {
 	struct pf_snapshot *heap, *allocs;
@@ -179,6 +212,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    TEST(it_has_every_instant_profile_in_every_form),
+	    TEST(the_programs_own_are_in_a_directory_of_their_own),
+	    TEST(a_snapshot_whose_writer_is_gone_is_not_kept),
 	    TEST(each_source_is_collected_once),
 	    TEST(what_is_no_name_is_refused),
 	    TEST(a_name_is_given_once_until_it_is_removed),
