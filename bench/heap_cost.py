@@ -1,6 +1,7 @@
 """What the heap profile costs besides the hot path: switching, one sample, memory."""
 import glob
 import pathlib
+import re
 import statistics
 import subprocess
 
@@ -21,8 +22,8 @@ def loadable():
     """Libraries that can be opened one beside the other, by trying."""
     test = ('import ctypes, sys\nfor name in sys.argv[1:]:\n  try: ctypes.CDLL(name); print(name, flush=True)\n'
             '  except OSError: pass')
-    found = sorted(path for path in glob.glob('/usr/lib/x86_64-linux-gnu/lib[a-z]*.so.[0-9]*') if 'asan' not in path
-                   and 'tsan' not in path and 'alloc' not in path and 'preload' not in path and 'proffs' not in path)
+    found = sorted(path for path in glob.glob('/usr/lib/x86_64-linux-gnu/lib[a-z]*.so.*')
+                   if re.search(r'\.so\.\d+$', path) and not re.search('[atm]san|alloc|preload|proffs', path))
     done = subprocess.run(['python3', '-c', test, *found[:120]], capture_output=True, text=True, check=False)
     return done.stdout.split()
 
