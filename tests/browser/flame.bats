@@ -2,63 +2,58 @@
 # The profiles' answers are in tests/unit/render/profiles.h.
 load ../helper
 
-# flame CASE [PROFILE]: what flame.py says of a known profile's page
 flame() {
-	"$BUILD/tests/unit/render/draw" "${2-heap}" html >page.html
-	python3 "$BATS_TEST_DIRNAME/flame.py" "$1" page.html picture.png
+	python3 "$BATS_TEST_DIRNAME/flame.py" "$@"
 }
 
-@test "the widest frame is found by its text, clicked, and is as wide as the page" {
-	flame click cpu
+# draw PROFILE VIEW: a known profile, as PROFILE.VIEW
+draw() {
+	"$BUILD/tests/unit/render/draw" "$1" "$2" >"$1.$2"
 }
 
-@test "a search says how much of all it found, for text and for patterns" {
-	flame search cpu
+@test "the widest frame is found by its text, clicked, searched for, and its share is told" {
+	draw cpu html
+	flame click cpu.html -- search cpu.html
 }
 
-@test "another column is another picture, and the functions are told in a table" {
-	flame column
+@test "another column is another picture; a graph can stand on its feet, and be sorted by size" {
+	draw heap html
+	flame column heap.html -- turned heap.html
 }
 
-@test "dark mode has a button" {
-	flame dark
+@test "arrows, Enter, Escape and slash do without a mouse, and dark mode has a button" {
+	draw heap html
+	flame keyboard heap.html -- dark heap.html
 }
 
 @test "dark mode is the system's to begin with" {
-	flame follows_the_system
-}
-
-@test "arrows, Enter, Escape and slash do without a mouse" {
-	flame keyboard
-}
-
-@test "a graph can stand on its feet, and be sorted by size" {
-	flame turned
+	draw heap html
+	flame follows_the_system heap.html
 }
 
 @test "names that are HTML, scripts or no text are shown as text" {
-	flame markup markup
+	draw markup html
+	flame markup markup.html
 }
 
 @test "fifty thousand different stacks are zoomed and searched" {
-	flame large wide >said
-	sed 's/^/# /' said >&3
+	draw wide html
+	flame large wide.html >said
+	cat said >&3
 }
 
 @test "a picture opens as XML, with names from anywhere" {
 	for profile in cpu markup; do
-		"$BUILD/tests/unit/render/draw" "$profile" svg >page.svg
-		python3 -c 'import sys, xml.dom.minidom as m; m.parse(sys.argv[1])' page.svg
-		python3 "$BATS_TEST_DIRNAME/flame.py" picture page.svg picture.png main 0.9
+		draw "$profile" svg
+		python3 -c 'import sys, xml.dom.minidom as m; m.parse(sys.argv[1])' "$profile.svg"
 	done
+	flame picture cpu.svg main 0.9 -- picture markup.svg main 0.9
 }
 
 @test "a live program's page, on the mount and as a copy" {
 	tree_start -- "$TARGET/split"
-	echo 1 >"$TREE/cpu/seconds"
+	echo 0.6 >"$TREE/cpu/seconds"
 	cp "$TREE/cpu.html" copy.html
-	python3 "$BATS_TEST_DIRNAME/flame.py" found copy.html picture.png seventy 0.4
-	python3 "$BATS_TEST_DIRNAME/flame.py" found "$TREE/cpu.html" picture.png seventy 0.4
 	cp "$TREE/cpu.svg" copy.svg
-	python3 "$BATS_TEST_DIRNAME/flame.py" picture copy.svg picture.png seventy 0.4
+	flame found copy.html seventy 0.4 -- found "$TREE/cpu.html" seventy 0.4 -- picture copy.svg seventy 0.4
 }

@@ -1,7 +1,9 @@
 #!/usr/bin/env python3
 """What a person does with a flame graph, done in a real browser.
 
-usage: flame.py CASE FILE [PICTURE]      a case is a function below; PICTURE: where screenshots go
+usage: flame.py CASE FILE [ARGUMENT...] [-- CASE FILE...]      without blanks in any of them
+
+A case is a function below, and leaves its screenshot as CASE.png. All of one call share a browser.
 """
 import math
 import pathlib
@@ -230,20 +232,25 @@ def picture(browser, file, name, least):
     same('errors', browser.run("return document.querySelectorAll('parsererror').length"), 0)
 
 
+def run_case(browser, case, file, *arguments):
+    shot = f'{case}.png'
+    if case == 'picture':
+        picture(browser, file, *arguments)
+        browser.screenshot(shot)
+    else:
+        page = Page(browser, file)
+        globals()[case](page, shot, *arguments)
+        page.done()
+    if pathlib.Path(shot).exists():
+        same('a screenshot is a picture', pathlib.Path(shot).read_bytes()[:4], b'\x89PNG')
+
+
 def main():
-    case, file = sys.argv[1:3]
-    shot = sys.argv[3] if len(sys.argv) > 3 else f'{file}.png'
-    with Browser(dark=case == 'follows_the_system') as browser:
-        if case == 'picture':
-            picture(browser, file, *sys.argv[4:])
-            pathlib.Path(shot).write_bytes(browser.screenshot(shot))
-        else:
-            page = Page(browser, file)
-            globals()[case](page, shot, *sys.argv[4:])
-            page.done()
-    same('a screenshot is a picture', case == 'keyboard' or case == 'follows_the_system' or
-         pathlib.Path(shot).read_bytes()[:4] == b'\x89PNG', True)
+    cases = ' '.join(sys.argv[1:]).split(' -- ')
+    with Browser(dark=cases[0].startswith('follows_the_system')) as browser:
+        for case in cases:
+            run_case(browser, *case.split(' '))
 
 
-if __name__ == "__main__":
+if __name__ == '__main__':
     main()

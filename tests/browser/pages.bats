@@ -46,17 +46,12 @@ start_split() {
 	pages follow "$TREE/index.html"
 }
 
-@test "the charts of a live process go on by themselves, those of a copy say that they are one" {
+@test "the charts of a live process go on by themselves, and outlive it; those of a copy say so" {
 	start_split
-	cp "$TREE/debug/charts.html" copy.html
-	pages live "$TREE/debug/charts.html" picture.png
-	pages copy copy.html
 	is "$(head -n 1 "$TREE/debug/charts")" "<!DOCTYPE html>"
-}
-
-@test "charts outlive their process, and say since when" {
-	start_split
-	pages ends "$TREE/debug/charts.html" "$PID"
+	cp "$TREE/debug/charts.html" copy.html
+	pages live_then_not "$TREE/debug/charts.html" "$PID"
+	pages copy copy.html
 }
 
 @test "Go's index counts records" {

@@ -53,11 +53,10 @@ def live(browser, file, picture):
     same('a day', browser.run("return data.spans[chosen].seconds"), 86400)
 
 
-def ends(browser, file, picture):
+def live_then_not(browser, file, pid):
     """The process ends while its charts are looked at: the last data stays, and it is said."""
-    wait_ready(browser, file)
-    browser.until("return document.getElementById('state').textContent.startsWith('live')")
-    os.kill(int(picture), signal.SIGKILL)
+    live(browser, file, 'picture.png')
+    os.kill(int(pid), signal.SIGKILL)
     browser.until("return document.getElementById('state').textContent.startsWith('no answer since')")
     same('the charts are there', len(browser.elements('#charts .line')) > 5, True)
     browser.complaints() # that the file is gone
