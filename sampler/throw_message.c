@@ -92,6 +92,8 @@ PF_HOOK bool pf_throw_readable(const void *at)
 	int saved = errno;
 	bool readable;
 
+	if ((uintptr_t)at < MASK_BYTES)
+		return false; /* for a null pointer the kernel looks at nothing */
 	syscall(SYS_rt_sigprocmask, NO_SUCH_KIND, (uintptr_t)at & ~(uintptr_t)(MASK_BYTES - 1),
 	    NULL, MASK_BYTES);
 	readable = errno != EFAULT;
