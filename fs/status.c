@@ -26,7 +26,7 @@ static const char readme_head[] =
     "  cat allocs,seconds=10,n=20                 what was allocated in 10 s, 20 rows\n"
     "  go tool pprof 'debug/pprof/heap?gc=1'      the names of Go's net/http/pprof\n"
     "\n"
-    "Behind a name: seconds= (wait so long; of heap, allocs and threads the difference), hz=,\n"
+    "Behind a name: seconds= (wait so long; of profiles of a moment the difference), hz=,\n"
     "gc=1 (give free memory back first), debug=1 and 2 (Go's text forms), n= (rows of text),\n"
     "focus= (only stacks with a function that matches: an extended regular expression), min=10MB\n"
     "(only stacks with so much).\n"

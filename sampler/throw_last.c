@@ -54,10 +54,15 @@ static PF_HOOK void write_last(const char *message, bool fatal)
 PF_HOOK void pf_throw_last_set(
     const struct pf_throw *seen, uint32_t type, const uint32_t *stack, const char *message)
 {
+	/* Thrown once more it is the same exception, and whoever asks wants to know where it came from.
+	 * (libstdc++ throws again what it reports, before it calls abort.) */
+	if (seen->how != PF_THROW_RETHROWN || !seen->object || seen->object != own.object ||
+	    type != own.type) {
+		own.how = seen->how;
+		own.has_stack = stack;
+		own.stack = stack ? *stack : 0;
+	}
 	own.type = type;
-	own.how = seen->how;
-	own.has_stack = stack;
-	own.stack = stack ? *stack : 0;
 	own.info = seen->type;
 	own.object = seen->object;
 	if (!own.tid)

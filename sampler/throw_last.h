@@ -1,6 +1,7 @@
 /* Throw last: the exception thrown last, for whoever asks what a dying program died of.
  *
- * One record for the process. When abort() is called while the exception that this thread threw last
+ * One record for the process; a rethrow of the same object in the same thread leaves the place of
+ * the throw in it. When abort() is called while the exception that this thread threw last
  * is being handled (nobody caught it, or it met a noexcept), that one is the last for ever.
  */
 #pragma once

@@ -3,7 +3,7 @@
  * Where the type derives publicly from std::exception, its what() is looked at: nearly all of them
  * return a member or a literal, and what such code returns can be worked out (throw_what.h). Where
  * it cannot, the text that std::runtime_error and std::logic_error keep is taken. Else there is no
- * message, unless config/exception_messages is 2: then what() is called (doc/decisions/0006).
+ * message, unless config/exception_messages is 2: then what() is called (doc/decisions/0009).
  */
 #pragma once
 #include "sampler/throw_abi.h"

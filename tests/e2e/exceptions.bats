@@ -129,6 +129,17 @@ check_counts() {
 	has "$status" "#1 waiting"
 }
 
+@test "what a program aborts over is the last exception, whoever catches SIGABRT" {
+	throws_start throws held
+	status=$(cat "$TREE/status")
+	has "$status" "exception_type shop::sold_out"
+	has "$status" "exception_how throw"
+	has "$status" "exception_message sold out"
+	has "$status" "exception_state fatal"
+	has "$(grep -A 1 exception_state <<<"$status")" "#0 throw_sold_out"
+	tree_stop KILL
+}
+
 @test "whatever ends a program by an exception, it ends as without us" {
 	for how in uncaught noexcept thread handler abort plain_abort nested foreign matrix; do
 		echo "$how"

@@ -11,12 +11,13 @@
  *                         60 throw   std::out_of_range   at look_outside
  *                         40 throw   plugin::error       at plugin_throw      (with PLUGIN)
  *     storm N M          N of std::runtime_error at throw_runtime, M at throw_other, mixed
- *     uncaught noexcept thread handler abort nested foreign
+ *     uncaught noexcept thread handler waiting held abort plain_abort nested foreign
  *                        ends as C++ says, after one line of what it does
  *     matrix             what C++ promises about throwing, a line for each case
  */
 #include <atomic>
 #include <chrono>
+#include <csignal>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -51,7 +52,7 @@ public:
 
 } // namespace shop
 
-#define NOINLINE __attribute__((noinline, noclone))
+#define NOINLINE __attribute__((noinline))
 
 static NOINLINE void throw_runtime(int i)
 {
@@ -224,6 +225,18 @@ static void waiting()
 	throw_runtime(2);
 }
 
+/* As uncaught in a noexcept function, but SIGABRT has a handler that says "ready" and stays. */
+static void held()
+{
+	std::signal(SIGABRT, [](int) {
+		say("ready");
+		for (;;)
+			pause();
+	});
+	count(10, throw_runtime);
+	past_noexcept();
+}
+
 static void aborting()
 {
 	count(10, throw_runtime);
@@ -376,7 +389,7 @@ int main(int argc, char **argv)
 		const char *name;
 		void (*run)();
 	} runs[] = {{"uncaught", uncaught}, {"noexcept", past_noexcept}, {"thread", in_thread},
-	    {"handler", handled}, {"waiting", waiting}, {"abort", aborting},
+	    {"handler", handled}, {"waiting", waiting}, {"held", held}, {"abort", aborting},
 	    {"plain_abort", plain_abort}, {"nested", nested}, {"foreign", raise_foreign},
 	    {"matrix", matrix}};
 	const char *what = argc > 1 ? argv[1] : "";
