@@ -61,29 +61,13 @@ int pf_thread_find(struct pf_live *live, int key, const char *name, struct pf_fo
 	return 0;
 }
 
-/* One thread now; false when it has ended. */
-static bool find_one(struct pf_live *live, int tid, struct pf_thread_view *out)
-{
-	size_t count, i;
-	struct pf_thread_view *views = all_threads(live, &count);
-	bool found;
-
-	for (i = 0; views && i < count && views[i].tid != tid; i++)
-		;
-	found = views && i < count;
-	if (found)
-		*out = views[i];
-	free(views);
-	return found;
-}
-
 /* Prints a part of one thread, or fails with ESRCH when it has ended, as /proc does. */
 static void show_one(struct pf_buf *out, struct pf_live *live, int tid,
     void (*show)(struct pf_buf *out, const struct pf_thread_view *view))
 {
 	struct pf_thread_view view;
 
-	if (find_one(live, tid, &view))
+	if (live->door->thread && live->door->thread(tid, &view))
 		show(out, &view);
 	else
 		pf_buf_fail(out, -ESRCH);
@@ -138,7 +122,7 @@ static void show_labels(struct pf_buf *out, struct pf_live *live, int tid)
 {
 	struct pf_thread_view view;
 
-	if (!find_one(live, tid, &view))
+	if (!live->door->thread || !live->door->thread(tid, &view))
 		pf_buf_fail(out, -ESRCH);
 	else if (live->door->print_labels)
 		live->door->print_labels(view.labels, out);

@@ -72,6 +72,7 @@ static struct pf_sampler door = {
     .heap_totals = pf_heap_totals,
     .allocator = pf_allocator_look,
     .threads = pf_threads_list,
+    .thread = pf_threads_one,
     .blocked_on = pf_blocked_on,
     .print_labels = pf_label_print,
     .custom_name = pf_custom_name,

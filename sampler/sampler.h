@@ -94,6 +94,8 @@ struct pf_sampler {
 	int (*allocator)(struct pf_allocator *out);
 	/* Up to `max` threads of the program, ours left out; returns how many there are. */
 	size_t (*threads)(struct pf_thread_view *out, size_t max);
+	/* One of them; false when it has ended, or never was. */
+	bool (*thread)(pid_t tid, struct pf_thread_view *out);
 	/* The thread that `tid` waits for, 0: nobody or not known; *endless: in a circle. No lock. */
 	pid_t (*blocked_on)(pid_t tid, bool *endless);
 	/* What the program says about a thread, a line KEY=VALUE each. */

@@ -8,6 +8,7 @@
 #include "sampler/map.h"
 #include "sampler/stack.h"
 #include "sampler/syscall_name.h"
+#include "sampler/task.h"
 #include "sampler/thread.h"
 
 #include <errno.h>
@@ -95,4 +96,36 @@ size_t pf_threads_list(struct pf_thread_view *out, size_t max)
 		count++;
 	}
 	return count;
+}
+
+static const struct pf_thread *find(pid_t tid)
+{
+	for (uint32_t i = 0; i < pf_thread_limit(); i++) {
+		const struct pf_thread *t = pf_thread_at(i);
+
+		if (t && t->tid == tid && pf_thread_is_live(t))
+			return t;
+	}
+	return NULL;
+}
+
+/* Asks the kernel of this thread alone: a shell that reads a file of each of thousands has no patience
+ * for all of them each time. */
+bool pf_threads_one(pid_t tid, struct pf_thread_view *out)
+{
+	const struct pf_thread *t = find(tid);
+	ssize_t length;
+
+	if (!t) {
+		pf_cpu_scan(); /* made a moment ago, past our hook */
+		t = find(tid);
+	}
+	if (!t)
+		return false;
+	view(t, out);
+	length = pf_task_read(tid, "comm", out->name, sizeof(out->name));
+	if (out->cpu_ns < 0 || length <= 0)
+		return false;
+	out->name[length - 1] = '\0'; /* over the line's end */
+	return true;
 }

@@ -10,3 +10,6 @@ pf_collect_fn pf_threads_collect;
 
 /* The door's `threads`. */
 size_t pf_threads_list(struct pf_thread_view *out, size_t max);
+
+/* One thread of the program by its number; false when there is none. Our own threads. */
+bool pf_threads_one(pid_t tid, struct pf_thread_view *out);

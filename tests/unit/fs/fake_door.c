@@ -111,6 +111,12 @@ static size_t list_threads(struct pf_thread_view *out, size_t max)
 	return 1;
 }
 
+static bool one_thread(pid_t tid, struct pf_thread_view *out)
+{
+	list_threads(out, 1);
+	return tid == getpid();
+}
+
 static int64_t heap_records(void)
 {
 	return 7;
@@ -239,6 +245,7 @@ void fake_door_reset(bool wall)
 			{[PF_SOURCE_HEAP] = heap_records, [PF_SOURCE_THREADS] = thread_records},
 		    .heap_totals = heap_totals,
 		    .threads = list_threads,
+		    .thread = one_thread,
 		    .release_memory = release_memory,
 		    .custom_name = custom_name,
 		    .custom_collect = custom_collect,
