@@ -21,7 +21,7 @@ PF_INLINE size_t row_bytes(const struct pf_tally *tally)
 
 PF_INLINE struct pf_tally_row *row_at(const struct pf_tally *tally, void *table, size_t place)
 {
-	return (struct pf_tally_row *)((char *)table + place * row_bytes(tally));
+	return (void *)((char *)table + place * row_bytes(tally));
 }
 
 /* Each table is followed by one row more: the first one's is the overflow. */

@@ -49,8 +49,11 @@ static PF_HOOK char *base_at(char *object, int64_t where)
 	int64_t offset = where >> 8;
 
 	/* A virtual base: its offset stands in the object's vtable. */
-	if (where & BASE_VIRTUAL)
-		offset = *(const int64_t *)(*(char **)object + offset);
+	if (where & BASE_VIRTUAL) {
+		const char *functions = *(char **)(void *)object;
+
+		offset = *(const int64_t *)(const void *)(functions + offset);
+	}
 	return object + offset;
 }
 
@@ -161,7 +164,7 @@ static PF_HOOK const char *standard_text(const struct pf_type_info *type, char *
 		char *base = find_base(type, object, names[i], 0);
 
 		if (base)
-			return *(const char **)(base + sizeof(void *));
+			return *(const char **)(void *)(base + sizeof(void *));
 	}
 	return NULL;
 }
@@ -188,7 +191,7 @@ PF_HOOK void pf_throw_message(char *out, const struct pf_type_info *type, void *
 	base = find_base(type, object, "St9exception", 0);
 	if (!base)
 		return;
-	functions = *(const void *const **)base;
+	functions = *(const void *const **)(void *)base;
 	if (pf_throw_what(functions[WHAT], base, &result))
 		text = (const char *)(uintptr_t)result;
 	else if (allowed == 2)

@@ -11,10 +11,7 @@ enum { TYPES_MAX = 16 };
 enum { TYPES_MAX = 2048 };
 #endif
 
-static struct {
-	struct pf_throw_type type;
-	char name[16];
-} other = {.name = "[other types]"};
+static struct pf_throw_type other = {.name = "[other types]"};
 
 static struct pf_throw_type *types[TYPES_MAX]; /* atomic; by hash, the next free one */
 
@@ -75,7 +72,7 @@ PF_HOOK uint32_t pf_throw_type_find(const char *name)
 PF_HOOK struct pf_throw_type *pf_throw_type_at(uint32_t number)
 {
 	if (number == 0)
-		return &other.type;
+		return &other;
 	return number <= TYPES_MAX ? __atomic_load_n(&types[number - 1], __ATOMIC_ACQUIRE) : NULL;
 }
 

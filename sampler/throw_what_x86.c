@@ -204,7 +204,7 @@ static PF_HOOK bool starts_with(const char *text, const char *start)
 /* ff 25: through a slot, as a PLT entry does. */
 static PF_HOOK enum verdict jump_through(struct machine *m, const uint8_t *at)
 {
-	const uint64_t *slot = (const uint64_t *)(at + 6 + number(at + 2, 4));
+	const uint64_t *slot = (const uint64_t *)(const void *)(at + 6 + number(at + 2, 4));
 
 	m->at = (const uint8_t *)(uintptr_t)*slot;
 	return GOES_ON;
