@@ -93,8 +93,18 @@ void pf_node_consume_locked(struct pf_files *files, struct pf_node *node)
 	*at = node->next_virgin;
 }
 
-static void note_count_locked(struct pf_files *files)
+/* What a list names exists, be it a thousand files of kept snapshots: no limit is on it, and it takes
+ * no room from others. */
+static bool is_limited(const struct pf_object *object)
 {
+	return object->entry->kind != PF_KIND_LIST;
+}
+
+static void count_locked(struct pf_files *files, const struct pf_node *node, int change)
+{
+	files->node_count += (size_t)change;
+	if (is_limited(&node->object))
+		files->limited_count += (size_t)change;
 	__atomic_store_n(&files->live->node_count, files->node_count, __ATOMIC_RELAXED);
 }
 
@@ -110,8 +120,7 @@ bool pf_node_put_locked(struct pf_files *files, struct pf_node *node)
 	while (*at != node)
 		at = &(*at)->next;
 	*at = node->next;
-	files->node_count--;
-	note_count_locked(files);
+	count_locked(files, node, -1);
 	free_node(node);
 	return false;
 }
@@ -128,8 +137,7 @@ static void link_node_locked(struct pf_files *files, struct pf_node *node)
 	node->virgin = true;
 	node->next_virgin = *virgins;
 	*virgins = node;
-	files->node_count++;
-	note_count_locked(files);
+	count_locked(files, node, 1);
 }
 
 /* Takes object->snapshot over when it succeeds. */
@@ -240,14 +248,13 @@ int pf_files_attributes(struct pf_files *files, uint64_t id, struct pf_attribute
 
 /* ---- lookup and forget ---- */
 
-/* Names that anybody can invent are limited, and leave room for the readers of the table's own;
- * what a list names exists. */
+/* Names that anybody can invent are limited, and leave room for the readers of the table's own. */
 static bool too_many_locked(const struct pf_files *files, const struct pf_object *object)
 {
 	bool invented = object->ino != object->entry->id;
 	size_t most = invented ? PF_FILES_NODES_MAX : 2 * PF_FILES_NODES_MAX;
 
-	return object->entry->kind != PF_KIND_LIST && files->node_count >= most;
+	return is_limited(object) && files->limited_count >= most;
 }
 
 /* The virgin of this name, or a new one. */

@@ -43,6 +43,7 @@ struct pf_files {
 	uint32_t interrupted; /* calls to be answered by the keeper */
 	int64_t patience_ns;  /* of the kernel; 0: no end to it. Written once */
 	size_t node_count;
+	size_t limited_count; /* of these, those that are not names of a list */
 	uint64_t next_id;
 	struct pf_node *buckets[PF_NODE_BUCKETS]; /* by id */
 	struct pf_node *virgins[PF_NODE_BUCKETS]; /* by object.ino, which stands for the path */

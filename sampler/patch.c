@@ -33,6 +33,7 @@ enum verdict {
 	PATCH,   /* leads to the real function */
 	LOADING, /* not relocated yet */
 	FOREIGN, /* leads to another function of that name */
+	UNTOLD,  /* not bound yet, and the module has a function of that name itself */
 };
 
 /* A function slot of the module at hand that has one of our names. */
@@ -134,9 +135,9 @@ static enum verdict judge(
 		return LEAVE; /* the program's own table: it may hold what it likes */
 	if (m->bias != 0 && (uintptr_t)match->now < m->high - m->low)
 		return LOADING;
-	/* Not bound yet. Where the module has a function of that name itself we cannot tell. */
+	/* Not bound yet. */
 	if (match->kind == PF_SLOT_PLT && pf_module_has(m, match->now))
-		return match->defined_here ? LEAVE : PATCH;
+		return match->defined_here ? UNTOLD : PATCH;
 	return is_plt_of_program(scan, match) ? LEAVE : FOREIGN;
 }
 
@@ -226,10 +227,28 @@ static void point_at_hook(struct scan *scan, struct pf_module *m, const struct m
 	scan->fresh.items[scan->fresh.count++] = slot;
 }
 
+/* A slot that is not bound yet, in a module that has a function of that name itself (libstdc++ and
+ * operator new, where an allocator brings its own): it will lead where those lead that the module has
+ * too and that were bound at once. Where there is none, nobody can tell before the first call. */
+static void tell_by_others(size_t count)
+{
+	for (size_t i = 0; i < count; i++) {
+		if (matches[i].verdict != UNTOLD)
+			continue;
+		matches[i].verdict = LEAVE;
+		for (size_t k = 0; k < count; k++)
+			if (matches[k].defined_here && matches[k].kind == PF_SLOT_GOT &&
+			    matches[k].name.set == matches[i].name.set &&
+			    (matches[k].verdict == PATCH || matches[k].verdict == OURS))
+				matches[i].verdict = PATCH;
+	}
+}
+
 static void patch_module(struct scan *scan, struct pf_module *m)
 {
 	size_t count = find_matches(scan, m);
 
+	tell_by_others(count);
 	for (size_t i = 0; i < count; i++) {
 		scan->unfinished |= matches[i].verdict == LOADING;
 		scan->foreign += matches[i].verdict == FOREIGN;

@@ -16,6 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -426,9 +427,16 @@ static void unused_names_are_forgotten_after_a_while(void **state)
 
 static void invented_names_are_limited_and_leave_room(void **state)
 {
+	static const char *const members[] = {"name", "state", "stack", "cpu_ns"};
 	struct pf_attributes a;
 	char name[32];
+	uint64_t thread;
 
+	/* What lists name exists, and takes no room. */
+	snprintf(name, sizeof(name), "%d", getpid());
+	thread = lookup(lookup(PF_TREE_ROOT, "thread"), name);
+	for (size_t i = 0; i < PF_COUNT(members); i++)
+		lookup(thread, members[i]);
 	for (int i = 0; i < PF_FILES_NODES_MAX; i++) {
 		snprintf(name, sizeof(name), "heap?x=%d", i);
 		assert_int_equal(pf_files_lookup(files, PF_TREE_ROOT, name, &a), 0);

@@ -1,0 +1,66 @@
+# Under valgrind and under gdb, with us inside.
+load real
+
+program() {
+	cat >program.c <<-'END'
+		#include <pthread.h>
+		#include <signal.h>
+		#include <stdio.h>
+		#include <stdlib.h>
+		#include <string.h>
+		static int answers[4];
+		static int stop_here(int n) { return n * 2; }
+		static void *work(void *arg) {
+			int n = *(int *)arg;
+			for (int i = 0; i < 20000; i++) { char *p = malloc(i % 500 + 1); memset(p, n, i % 500 + 1); answers[n] += p[0]; free(p); }
+			return NULL;
+		}
+		int main(void) {
+			pthread_t threads[4]; int numbers[4] = {0, 1, 2, 3};
+			for (int i = 0; i < 4; i++) pthread_create(&threads[i], NULL, work, &numbers[i]);
+			for (int i = 0; i < 4; i++) pthread_join(threads[i], NULL);
+			printf("%d %d %d %d %d\n", answers[0], answers[1], answers[2], answers[3], stop_here(21));
+			return 6;
+		}
+	END
+	gcc -O0 -g -pthread -o program program.c
+}
+
+@test "gdb: breakpoints, backtraces and a clean end, with the sampling signal passing through" {
+	program
+	cat >commands <<-'END'
+		set pagination off
+		set confirm off
+		set style enabled off
+		break stop_here
+		run
+		backtrace
+		print n
+		finish
+		continue
+	END
+	plain gdb -batch -nx -x commands ./program
+	PROFFS_MOUNT="$TREE" PROFFS_ENABLE=1 STATUS=0
+	STATUS=0
+	gdb -batch -nx -ex "set environment LD_PRELOAD $BUILD/libproffs.so" -ex "set environment PROFFS_MOUNT $TREE" \
+		-ex 'set environment PROFFS_ENABLE 1' -ex 'handle SIG34 SIG35 SIG36 SIG63 SIG64 nostop noprint pass' \
+		-x commands ./program </dev/null >"$OUT" 2>"$ERR" 3>&- || STATUS=$?
+	is "$STATUS" "$PLAIN_STATUS"
+	# What gdb says of the program itself; of threads it tells ours too.
+	said() { grep -E '^(#[0-9]|\$1 =|Value returned|[0-9]+ [0-9]+|.*exited with code|Run till)' "$1" | sed 's/0x[0-9a-f]*/ADDRESS/g; s/process [0-9]*/process/; s/Thread ADDRESS (LWP [0-9]*)/Thread/'; }
+	is "$(said "$OUT")" "$(said plain.out)"
+	has "$(said "$OUT")" 'exited with code 06'
+	wait_until 5 no_mount_left
+}
+
+@test "valgrind: no error that is not there without us, the same output" {
+	program
+	plain valgrind -q --error-exitcode=99 ./program
+	is "$PLAIN_STATUS" 6
+	STATUS=0
+	LD_PRELOAD=$BUILD/libproffs.so PROFFS_MOUNT=$TREE valgrind -q --error-exitcode=99 ./program \
+		</dev/null >"$OUT" 2>"$ERR" 3>&- || STATUS=$?
+	cat "$ERR"
+	agrees
+	hasnt "$(cat "$ERR")" "Invalid"
+}

@@ -1,0 +1,46 @@
+# git: clone, gc, log of a local repository made of known commits.
+load real
+
+make_repository() {
+	git init -q origin
+	(
+		cd origin
+		export GIT_AUTHOR_DATE='2026-01-01T00:00:00Z' GIT_COMMITTER_DATE='2026-01-01T00:00:00Z'
+		git config user.email a@b.c
+		git config user.name me
+		for i in {1..30}; do
+			for j in {1..20}; do seq $((i * j)) $((i * j + 400)) >"file$j"; done
+			git add .
+			git commit -q -m "commit $i"
+		done
+	)
+}
+
+@test "git clone, gc, fsck and log: the same objects, nothing broken" {
+	make_repository
+	for how in plain watched; do
+		run_it() {
+			git clone -q --no-local "$PWD/origin" "clone.$1" &&
+				git -C "clone.$1" -c gc.auto=0 gc -q --prune=now --aggressive &&
+				git -C "clone.$1" fsck --full --strict &&
+				git -C "clone.$1" log --stat --format=%H | cksum &&
+				git -C "clone.$1" rev-list --objects --all | sort | cksum
+		}
+		export -f run_it
+		if [ "$how" = plain ]; then
+			plain bash -c 'run_it plain'
+		else
+			to_end -m "$BATS_TEST_TMPDIR/trees-%p" -- bash -c 'run_it watched'
+		fi
+	done
+	agrees
+	is "$STATUS" 0
+}
+
+@test "git repacking: the profiles name its deltas" {
+	make_repository
+	same git -C origin repack -q -a -d -f --depth=50 --window=200 --threads=2
+	is "$STATUS" 0
+	git -C origin fsck --full
+	is "$(git -C origin log --format=%H | wc -l)" 30
+}

@@ -1,0 +1,53 @@
+# memcached with four workers: the same answers, and its workers are seen as what they are.
+load real
+
+talk() { # one connection, many commands
+	exec 9<>"/dev/tcp/127.0.0.1/$1"
+	for i in {1..2000}; do
+		printf 'set key%d 0 0 100\r\n%0100d\r\nget key%d\r\n' "$i" "$i" $((i / 2 + 1))
+	done >&9
+	printf 'incr nothing 1\r\nstats settings\r\nquit\r\n' >&9
+	cat <&9 | grep -v -e 'STAT tcpport'
+	exec 9<&-
+}
+
+many() { # connections at once
+	local pids=() pid
+	for _ in {1..8}; do
+		talk "$1" >/dev/null 3>&- &
+		pids+=($!)
+	done
+	for pid in "${pids[@]}"; do wait "$pid"; done
+}
+
+listens() { (exec 9<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null; }
+
+@test "memcached, four workers, eight clients" {
+	options=(-u root -l 127.0.0.1 -t 4 -m 64)
+	port=$(free_port)
+	background /usr/bin/memcached "${options[@]}" -p "$port"
+	wait_until 10 listens "$port"
+	talk "$port" >plain.out
+	tree_stop TERM
+	PLAIN_STATUS=$STATUS
+
+	port=$(free_port)
+	serve /usr/bin/memcached "${options[@]}" -p "$port"
+	wait_until 10 listens "$port"
+	talk "$port" >watched.out
+	cmp plain.out watched.out
+	(while :; do many "$port"; done) 3>&- &
+	load=$!
+	STARTED+=("$load")
+	echo 2 >"$TREE/cpu/seconds"
+	cp "$TREE/threads.folded" "$TREE/cpu.folded" "$TREE/heap.folded" .
+	# Four workers, and each of its own other threads, in event loops of libevent.
+	names threads.folded event_base_loop
+	[ "$(awk '/event_base_loop/ {n += $NF} END {print n}' threads.folded)" -ge 5 ]
+	names cpu.folded event_base_loop
+	kill "$load"
+	wait "$load" || true
+	tree_stop TERM
+	is "$STATUS" "$PLAIN_STATUS"
+	wait_until 5 no_mount_left
+}

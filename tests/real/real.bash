@@ -1,0 +1,71 @@
+# What tests/real has in common: real programs, run as they are and run under everything we have.
+#
+#   plain CMD...     without us: plain.out, plain.err, $PLAIN_STATUS
+#   watched CMD...   with every collector on, to its end: $OUT, $ERR, $STATUS; afterwards every
+#                    profile is in dump/, as `proffs run --dump-on-exit` writes it
+#   same CMD...      both; they print the same and end the same
+#   family CMD...    the same with a tree for every child, at trees/PID, and no dump
+#   serve CMD...     a server in the background, every collector on, its tree at $TREE
+#   names FILE NAME...   each of these functions is on a stack of that .folded profile
+#
+# INPUT=FILE is what a program reads. The environment is what a child inherits, too.
+
+source "$BATS_TEST_DIRNAME/../helper.bash"
+
+# Every collector, and often: what breaks a program shall do it here.
+export PROFFS_ENABLE=1
+FAST=(--set cpu/hz=1000 --set wall/hz=50 --set heap_sample_bytes=16384)
+
+plain() {
+	PLAIN_STATUS=0
+	"$@" <"${INPUT:-/dev/null}" >plain.out 2>plain.err 3>&- || PLAIN_STATUS=$?
+}
+
+# to_end [OPTIONS...] -- CMD...
+to_end() {
+	STATUS=0
+	"$PROFFS" run "${FAST[@]}" "$@" <"${INPUT:-/dev/null}" >"$OUT" 2>"$ERR" 3>&- || STATUS=$?
+	sed -i '/^proffs: /d' "$ERR" # where the tree is
+}
+
+watched() {
+	to_end -m "$TREE" --dump-on-exit dump -- "$@"
+}
+
+agrees() {
+	is "$STATUS" "$PLAIN_STATUS" || { tail -n 30 "$OUT" "$ERR"; return 1; }
+	cmp plain.out "$OUT" || { diff plain.out "$OUT" | head -n 30; return 1; }
+	wait_until 5 no_mount_left
+}
+
+same() {
+	plain "$@"
+	watched "$@"
+	agrees
+}
+
+family() {
+	plain "$@"
+	to_end -m "$BATS_TEST_TMPDIR/trees-%p" -- "$@"
+	agrees
+}
+
+serve() {
+	tree_start "${FAST[@]}" -- "$@"
+}
+
+names() {
+	local name
+	for name in "${@:2}"; do
+		grep -qE "(^|;)$name(;| [0-9]+$)" "$1" && continue
+		echo "no $name in $1:"
+		sort -t' ' -k2nr "$1" | cut -c1-300 | head -n 20
+		return 1
+	done
+}
+
+# A port that nobody listens on now.
+free_port() {
+	/usr/bin/python3 -c 'import socket
+s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'
+}
