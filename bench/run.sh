@@ -13,7 +13,7 @@ if [ "${1:-}" = --write ]; then
 	write=yes
 	shift
 fi
-[ $# -gt 0 ] || set -- capture cpu_overhead cpu_split threads spawn heap_pairs heap_cost heap_programs render fs throw
+[ $# -gt 0 ] || set -- capture cpu_overhead cpu_split threads spawn heap_pairs heap_cost heap_programs render fs throw locks
 ninja -C "${PROFFS_BUILD:-$root/build}" >/dev/null
 rows=$(mktemp)
 trap 'rm -f "$rows"' EXIT

@@ -212,6 +212,40 @@ static void adopted_rows_are_the_ones_set(void **state)
 	assert_int_equal(pf_knob_get(PF_KNOB_STACK_DEPTH), 128);
 }
 
+static void some_of_its_words_are_bits(void **state)
+{
+	static const struct {
+		const char *text;
+		int rc;
+		int64_t value;
+		const char *reads;
+	} rows[] = {
+	    {"sync", 0, 1, "sync"},
+	    {"io sync\n", 0, 5, "sync io"},
+	    {"sleep+io", 0, 6, "sleep io"},
+	    {" sync, sleep,io ", 0, 7, "sync sleep io"},
+	    {"3", 0, 3, "sync sleep"},
+	    {"8", -ERANGE, 0, NULL},
+	    {"0", -ERANGE, 0, NULL},
+	    {"naps", -EINVAL, 0, NULL},
+	    {"sync naps", -EINVAL, 0, NULL},
+	    {"syn", -EINVAL, 0, NULL},
+	    {"", -EINVAL, 0, NULL},
+	};
+	char text[PF_KNOB_TEXT];
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
+		pf_knob_put(PF_KNOB_BLOCK_KINDS, 1);
+		assert_int_equal(
+		    pf_knob_set(PF_KNOB_BLOCK_KINDS, rows[i].text, strlen(rows[i].text)),
+		    rows[i].rc);
+		if (rows[i].rc == 0)
+			assert_int_equal(pf_knob_get(PF_KNOB_BLOCK_KINDS), rows[i].value);
+		assert_string_equal(
+		    pf_knob_text(PF_KNOB_BLOCK_KINDS, text), rows[i].rc ? "sync" : rows[i].reads);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -227,6 +261,7 @@ int main(void)
 	    cmocka_unit_test(both_ends_of_a_range_are_in_it),
 	    cmocka_unit_test(a_knob_of_words_takes_words_and_numbers),
 	    cmocka_unit_test(what_apply_refuses_is_put_back),
+	    cmocka_unit_test(some_of_its_words_are_bits),
 	    cmocka_unit_test(adopted_rows_are_the_ones_set),
 	};
 
