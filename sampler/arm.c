@@ -12,7 +12,9 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-enum { LOOKS = 3 };
+enum { LOOKS = 3, MET_MAX = 3 };
+
+static bool wants_look; /* atomic */
 
 /* The next live thread from *number on, or NULL. */
 static struct pf_thread *next_live(uint32_t *number)
@@ -50,14 +52,35 @@ static bool look(const struct pf_thread *t)
 	return mask >> (pf_signal_number() - 1) & 1 && mask != pf_signal_mask_inside();
 }
 
+bool pf_arm_wants_look(void)
+{
+	return __atomic_exchange_n(&wants_look, false, __ATOMIC_RELAXED);
+}
+
+/* Who is still met after some looks does not only block it for a moment. */
+static void note_blocker(struct pf_thread *t)
+{
+	if (!t->blocks || t->blocks_counted)
+		return;
+	if (t->blocks_met < MET_MAX) {
+		t->blocks_met++;
+		__atomic_store_n(&wants_look, true, __ATOMIC_RELAXED);
+		return;
+	}
+	t->blocks_counted = true;
+	pf_count(PF_COUNTER_CPU_LOST_BLOCKED);
+}
+
 bool pf_arm_is_blocked(struct pf_thread *t)
 {
 	clockid_t clock = pf_clock_of_thread(t->tid);
 	int64_t now = pf_clock_ns(clock), before;
 
 	/* It cannot have changed while the thread slept. */
-	if (t->blocks_known && t->blocks_cpu_ns == now)
+	if (t->blocks_known && t->blocks_cpu_ns == now) {
+		note_blocker(t);
 		return t->blocks;
+	}
 	/* A thread that runs meanwhile may have gone into a wait or come out of one between the two
 	 * readings of a look: looked at again. (What is left: a thread that has been woken from its
 	 * wait and has not had its turn yet. It is safe all the same unless it waits by a system call
@@ -72,10 +95,9 @@ bool pf_arm_is_blocked(struct pf_thread *t)
 	}
 	t->blocks_known = true;
 	t->blocks_cpu_ns = now;
-	if (t->blocks && !t->blocks_counted) {
-		t->blocks_counted = true;
-		pf_count(PF_COUNTER_CPU_LOST_BLOCKED);
-	}
+	if (!t->blocks)
+		t->blocks_met = 0;
+	note_blocker(t);
 	return t->blocks;
 }
 

@@ -12,6 +12,10 @@ int pf_arm_all(int64_t period_ns);
 /* Those that have none: new ones, and where it was not possible before. 0; -EAGAIN where some could
  * not be armed for want of room (RLIMIT_SIGPENDING); why some were refused. */
 int pf_arm_missing(int64_t period_ns);
+/* Has somebody been met who blocks the signal, perhaps for a moment only (around pthread_create, in
+ * the C library itself)? Then look again soon. True once for each look. */
+bool pf_arm_wants_look(void);
+
 /* Of those that owe more CPU time than this, who blocks the signal by now loses its timer. */
 void pf_arm_check(int64_t owed_ns);
 void pf_arm_none(void);

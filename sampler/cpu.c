@@ -30,6 +30,7 @@ enum { OVERDUE_SAMPLES = 4 };
 
 static const int64_t DRAIN_INTERVAL_NS = 100ll * PF_NS_PER_MS;
 static const int64_t LOOK_INTERVAL_NS = PF_NS_PER_SECOND;
+static const int64_t LOOK_SOON_NS = 10ll * PF_NS_PER_MS;
 
 static struct pf_lock control_lock = PF_LOCK_INIT(PF_LOCK_WINDOW);
 static struct pf_demand recorder; /* in the list while the recorder is on */
@@ -185,11 +186,13 @@ int64_t pf_cpu_turn(int64_t now_ns)
 		return due_ns;
 	drain();
 	pf_precise_shuffle();
+	due_ns = now_ns + DRAIN_INTERVAL_NS;
 	if (now_ns >= look_due_ns) {
 		look_round();
 		look_due_ns = now_ns + LOOK_INTERVAL_NS;
+		if (pf_arm_wants_look())
+			due_ns = look_due_ns = now_ns + LOOK_SOON_NS;
 	}
-	due_ns = now_ns + DRAIN_INTERVAL_NS;
 	return due_ns;
 }
 

@@ -55,6 +55,7 @@ struct pf_thread {
 
 	/* Of arm.c. */
 	bool blocks, blocks_known, blocks_counted; /* our signal */
+	uint8_t blocks_met;                        /* looks that found so, up to when it counts */
 	int64_t blocks_cpu_ns;                     /* its CPU clock when that was found */
 
 	/* Of the handler on this very thread (sample.c). */
