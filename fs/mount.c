@@ -231,10 +231,10 @@ static int run_reaper(struct pf_mount *m, const char *reaper, int alive, int pid
 {
 	const char *const paths[] = {reaper, NULL};
 	bool link = m->link_fd >= 0;
-	char number[16];
+	char source[32];
 	const char *const process = pidfd < 0 ? "-1" : "4";
 	const char *argv_mount[] = {
-	    "proffs-reaper", "3", process, "mount", number, m->made ? m->path : "", NULL};
+	    "proffs-reaper", "3", process, "mount", m->path, source, m->made ? "1" : "0", NULL};
 	const char *argv_link[] = {
 	    "proffs-reaper", "3", process, "link", "5", m->link_name, m->link_target, NULL};
 	static const char *const environment[] = {"PATH=/usr/bin:/bin:/usr/sbin:/sbin", NULL};
@@ -248,7 +248,7 @@ static int run_reaper(struct pf_mount *m, const char *reaper, int alive, int pid
 	    .detach = true,
 	};
 
-	snprintf(number, sizeof(number), "%d", m->number);
+	snprintf(source, sizeof(source), "proffs-%d", (int)getpid());
 	return pf_child_run(&command);
 }
 
@@ -269,13 +269,13 @@ static int start_reaper(struct pf_mount *m, const char *reaper)
 	return rc;
 }
 
-/* The tree is there without it, too; status says what is missing. */
-static void want_reaper(struct pf_mount *m, const char *reaper)
+/* What became of it: the tree is there without it, too; status says what is missing. */
+static void report_reaper(const struct pf_mount *m, const char *reaper)
 {
 	if (!reaper)
 		pf_feature_set(PF_FEATURE_REAPER, PF_FEATURE_NONE,
 		    "not installed: the tree stays as a corpse if the process is killed");
-	else if (start_reaper(m, reaper) != 0)
+	else if (m->alive_fd < 0)
 		pf_feature_set(PF_FEATURE_REAPER, PF_FEATURE_NONE,
 		    "could not be started: the tree stays as a corpse if the process is killed");
 	else if (m->helped && m->number >= 0 && !helper_can_unmount())
@@ -284,6 +284,15 @@ static void want_reaper(struct pf_mount *m, const char *reaper)
 		    "(ln -s /proc/self/mounts /etc/mtab)");
 	else
 		pf_feature_set(PF_FEATURE_REAPER, PF_FEATURE_OK, NULL);
+}
+
+/* The number of the mount, or -1: there is none. A reaper that is gone needs no telling: SIGPIPE is
+ * blocked here. */
+static void tell_reaper(const struct pf_mount *m)
+{
+	ssize_t told = m->alive_fd < 0 ? 0 : write(m->alive_fd, &m->number, sizeof(m->number));
+
+	(void)told;
 }
 
 /* ---- the kernel's patience ---- */
@@ -371,18 +380,24 @@ static int make_attached(
 		return rc;
 	strcpy(m->path, point.path);
 	m->made = point.made;
+	/* Before there is anything to reap: we may be killed between the two. */
+	if (reaper)
+		start_reaper(m, reaper);
 	rc = mount_at(m, point.fd, why);
 	close(point.fd);
 	if (rc == 0)
 		rc = open_root(m);
+	/* By number from here on: a descriptor would keep the user's own umount from working. */
+	if (rc == 0)
+		m->number = pf_mounted_number(m->root_fd);
+	tell_reaper(m);
 	if (rc < 0) {
+		close_fd(&m->alive_fd);
 		remove_directory(m);
 		return rc;
 	}
-	/* By number from here on: a descriptor would keep the user's own umount from working. */
-	m->number = pf_mounted_number(m->root_fd);
 	close_fd(&m->root_fd);
-	want_reaper(m, reaper);
+	report_reaper(m, reaper);
 	return 0;
 }
 
@@ -433,12 +448,16 @@ static int make_detached(struct pf_mount *m, const char *reaper, const char **wh
 	snprintf(m->link_target, sizeof(m->link_target), "/proc/%d/task/%d/fd/%d", (int)getpid(),
 	    (int)gettid(), m->root_fd);
 	snprintf(m->path, sizeof(m->path), "%.4000s/%s", directory, m->link_name);
+	if (reaper)
+		start_reaper(m, reaper);
 	rc = pf_publish_link(m->link_fd, m->link_name, m->link_target);
-	if (rc < 0)
+	if (rc < 0) {
 		*why = "the tree's link could not be made";
-	else
-		want_reaper(m, reaper);
-	return rc;
+		close_fd(&m->alive_fd);
+		return rc;
+	}
+	report_reaper(m, reaper);
+	return 0;
 }
 
 int pf_mount_make(struct pf_mount *m, const struct pf_fs_options *options, const char **why)

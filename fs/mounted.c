@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -65,6 +66,24 @@ static bool find_tree(int number, char *path, size_t size)
 	if (f)
 		fclose(f);
 	return found;
+}
+
+int pf_mounted_find(const char *path, const char *source)
+{
+	char wanted[64], at[PATH_MAX], *line = NULL;
+	size_t room = 0;
+	int number = -1;
+	FILE *f = fopen("/proc/thread-self/mountinfo", "re");
+
+	snprintf(wanted, sizeof(wanted), " - fuse.proffs %s ", source);
+	while (f && getline(&line, &room, f) > 0) /* the last one covers the others */
+		if (strstr(line, wanted) && copy_mount_point(line, at, sizeof(at)) &&
+		    strcmp(at, path) == 0)
+			number = atoi(line);
+	free(line);
+	if (f)
+		fclose(f);
+	return number;
 }
 
 bool pf_mounted_is_tree(int number)

@@ -1,13 +1,16 @@
 /* proffs-reaper: takes a tree away when its process no longer can.
  *
- * usage: proffs-reaper ALIVE_FD PIDFD mount NUMBER MADE        an attached tree
+ * usage: proffs-reaper ALIVE_FD PIDFD mount PATH SOURCE MADE   an attached tree
  *        proffs-reaper ALIVE_FD PIDFD link DIR_FD NAME TARGET  the published link of a detached one
  *
  * Started by the agent with these descriptors and nothing else. ALIVE_FD is a pipe whose other end
  * only the agent's threads have: it ends with them, be it by a clean stop, by exec or by kill -9.
- * PIDFD (or -1) is the process. Whichever ends first, the mount of that number is looked up,
- * checked to be a tree, and detached (fs/mounted.h); MADE, unless it is empty, is the directory that
- * was made for it, and goes too.
+ * PIDFD (or -1) is the process.
+ *
+ * The reaper is there before the mount, and is told the mount's number through the pipe (-1: there
+ * is none). Whichever ends first, the mount of that number is looked up, checked to be a tree, and
+ * detached (fs/mounted.h). Who dies before the number is told may or may not have mounted, at PATH,
+ * from SOURCE. MADE is 1 if the directory was made for the tree: then it goes, too.
  */
 #include "fs/mounted.h"
 
@@ -23,19 +26,36 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-static void wait_for_the_end(int alive, int pidfd)
+enum { NO_MOUNT = -1, NOT_TOLD = -2, TRIES = 40, PAUSE_US = 50000 };
+
+/* The number that was told last. */
+static int wait_for_the_end(int alive, int pidfd)
 {
 	struct pollfd ends[] = {{.fd = alive, .events = POLLIN}, {.fd = pidfd, .events = POLLIN}};
+	int number = NOT_TOLD;
+	bool over = false;
 
-	while (poll(ends, 2, -1) < 0 && errno == EINTR)
-		;
+	while (!over) {
+		int told;
+		ssize_t got;
+
+		if (poll(ends, 2, -1) < 0) {
+			over = errno != EINTR;
+			continue;
+		}
+		got = ends[0].revents ? read(alive, &told, sizeof(told)) : -1;
+		if (got == (ssize_t)sizeof(told))
+			number = told;
+		else
+			over = got == 0 || ends[1].revents;
+	}
+	return number;
 }
 
 /* Does nobody serve it any more? The end of the pipe may be seen a moment before /dev/fuse is
  * closed. statfs, unlike stat, is never answered from the kernel's memory. */
 static bool is_dead(const char *path)
 {
-	enum { TRIES = 40, PAUSE_US = 50000 };
 	struct statfs st;
 
 	for (int i = 0; i < TRIES; i++) {
@@ -79,6 +99,20 @@ static int remove_mount(int number)
 	return error == EPERM ? unmount_by_name(path) : error != 0;
 }
 
+/* The helper that a dead agent had started may still be about to mount. What lives is another's: a
+ * program that was started by exec has the number of its predecessor. */
+static int look_for_mount(const char *path, const char *source)
+{
+	for (int i = 0; i < TRIES; i++) {
+		int number = pf_mounted_find(path, source);
+
+		if (number >= 0)
+			return is_dead(path) ? number : NO_MOUNT;
+		usleep(PAUSE_US);
+	}
+	return NO_MOUNT;
+}
+
 static int remove_link(int dir, const char *name, const char *target)
 {
 	char now[PATH_MAX];
@@ -94,20 +128,23 @@ static int remove_link(int dir, const char *name, const char *target)
 
 int main(int argc, char **argv)
 {
-	bool mount = argc == 6 && strcmp(argv[3], "mount") == 0;
+	bool mount = argc == 7 && strcmp(argv[3], "mount") == 0;
 	bool link = argc == 7 && strcmp(argv[3], "link") == 0;
-	int failed;
+	int number, failed;
 
 	if (!mount && !link) {
 		fprintf(stderr,
-		    "usage: proffs-reaper ALIVE_FD PIDFD mount NUMBER MADE | link DIR_FD NAME TARGET\n");
+		    "usage: proffs-reaper ALIVE_FD PIDFD mount PATH SOURCE MADE | link DIR_FD NAME "
+		    "TARGET\n");
 		return 2;
 	}
-	wait_for_the_end(atoi(argv[1]), atoi(argv[2]));
+	number = wait_for_the_end(atoi(argv[1]), atoi(argv[2]));
 	if (link)
 		return remove_link(atoi(argv[4]), argv[5], argv[6]);
-	failed = remove_mount(atoi(argv[4]));
-	if (*argv[5])
-		rmdir(argv[5]); /* unless somebody has put something in */
+	if (number == NOT_TOLD)
+		number = look_for_mount(argv[4], argv[5]);
+	failed = number == NO_MOUNT ? 0 : remove_mount(number);
+	if (strcmp(argv[6], "1") == 0)
+		rmdir(argv[4]); /* unless somebody has put something in */
 	return failed;
 }

@@ -11,6 +11,23 @@ load fs.bash
 	until_true ended "$HOST"
 }
 
+# The reaper is there before the mount. A pipe that ends without a word is an agent that was killed
+# before it could tell the number.
+@test "an agent killed between its mount and the word about it leaves none; what lives stays" {
+	start_host
+	"$REAPER" 3 -1 mount "$M" "proffs-$HOST" 0 3< <(:)
+	mounted
+	[ -r "$M/README" ]
+	pkill -KILL -f "proffs-reaper .* $M "
+	kill -9 "$HOST"
+	until_true ended "$HOST"
+	mounted
+	"$REAPER" 3 -1 mount "$M" proffs-1 0 3< <(:)
+	mounted
+	"$REAPER" 3 -1 mount "$M" "proffs-$HOST" 0 3< <(:)
+	not_mounted
+}
+
 @test "SIGTERM leaves no mount" {
 	start_host
 	kill -TERM "$HOST"

@@ -129,7 +129,7 @@ print(open(sys.argv[1], \"rb\").seek(0, 2))" "$1"'
 
 # threads is the one profile of the fake that is the same at every open.
 threads_text() {
-	echo "threads threads threads 1 "
+	echo "threads threads threads 1 $("$BUILD/proffs" --version)"
 	seq -f '%05.0f abcdefghijklmnopqrstuvwxyz' 0 7999
 }
 
