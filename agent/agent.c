@@ -5,6 +5,7 @@
 #include "base/lock.h"
 #include "sampler/crew.h"
 #include "sampler/gate.h"
+#include "sampler/thread.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -253,6 +254,7 @@ static void child_of_fork(void)
 	tree = NULL;
 	tree_lost = false;
 	if (again) {
+		pf_thread_watch_first();
 		now.patient = true;
 		now.chosen = false;
 		state = STARTING;
@@ -281,6 +283,7 @@ int pf_agent_start(const struct pf_option *option)
 	if (!fork_known)
 		fork_known =
 		    pthread_atfork(pf_gate_fork_prepare, pf_gate_fork_parent, child_of_fork) == 0;
+	pf_thread_watch_first();
 	__atomic_store_n(&state, STARTING, __ATOMIC_RELEASE);
 	rc = pf_crew_start("fs", agent_main, NULL);
 	if (rc < 0)

@@ -5,11 +5,13 @@
 #include "base/counter.h"
 #include "base/lock.h"
 #include "base/mark.h"
+#include "fs/live.h"
 #include "fs/pulse.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #ifdef PF_SMALL
 enum { BLOCK_BYTES = 4096 };
@@ -226,6 +228,9 @@ int64_t pf_history_tick(struct pf_history *history, struct pf_live *live, int64_
 	if (now_ns < history->due_ns)
 		return history->due_ns;
 	awake_ns = pf_clock_ns(CLOCK_BOOTTIME);
+	/* Its descriptors went with it: nothing of it could be written any more. */
+	if (live->door->nobody_left && live->door->nobody_left())
+		_exit(0);
 	pf_pulse_take(live, value);
 	pf_history_add(history, awake_ns, value);
 	/* At the next whole second of the clock that counts sleep: never a hair before it. */

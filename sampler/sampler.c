@@ -14,6 +14,7 @@
 #include "sampler/guard.h"
 #include "sampler/heap.h"
 #include "sampler/label.h"
+#include "sampler/last.h"
 #include "sampler/map.h"
 #include "sampler/module_watch.h"
 #include "sampler/patch.h"
@@ -80,6 +81,7 @@ static struct pf_sampler door = {
     .last_exception = pf_throw_last_collect,
     .release_memory = pf_release_memory,
     .mappings = pf_map_fill,
+    .nobody_left = pf_last_nobody_left,
     .cpu_ns = all_cpu_ns,
     .memory_bytes = all_memory_bytes,
     .stack_usage = pf_stack_usage,

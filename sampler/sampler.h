@@ -111,6 +111,8 @@ struct pf_sampler {
 	int (*release_memory)(bool collect, struct pf_buf *said);
 	/* Adds every executable mapping (map.h): 0 or -errno. */
 	int (*mappings)(struct pf_profile *out);
+	/* Once a second: true when all threads of the program have ended and nobody told libc. */
+	bool (*nobody_left)(void);
 	int64_t (*cpu_ns)(void);       /* our own threads and handlers */
 	int64_t (*memory_bytes)(void); /* ours: arenas, stores, buffers of this object */
 	void (*stack_usage)(size_t *bytes, size_t *count);

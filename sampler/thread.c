@@ -3,6 +3,7 @@
 #include "base/clock.h"
 #include "base/counter.h"
 #include "base/lock.h"
+#include "sampler/last.h"
 #include "sampler/task.h"
 #include "sampler/threadcreate.h"
 
@@ -416,6 +417,7 @@ int pf_thread_blocked(pid_t tid, uint64_t *mask)
 PF_SIGSAFE void pf_thread_fork_child(void)
 {
 	pf_threadcreate_fork_child();
+	pf_last_fork_child();
 	pf_thread_self = NULL;
 	registry_lock.word = 0;
 	scan_lock.word = 0;

@@ -149,5 +149,9 @@ int pf_thread_blocked(pid_t tid, uint64_t *mask);
 int pf_thread_start(void);
 void pf_thread_stop(void);
 
+/* On the process's first thread (on others it does nothing): its end is noticed, too (last.h). Normal
+ * code, and the child after fork. */
+void pf_thread_watch_first(void);
+
 /* In the child after fork: nobody is known. PF_SIGSAFE. */
 void pf_thread_fork_child(void);

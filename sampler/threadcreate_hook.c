@@ -9,6 +9,7 @@
 #include "base/feature.h"
 #include "base/mark.h"
 #include "sampler/guard.h"
+#include "sampler/last.h"
 #include "sampler/patch.h"
 #include "sampler/sample.h"
 #include "sampler/sigwait_hook.h"
@@ -31,20 +32,36 @@ enum { LAST_ROUND = 2 };
 static PF_TLS uint32_t end_rounds;
 static pthread_key_t end_key;
 static bool have_key;
+static struct pf_thread first; /* the process's first thread, which nobody created: no tid */
 
 static void end(void *slot)
 {
 	const struct pf_thread *t = slot;
 	bool entered = pf_guard_enter();
+	bool is_last_round = ++end_rounds >= LAST_ROUND;
+	/* Not so in the forked child of the thread that had the slot. */
+	bool is_its_own = t->tid == (pid_t)syscall(SYS_gettid);
 
-	if (t->tid != (pid_t)syscall(SYS_gettid)) {
-		/* The forked child of the thread that had the slot. */
-	} else if (++end_rounds < LAST_ROUND) {
+	if (!is_last_round) {
 		pthread_setspecific(end_key, slot);
-	} else {
+	} else if (is_its_own) {
 		pf_thread_self = NULL;
 		pf_sample_thread_end(slot);
 	}
+	if (entered)
+		pf_guard_leave();
+	if (is_last_round)
+		pf_last_end(is_its_own);
+}
+
+void pf_thread_watch_first(void)
+{
+	bool entered = pf_guard_enter();
+
+	if (!have_key)
+		have_key = pthread_key_create(&end_key, end) == 0;
+	if (have_key && syscall(SYS_gettid) == getpid() && !pthread_getspecific(end_key))
+		pthread_setspecific(end_key, &first);
 	if (entered)
 		pf_guard_leave();
 }
@@ -103,6 +120,8 @@ static PF_HOOK void conceive(struct birth *b, uint64_t start, void *argument)
 		return;
 	b->stack = pf_stack_capture_here();
 	b->thread = pf_thread_conceive(start, argument, b->stack);
+	if (b->thread)
+		pf_last_count(1); /* before its creator may end */
 	pf_guard_leave();
 }
 
@@ -110,8 +129,10 @@ static PF_HOOK void deliver(const struct birth *b, bool created)
 {
 	if (created && b->watched)
 		pf_threadcreate_count(b->stack, 1);
-	else if (!created && b->thread)
+	if (!created && b->thread) {
+		pf_last_count(-1);
 		pf_thread_discard(b->thread);
+	}
 }
 
 PF_HOOK int pf_threadcreate_pthread(
@@ -160,8 +181,7 @@ int pf_thread_start(void)
 
 	if (!pf_threadcreate_start())
 		return 0; /* by the constructor, before main() */
-	if (!have_key)
-		have_key = pthread_key_create(&end_key, end) == 0;
+	pf_thread_watch_first();
 	pf_sigwait_start();
 	pf_threadname_start(); /* without it names are up to a second old */
 	rc = pf_patch_on(&patch_set);
