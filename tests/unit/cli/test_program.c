@@ -49,9 +49,9 @@ static void a_missing_one_is_enoent_and_a_plain_file_eacces(void **state)
 	assert_int_equal(pf_program_find("/tmp", path, sizeof(path)), -EACCES);
 }
 
-static void this_dynamic_program_has_no_obstacle(void **state)
+static void a_dynamic_program_has_no_obstacle(void **state)
 {
-	assert_null(pf_program_obstacle("/proc/self/exe"));
+	assert_null(pf_program_obstacle("/bin/true")); /* this one may have a sanitizer in it */
 }
 
 static void a_script_is_judged_by_its_interpreter(void **state)
@@ -133,7 +133,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(a_program_on_the_path_is_found),
 	    cmocka_unit_test(a_missing_one_is_enoent_and_a_plain_file_eacces),
-	    cmocka_unit_test(this_dynamic_program_has_no_obstacle),
+	    cmocka_unit_test(a_dynamic_program_has_no_obstacle),
 	    cmocka_unit_test(a_script_is_judged_by_its_interpreter),
 	    cmocka_unit_test(another_architecture_is_said),
 	    cmocka_unit_test(no_interpreter_means_static),
