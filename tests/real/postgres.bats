@@ -3,7 +3,8 @@ load real
 
 bin=$(ls -d /usr/lib/postgresql/*/bin 2>/dev/null | tail -n 1)
 
-# In a mount table of its own, where every user may open /dev/fuse, as udev makes it on Debian.
+# In a mount table of its own, where every user may open /dev/fuse, as udev makes it on Debian, and what
+# we built is where every user may come.
 enter_world() {
 	unshare -m --propagation private sleep infinity 3>&- &
 	WORLD=$!
@@ -12,7 +13,10 @@ enter_world() {
 	nsenter -m -t "$WORLD" sh -euc '
 		mount -t tmpfs -o mode=755 device /mnt
 		mknod -m 666 /mnt/fuse c 10 229
-		mount --bind /mnt/fuse /dev/fuse'
+		mount --bind /mnt/fuse /dev/fuse
+		mkdir /mnt/build
+		mount --bind "$1" /mnt/build' sh "$BUILD"
+	PROFFS=/mnt/build/proffs
 }
 
 postgres=(setpriv --reuid postgres --regid postgres --clear-groups)
