@@ -1,5 +1,5 @@
 /* Pulse: what the history notes every second. A few system calls, no lock of the program's, none of
- * its threads: some 5 us (bench/history).
+ * its threads.
  */
 #pragma once
 #include "base/history.h"
