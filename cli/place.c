@@ -33,6 +33,19 @@ const char *pf_place_published(void)
 	return path;
 }
 
+/* The directories of the published trees are made by the agent (fs/publish.c) when they are not there:
+ * /run is empty after a boot. */
+static bool will_be_made(const char *parent)
+{
+	char base[PATH_MAX];
+	const char *slash = strrchr(parent, '/');
+
+	if (strcmp(parent, "/run/proffs") != 0 && strcmp(parent, pf_place_published()) != 0)
+		return false;
+	snprintf(base, sizeof(base), "%.*s", (int)(slash - parent), parent);
+	return is_safe(base) && access(base, W_OK) == 0;
+}
+
 /* `dir` with its parent resolved: "x/../p" and links on the way are fine, the last one is not. */
 static int resolve_parent(const char *dir, char *absolute, size_t size)
 {
@@ -50,8 +63,11 @@ static int resolve_parent(const char *dir, char *absolute, size_t size)
 	slash = strrchr(copy, '/');
 	if (slash)
 		*slash = '\0';
-	if (!realpath(!slash ? "." : slash == copy ? "/" : copy, parent))
-		return -errno;
+	if (!realpath(!slash ? "." : slash == copy ? "/" : copy, parent)) {
+		if (errno != ENOENT || !slash || !will_be_made(copy))
+			return -errno;
+		strcpy(parent, copy);
+	}
 	n = snprintf(absolute, size, "%s/%s", strcmp(parent, "/") == 0 ? "" : parent,
 	    slash ? slash + 1 : copy);
 	return n < 0 || (size_t)n >= size ? -ENAMETOOLONG : 0;

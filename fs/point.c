@@ -2,6 +2,7 @@
 #include "base/mark.h"
 #include "fs/mount.h"
 #include "fs/mounted.h"
+#include "fs/publish.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -114,6 +115,10 @@ int pf_point_open(const char *where, struct pf_point *out, const char **why)
 	int rc;
 
 	out->made = mkdir(where, 0700) == 0;
+	if (!out->made && errno == ENOENT) {
+		pf_publish_make_above(where);
+		out->made = mkdir(where, 0700) == 0;
+	}
 	if (!out->made && errno != EEXIST)
 		return refuse(-errno, "the mount point cannot be created", why);
 	*why = "the mount point cannot be looked at";

@@ -68,6 +68,29 @@ int pf_publish_open(int *fd, char *path, size_t size, const char **why)
 	return *fd;
 }
 
+static bool is_directly_in(const char *where, const char *base)
+{
+	static const char between[] = "/proffs/";
+	size_t n = strlen(base), m = sizeof(between) - 1;
+
+	return strncmp(where, base, n) == 0 && strncmp(where + n, between, m) == 0 &&
+	       !strchr(where + n + m, '/');
+}
+
+void pf_publish_make_above(const char *where)
+{
+	const char *own = secure_getenv("XDG_RUNTIME_DIR");
+	char path[PATH_MAX];
+	int fd = -ENOENT;
+
+	if (own && own[0] == '/' && is_directly_in(where, own))
+		fd = open_in(own, 0700, path, sizeof(path));
+	else if (is_directly_in(where, "/run"))
+		fd = open_in("/run", 0755, path, sizeof(path));
+	if (fd >= 0)
+		close(fd);
+}
+
 int pf_publish_link(int fd, const char *name, const char *target)
 {
 	char fresh[32];

@@ -8,6 +8,10 @@
 /* The directory, made if need be: O_PATH in *fd and its name in `path`. 0, or -errno and *why. */
 int pf_publish_open(int *fd, char *path, size_t size, const char **why);
 
+/* For a mount point that is named there, as /run/proffs/%p is after a boot: makes the directory if
+ * it is one of those two. Whether that went well is seen by whoever uses it next. */
+void pf_publish_make_above(const char *where);
+
 /* Makes or replaces a link there: 0 or -errno. */
 int pf_publish_link(int fd, const char *name, const char *target);
 

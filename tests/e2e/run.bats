@@ -278,3 +278,20 @@ without_fuse() {
 	tree_ready
 	is "$(cat "$ERR")" "proffs: $TREE"
 }
+
+@test "a mount point beside the published trees needs no mkdir, be it the first since the boot" {
+	local new=$PWD/runtime program
+	mkdir -m 700 "$new"
+	program='until [ -e "$1/$$/status" ]; do sleep 0.05; done; stat -c %a "$1"'
+	is "$(XDG_RUNTIME_DIR=$new timeout 60 "$PROFFS" run -m "$new/proffs/%p" -- \
+		sh -c "$program" sh "$new/proffs" 2>"$ERR" 3>&-)" 700
+	if [ "$(id -u)" -eq 0 ]; then
+		is "$(unset XDG_RUNTIME_DIR; timeout 60 unshare -m sh -c '
+			mount -t tmpfs -o mode=755 boot /run && exec "$@"' sh "$PROFFS" \
+			run -m /run/proffs/%p -- sh -c "$program" sh /run/proffs 2>"$ERR" 3>&-)" 755
+	fi
+	# Of anybody else's directory nothing is made.
+	"$PROFFS" run -m "$new/other/proffs/%p" -- true 2>"$ERR" 3>&-
+	grep -q 'parent directory cannot be reached' "$ERR"
+	[ ! -e "$new/other" ]
+}
