@@ -78,6 +78,7 @@
 	X(THREAD_SIGNALLED, "thread_signalled", "running threads asked by signal for their stack") \
 	X(THREAD_MOVED, "thread_moved", "reads repeated: the thread ran meanwhile")                \
 	X(THREAD_LOST, "thread_lost", "threads whose stack could not be had")                      \
+	X(THREAD_GONE, "thread_gone", "threads that ended while they were looked at")              \
 	X(EXCEPTIONS_SEEN, "exceptions_seen", "throws and rethrows counted")                       \
 	X(EXCEPTIONS_NESTED, "exceptions_nested", "throws inside our own code, not counted")       \
 	X(EXCEPTION_TYPES_FULL, "exception_types_full",                                            \

@@ -5,6 +5,7 @@
 #include "sampler/cpu.h"
 #include "sampler/lock_word.h"
 #include "sampler/map.h"
+#include "sampler/own_memory.h"
 #include "sampler/proc.h"
 #include "sampler/task.h"
 #include "sampler/thread.h"
@@ -16,7 +17,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
-#include <sys/uio.h>
 #include <unistd.h>
 
 /* Longer chains are followed no further. */
@@ -38,10 +38,7 @@ struct blocked {
 
 static bool read_memory(uint64_t address, void *to, size_t size)
 {
-	struct iovec local = {to, size};
-	struct iovec remote = {(void *)(uintptr_t)address, size};
-
-	return process_vm_readv(getpid(), &local, 1, &remote, 1, 0) == (ssize_t)size;
+	return pf_own_memory_read(to, (const void *)(uintptr_t)address, size) == (ssize_t)size;
 }
 
 static struct pf_thread *thread_of(pid_t tid)

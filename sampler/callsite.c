@@ -2,20 +2,16 @@
 #include "sampler/callsite.h"
 #include "sampler/callsite_function.h"
 #include "sampler/find_object.h"
+#include "sampler/own_memory.h"
 
 #include <dlfcn.h>
 #include <string.h>
-#include <sys/uio.h>
-#include <unistd.h>
 
 enum { TABLE_READ = 256 };
 
 bool pf_callsite_peek(uint64_t at, void *out, size_t size)
 {
-	struct iovec local = {out, size};
-	struct iovec remote = {(void *)at, size};
-
-	return process_vm_readv(getpid(), &local, 1, &remote, 1, 0) == (ssize_t)size;
+	return pf_own_memory_read(out, (const void *)at, size) == (ssize_t)size;
 }
 
 /* The binary search table of .eh_frame_hdr, in the one encoding that linkers write. */

@@ -1,11 +1,12 @@
 #include "sampler/copied_stack.h"
 #include "base/arena.h"
+#include "base/feature.h"
 #include "sampler/callsite.h"
+#include "sampler/own_memory.h"
 #include "sampler/stack.h"
 
+#include <errno.h>
 #include <string.h>
-#include <sys/uio.h>
-#include <unistd.h>
 
 #ifdef PF_SMALL
 enum { FIRST_COPY_BYTES = 512 };
@@ -34,14 +35,15 @@ static bool grow_copy(struct pf_copied_stack *s)
 {
 	size_t have = s->memory.high - s->memory.low;
 	size_t more = have ? have : FIRST_COPY_BYTES;
-	struct iovec local, remote;
 	ssize_t got;
 
 	if (s->whole || have + more > COPY_MAX_BYTES)
 		return false;
-	local = (struct iovec){s->copy + have, more};
-	remote = (struct iovec){(void *)s->memory.high, more};
-	got = process_vm_readv(getpid(), &local, 1, &remote, 1, 0);
+	got = pf_own_memory_read(s->copy + have, (void *)s->memory.high, more);
+	if (got < 0 && got != -EFAULT)
+		pf_feature_set(PF_FEATURE_SLEEPER_STACKS, PF_FEATURE_DEGRADED,
+		    "process_vm_readv and /proc/self/mem are refused (a seccomp filter?): of "
+		    "sleeping threads only the innermost frame is known");
 	s->whole = got < (ssize_t)more;
 	if (got <= 0)
 		return false;

@@ -95,8 +95,10 @@ static void ask(struct gathering *g, struct pf_thread *t, enum pf_proc_answer an
 		rc = pf_ask_begin(&a.ask, t);
 	else if (rc == 0)
 		rc = pf_ask_send(&a.ask, t);
-	if (rc == -EINVAL || rc == -ESRCH)
-		return; /* gone meanwhile */
+	if (rc == -EINVAL || rc == -ESRCH) {
+		pf_count(PF_COUNTER_THREAD_GONE);
+		return;
+	}
 	if (rc == -ENOMEM) {
 		show_without_stack(g, t, a.state);
 		return;
@@ -112,7 +114,9 @@ static void look(struct gathering *g, struct pf_thread *t)
 
 	if (answer == PF_PROC_ASLEEP)
 		show_asleep(g, t);
-	else if (answer != PF_PROC_GONE)
+	else if (answer == PF_PROC_GONE)
+		pf_count(PF_COUNTER_THREAD_GONE);
+	else
 		ask(g, t, answer);
 }
 
@@ -127,11 +131,13 @@ static bool settle(struct gathering *g, struct asked *a)
 		show_answer(g, a, stack);
 		return true;
 	}
-	if (!pf_thread_is_live(t) || pf_thread_generation(t) != a->generation)
-		return true;
-	answer = pf_proc_read(g->reader, t, &g->stack);
+	answer = pf_thread_is_live(t) && pf_thread_generation(t) == a->generation
+		     ? pf_proc_read(g->reader, t, &g->stack)
+		     : PF_PROC_GONE;
 	if (answer == PF_PROC_ASLEEP)
 		show_asleep(g, t);
+	if (answer == PF_PROC_GONE)
+		pf_count(PF_COUNTER_THREAD_GONE);
 	if (answer == PF_PROC_ASLEEP || answer == PF_PROC_GONE)
 		return true;
 	if (g->now_ns < a->until_ns)

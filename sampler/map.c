@@ -1,6 +1,6 @@
 /* One pass over /proc/self/maps for the lines, one look at each module's ELF header for its build
- * id. The header is read through the kernel (process_vm_readv of our own memory): a module that is
- * closed between the two is an error there, and would be a fault here.
+ * id. The header is read through the kernel (own_memory.h): a module that is closed between the two
+ * is an error there, and would be a fault here.
  */
 #include "sampler/map.h"
 #include "base/buf.h"

@@ -1,4 +1,5 @@
 #include "sampler/map_build_id.h"
+#include "sampler/own_memory.h"
 
 #include <elf.h>
 #include <errno.h>
@@ -6,7 +7,6 @@
 #include <stdbool.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/uio.h>
 #include <unistd.h>
 
 enum { HEADERS_MAX = 64, NOTES_MAX = 4096, BUILD_ID_BYTES = (PF_BUILD_ID_TEXT - 1) / 2 };
@@ -22,13 +22,12 @@ struct module {
 static bool read_module(
     const struct module *m, uint64_t offset, uint64_t address, void *out, size_t size)
 {
-	struct iovec local = {out, size}, remote;
+	uintptr_t at;
 
 	if (m->fd >= 0)
 		return pread(m->fd, out, size, (off_t)offset) == (ssize_t)size;
-	remote.iov_base = (void *)(uintptr_t)(m->header + (address - m->first));
-	remote.iov_len = size;
-	return process_vm_readv(getpid(), &local, 1, &remote, 1, 0) == (ssize_t)size;
+	at = (uintptr_t)(m->header + (address - m->first));
+	return pf_own_memory_read(out, (const void *)at, size) == (ssize_t)size;
 }
 
 static size_t align_up(size_t size, size_t alignment)

@@ -1,9 +1,9 @@
 /* Proc: the stack of a thread that sleeps, without waking it.
  *
  * The kernel says where it sleeps (/proc/self/task/TID/syscall: call, stack pointer, pc), its stack
- * is copied by process_vm_readv, and the copy is walked. Its CPU clock is read before and after: if
- * it has moved, the thread has run, and the reading is repeated. If it has not moved since the last
- * reading at all, the last stack is still right: that costs one clock reading.
+ * is copied by the kernel (own_memory.h), and the copy is walked. Its CPU clock is read before and
+ * after: if it has moved, the thread has run, and the reading is repeated. If it has not moved since
+ * the last reading at all, the last stack is still right: that costs one clock reading.
  */
 #pragma once
 #include "sampler/stack.h"

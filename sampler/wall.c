@@ -44,13 +44,14 @@ struct tick {
 	bool all_asleep; /* so far */
 };
 
+/* Whoever is met stands for the whole time since the last tick, a thread that is younger too: of
+ * those that live shorter than that, most are never met. */
 static void add(struct tick *tick, const struct pf_sight *sight)
 {
 	const struct pf_thread *t = sight->thread;
-	int64_t since_ns = t->born_ns > tick->before_ns ? t->born_ns : tick->before_ns;
 	struct pf_record record = {
 	    .time_ns = tick->now_ns,
-	    .weight_ns = tick->now_ns > since_ns ? tick->now_ns - since_ns : 0,
+	    .weight_ns = tick->now_ns - tick->before_ns,
 	    .start = t->start,
 	    .stack = sight->stack,
 	    .tid = t->tid,

@@ -8,7 +8,7 @@ setup() {
 # compile FLAGS...: the walk and what it needs. Not unwind_lib.c: no libunwind for another processor.
 compile() {
 	local sampler
-	sampler=$(ls "$root"/sampler/{gate,map*,past*,stack*,unwind*}.c | grep -v -e x86_64 -e unwind_lib)
+	sampler=$(ls "$root"/sampler/{gate,map*,own_memory,past*,stack*,unwind*}.c | grep -v -e x86_64 -e unwind_lib)
 	aarch64-linux-gnu-gcc -std=gnu11 -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes \
 		-Wmissing-prototypes -Wold-style-definition -Wpointer-arith -Wvla -Wundef -Wwrite-strings \
 		-Wformat=2 -Wcast-align -Wimplicit-fallthrough -Wnull-dereference -Wno-unused-parameter \

@@ -280,27 +280,59 @@ static void *sleep_long(void *tid)
 	return NULL;
 }
 
-static int without_reading_memory(void)
+/* 0, or which step failed. */
+static int dump_a_sleeper(struct life *dump, const struct pf_sample **sleeper)
 {
-	const struct pf_sample *s;
-	struct life dump;
 	pthread_t thread;
 	pid_t tid = 0;
 
-	life_forbid(SYS_process_vm_readv);
 	life_start();
 	if (pthread_create(&thread, NULL, sleep_long, &tid) != 0)
 		return 1;
 	while (!__atomic_load_n(&tid, __ATOMIC_ACQUIRE))
 		usleep(100);
 	usleep(20000);
-	if (life_collect(&dump, pf_threads_collect, 0) != 0)
+	if (life_collect(dump, pf_threads_collect, 0) != 0)
 		return 2;
-	s = life_of_thread(&dump.profile, tid);
+	*sleeper = life_of_thread(&dump->profile, tid);
+	return *sleeper ? 0 : 3;
+}
+
+static int without_process_vm_readv(void)
+{
+	const struct pf_sample *s;
+	struct life dump;
+	int rc;
+
+	life_forbid(SYS_process_vm_readv);
+	rc = dump_a_sleeper(&dump, &s);
+	if (rc != 0)
+		return rc;
+	if (pf_features[PF_FEATURE_SLEEPER_STACKS].state != PF_FEATURE_OK)
+		return 4;
+	return life_contains(&dump.profile, s, (const void *)sleep_long, 256) ? 0 : 5;
+}
+
+static void where_process_vm_readv_is_forbidden_the_stack_is_whole_all_the_same(void **state)
+{
+	assert_int_equal(life_apart(without_process_vm_readv), 0);
+}
+
+static int without_reading_memory(void)
+{
+	const struct pf_sample *s;
+	struct life dump;
+	int rc;
+
+	life_forbid(SYS_process_vm_readv);
+	life_forbid(SYS_preadv); /* of /proc/self/mem */
+	rc = dump_a_sleeper(&dump, &s);
+	if (rc != 0)
+		return rc;
 	/* The leaf is known without reading; behind it stands that no more could be read. */
-	if (!s || s->pc_count != 2)
-		return 3;
-	return dump.profile.pcs[s->pc_first + 1] < PF_PC_MARKER_END ? 0 : 4;
+	if (s->pc_count != 2 || dump.profile.pcs[s->pc_first + 1] >= PF_PC_MARKER_END)
+		return 4;
+	return pf_features[PF_FEATURE_SLEEPER_STACKS].state == PF_FEATURE_DEGRADED ? 0 : 5;
 }
 
 static void where_reading_memory_is_forbidden_the_stack_ends_in_a_marker(void **state)
@@ -396,6 +428,7 @@ int main(void)
 	    cmocka_unit_test(without_room_a_sample_is_not_taken_but_counted_and_shown_as_lost),
 	    cmocka_unit_test(at_the_edge_of_a_stack_nothing_is_overrun),
 	    cmocka_unit_test(where_timers_are_forbidden_it_is_said),
+	    cmocka_unit_test(where_process_vm_readv_is_forbidden_the_stack_is_whole_all_the_same),
 	    cmocka_unit_test(where_reading_memory_is_forbidden_the_stack_ends_in_a_marker),
 	    cmocka_unit_test(with_few_descriptors_every_thread_is_read_and_most_are_left),
 	    cmocka_unit_test(after_dropping_root_sleepers_are_asked_by_signal),

@@ -239,6 +239,36 @@ static void a_thread_that_cannot_answer_is_read_when_it_sleeps(void **state)
 	pthread_join(thread, NULL);
 }
 
+/* It cannot answer, so the dump waits for it; and then it ends. True: that was counted. */
+static bool end_during_a_dump(void)
+{
+	uint64_t before = pf_counter_get(PF_COUNTER_THREAD_GONE);
+	struct life dump;
+	pthread_t thread;
+
+	spinning = 1;
+	spinner_tid = 0;
+	assert_int_equal(pthread_create(&thread, NULL, block_signals_and_spin, NULL), 0);
+	wait_for(&spinner_tid);
+	life_go(&dump, pf_threads_collect);
+	usleep(20000);
+	__atomic_store_n(&spinning, 0, __ATOMIC_RELAXED);
+	assert_int_equal(life_end(&dump), 0);
+	pthread_join(thread, NULL);
+	pf_profile_finish(&dump.profile);
+	return pf_counter_get(PF_COUNTER_THREAD_GONE) > before;
+}
+
+static void a_thread_that_ends_during_a_dump_is_counted(void **state)
+{
+	bool counted = false;
+
+	/* On a busy machine a dump may begin late, and not meet it. */
+	for (int i = 0; i < 20 && !counted; i++)
+		counted = end_during_a_dump();
+	assert_true(counted);
+}
+
 static pid_t born_tid;
 
 static void *be_born(void *unused)
@@ -367,6 +397,7 @@ int main(void)
 	    cmocka_unit_test(a_running_thread_answers_with_its_stack),
 	    cmocka_unit_test(a_running_thread_that_cannot_answer_is_there_without_a_stack),
 	    cmocka_unit_test(a_thread_that_cannot_answer_is_read_when_it_sleeps),
+	    cmocka_unit_test(a_thread_that_ends_during_a_dump_is_counted),
 	    cmocka_unit_test(who_created_a_thread_is_known),
 	    cmocka_unit_test(the_list_names_every_thread),
 	    cmocka_unit_test(threads_that_end_meanwhile_are_no_error),

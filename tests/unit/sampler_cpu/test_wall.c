@@ -98,6 +98,33 @@ static void every_thread_has_the_whole_time_in_its_state(void **state)
 	pthread_join(runner.thread, NULL);
 }
 
+static void *live_for_a_moment(void *unused)
+{
+	(void)unused;
+	usleep(2000);
+	return NULL;
+}
+
+/* One after another: at nearly every tick there is one, and none is older than a fifth of a period. */
+static void threads_that_live_shorter_than_a_period_have_their_time(void **state)
+{
+	int64_t until_ns = pf_clock_now_ns() + SECOND;
+	struct life life;
+	pthread_t thread;
+	int64_t all;
+
+	life_begin(&life, pf_wall_collect, 100);
+	while (pf_clock_now_ns() < until_ns) {
+		assert_int_equal(
+		    pf_threadcreate_pthread(&thread, NULL, live_for_a_moment, NULL), 0);
+		pthread_join(thread, NULL);
+	}
+	assert_int_equal(life_end(&life), 0);
+	all = life_sum(&life.profile, 0, 1) - life_sum(&life.profile, getpid(), 1);
+	assert_true(all > life.profile.duration_ns / 2);
+	pf_profile_finish(&life.profile);
+}
+
 static void *sleep_for_ever(void *arg)
 {
 	struct actor *a = arg;
@@ -165,6 +192,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(every_thread_has_the_whole_time_in_its_state),
+	    cmocka_unit_test(threads_that_live_shorter_than_a_period_have_their_time),
 	    cmocka_unit_test(a_thread_that_has_not_run_is_not_read_again),
 	    cmocka_unit_test(the_recorder_has_what_was_before_the_question),
 	    cmocka_unit_test(a_cancelled_capture_is_interrupted),

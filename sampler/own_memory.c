@@ -1,0 +1,34 @@
+#include "sampler/own_memory.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdint.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+/* Three system calls in place of one. */
+static ssize_t read_as_file(const struct iovec *to, const void *from)
+{
+	int fd = open("/proc/self/mem", O_RDONLY | O_CLOEXEC);
+	ssize_t got;
+
+	if (fd < 0)
+		return -errno;
+	got = preadv(fd, to, 1, (off_t)(uintptr_t)from);
+	if (got < 0)
+		got = errno == EIO ? -EFAULT : -errno;
+	close(fd);
+	return got;
+}
+
+ssize_t pf_own_memory_read(void *to, const void *from, size_t size)
+{
+	struct iovec local = {to, size};
+	struct iovec remote = {(void *)(uintptr_t)from, size};
+	ssize_t got = process_vm_readv(getpid(), &local, 1, &remote, 1, 0);
+
+	if (got >= 0)
+		return got;
+	/* Filters refuse it: containers' older ones, systemd's @system-service. */
+	return errno == EFAULT ? -EFAULT : read_as_file(&local, from);
+}
