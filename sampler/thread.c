@@ -345,8 +345,9 @@ static bool meet(pid_t tid)
 /* A clock that ran backwards belongs to somebody new under an old number. */
 static void look_at(struct pf_thread *t, int64_t now_ns, void (*gone)(struct pf_thread *thread))
 {
+	/* First what was noted: a handler or a dump may note a later time at any moment. */
+	int64_t before = __atomic_load_n(&t->cpu_ns, __ATOMIC_ACQUIRE);
 	int64_t cpu = pf_clock_ns(pf_clock_of_thread(t->tid));
-	int64_t before = __atomic_load_n(&t->cpu_ns, __ATOMIC_RELAXED);
 
 	if (cpu < 0 || cpu < before) {
 		if (pf_thread_end(t))

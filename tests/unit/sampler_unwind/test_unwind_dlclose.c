@@ -17,6 +17,7 @@
 #include "base/profile.h"
 #include "sampler/stack.h"
 #include "sampler/unwind.h"
+#include "sampler/unwind_memory.h"
 #include "sampling.h"
 
 #include <dlfcn.h>
@@ -62,7 +63,9 @@ static void leave_copy(const ucontext_t *context)
 	pf_unwind_bounds(copy_regs.value[PF_REG_SP], &copy_memory);
 	size = copy_memory.high - copy_memory.low;
 	size = size < COPY_BYTES ? size : COPY_BYTES;
-	memcpy(copy_bytes, (void *)copy_memory.low, size);
+	/* Past the eyes of AddressSanitizer, to whom other functions' frames are out of bounds. */
+	if (!pf_unwind_memory_copy(copy_memory.low, copy_bytes, size))
+		abort();
 	copy_memory.high = copy_memory.low + size;
 	__atomic_fetch_add(&copy_version, 1, __ATOMIC_ACQ_REL);
 }
