@@ -168,16 +168,34 @@ size_t pf_buf_control(const char *text)
 
 	if (first == 0xc2 && second >= 0x80 && second < 0xa0)
 		return 2;
-	return (first && first < 0x20) || first == 0x7f ? 1 : 0;
+	return (first && first < 0x20) || (first >= 0x7f && first < 0xa0) ? 1 : 0;
+}
+
+size_t pf_buf_character(const char *text)
+{
+	unsigned char first = (unsigned char)text[0];
+	size_t length = first < 0xc2   ? 1
+			: first < 0xe0 ? 2
+			: first < 0xf0 ? 3
+			: first < 0xf5 ? 4
+				       : 1;
+
+	for (size_t i = 1; i < length; i++)
+		if (((unsigned char)text[i] & 0xc0) != 0x80)
+			return 1;
+	return length;
 }
 
 void pf_buf_plain(struct pf_buf *buf, const char *text)
 {
 	while (*text) {
-		size_t control = pf_buf_control(text);
+		size_t length = pf_buf_character(text);
 
-		pf_buf_char(buf, control ? '?' : *text);
-		text += control ? control : 1;
+		if (pf_buf_control(text))
+			pf_buf_char(buf, '?');
+		else
+			pf_buf_add(buf, text, length);
+		text += length;
 	}
 }
 

@@ -32,8 +32,11 @@ void pf_buf_char(struct pf_buf *buf, char c);
 void pf_buf_printf(struct pf_buf *buf, const char *format, ...) PF_PRINTF(2, 3);
 void pf_buf_vprintf(struct pf_buf *buf, const char *format, va_list args) PF_PRINTF(2, 0);
 /* How long the control character is that `text` begins with: a byte below space or DEL 1, one of the
- * second set in UTF-8 (U+0080 to U+009F, CSI among them) 2; 0: none. */
+ * second set (0x80 to 0x9F, CSI among them) 2 in UTF-8 and 1 as a bare byte; 0: none. */
 size_t pf_buf_control(const char *text);
+/* How long the character is that `text` begins with: a sequence of UTF-8, or 1. Whoever looks for
+ * control characters goes by these, for within a sequence such bytes mean nothing. */
+size_t pf_buf_character(const char *text);
 /* Text from outside (thread names, symbols) for a terminal: control characters become '?'. */
 void pf_buf_plain(struct pf_buf *buf, const char *text);
 void pf_buf_fail(struct pf_buf *buf, int error); /* make -errno stick */

@@ -33,7 +33,8 @@ static void finish_line(struct pf_event_line *line)
 {
 	size_t n = 0;
 
-	for (; n < PF_EVENT_LINE - 1 && line->text[n] && line->text[n] != '\n'; n++) {
+	for (; n < PF_EVENT_LINE - 1 && line->text[n] && line->text[n] != '\n';
+	     n += pf_buf_character(line->text + n)) {
 		size_t control = pf_buf_control(line->text + n);
 
 		if (control)

@@ -104,6 +104,12 @@ static void plain_text_has_no_control_bytes(void **state)
 
 	pf_buf_plain(&buf, "a\033[2Jb\nc\177d \xc3\xa9\xc2\x9bm");
 	assert_string_equal(pf_buf_text(&buf), "a?[2Jb?c?d \xc3\xa9?m");
+	/* A bare CSI is one for a terminal of 8 bits; the same byte within a letter is none. */
+	pf_buf_clear(&buf);
+	pf_buf_plain(&buf, "\x9b"
+			   "2J \xc3\x9b \xe2\x82\xac \xf0\x9f\x9b\x91 \xe2\x9b \xff");
+	assert_string_equal(
+	    pf_buf_text(&buf), "?2J \xc3\x9b \xe2\x82\xac \xf0\x9f\x9b\x91 \xe2? \xff");
 }
 
 static void the_held_bytes_come_back_to_what_they_were(void **state)
