@@ -83,6 +83,7 @@ int pf_make_profile(struct pf_live *live, enum pf_source source, const struct pf
 	if (rc < 0)
 		return rc;
 	pf_profile_comment(out, "proffs %s", PF_VERSION);
+	pf_profile_comment(out, "stack_depth %lld", (long long)pf_knob_get(PF_KNOB_STACK_DEPTH));
 	if (out->error == 0)
 		pf_live_resolve(live, out);
 	return out->error;
@@ -103,6 +104,14 @@ static pf_render_fn *choose_render(const struct pf_object *object)
 	return e->view->render ? e->view->render : e->profile->text;
 }
 
+/* A count has its profile's name as its column's; under debug/pprof/ that is the name which Go's
+ * tools and dashboards know: goroutine, not threads. */
+static bool bears_go_name(const struct pf_entry *e)
+{
+	return e->view == &pf_table.go_view && e->profile->collector == PF_COLLECTOR_COUNT &&
+	       strcmp(e->profile->go_name, e->profile->stem) != 0;
+}
+
 static bool wants_lines(const struct pf_object *object)
 {
 	return object->query.lines || pf_knob_get(PF_KNOB_SYMBOLS) == 1;
@@ -116,7 +125,8 @@ uint64_t pf_make_which(const struct pf_object *object)
 	uint64_t which = (render * 31 + row) * 1000003 + (uint64_t)object->query.rows;
 
 	which = which * 1000003 + (uint64_t)object->query.least;
-	which = which * 4 + wants_lines(object) * 2u + object->query.sort_cum;
+	which = which * 8 + bears_go_name(object->entry) * 4u + wants_lines(object) * 2u +
+		object->query.sort_cum;
 	for (const char *c = object->query.focus; *c; c++)
 		which = which * 1000003 + (unsigned char)*c;
 	return which;
@@ -186,6 +196,11 @@ static int draw(
 	query.lines = wants_lines(object);
 	if (object->entry->profile->stem)
 		shown.name = object->entry->profile->stem;
+	if (bears_go_name(object->entry)) {
+		shown.name = object->entry->profile->go_name;
+		shown.types[0].type = shown.name;
+		shown.period_type.type = shown.name;
+	}
 	shown.default_type = column_of(p, object->entry->profile->column);
 	choose_render(object)(&text, &shown, &query);
 	return finish_text(object, &text, out);

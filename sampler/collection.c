@@ -18,6 +18,7 @@ static int fill(const struct pf_collection *c, struct pf_profile *out, struct pf
 	out->time_ns = pf_clock_real_ns() - (now_ns - began_ns);
 	out->duration_ns = now_ns - began_ns;
 	c->comment(out, hz);
+	pf_loss_comment(out, c->losses, c->loss_count);
 	rc = pf_window_fill(window, out);
 	if (rc < 0)
 		return rc;

@@ -6,6 +6,7 @@
  */
 #pragma once
 #include "base/knob.h"
+#include "base/loss.h"
 #include "base/profile.h"
 #include "sampler/demand.h"
 #include "sampler/window.h"
@@ -18,6 +19,8 @@ struct pf_collection {
 	int (*demand)(struct pf_demand *demand, bool); /* 0 or -errno; off never fails */
 	void (*bring_up_to_date)(void);                /* what was up to now is in the feed */
 	void (*comment)(struct pf_profile *out, int64_t hz);
+	const enum pf_counter *losses;
+	size_t loss_count;
 };
 
 /* As a pf_collect_fn. -ENODATA: no seconds asked for and no recorder. */

@@ -4,6 +4,7 @@
 #include "base/feature.h"
 #include "base/knob.h"
 #include "base/lock.h"
+#include "base/loss.h"
 #include "sampler/blocked.h"
 #include "sampler/map.h"
 #include "sampler/stack.h"
@@ -158,13 +159,7 @@ static void add_losses(struct pf_profile *out)
 	    PF_COUNTER_WAIT_LOST_SITES, PF_COUNTER_PATCH_FOREIGN, PF_COUNTER_PATCH_REFUSED,
 	    PF_COUNTER_STACK_OVERFLOW};
 
-	for (size_t i = 0; i < PF_COUNT(losses); i++) {
-		uint64_t lost = pf_counter_get(losses[i]);
-
-		if (lost)
-			pf_profile_comment(out, "%s %llu (%s)", pf_counter_name(losses[i]),
-			    (unsigned long long)lost, pf_counter_what(losses[i]));
-	}
+	pf_loss_comment(out, losses, PF_COUNT(losses));
 }
 
 static int collect(struct pf_profile *out, enum pf_wait_profile which)

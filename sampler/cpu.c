@@ -396,6 +396,10 @@ static void comment(struct pf_profile *out, int64_t hz)
 
 int pf_cpu_collect(struct pf_profile *out, const struct pf_query *query, struct pf_wait *wait)
 {
+	static const enum pf_counter losses[] = {PF_COUNTER_CPU_LOST_RING,
+	    PF_COUNTER_CPU_LOST_STACK, PF_COUNTER_CPU_LOST_NESTED, PF_COUNTER_CPU_LOST_TIMER,
+	    PF_COUNTER_CPU_LOST_BLOCKED, PF_COUNTER_CPU_LOST_RECORDER, PF_COUNTER_STACK_NO_ROOM,
+	    PF_COUNTER_STACK_OVERFLOW, PF_COUNTER_THREAD_LOST_TABLE, PF_COUNTER_LABEL_LOST};
 	static const struct pf_collection collection = {
 	    .name = "cpu",
 	    .hz = PF_KNOB_CPU_HZ,
@@ -404,6 +408,8 @@ int pf_cpu_collect(struct pf_profile *out, const struct pf_query *query, struct 
 	    .demand = demand,
 	    .bring_up_to_date = bring_up_to_date,
 	    .comment = comment,
+	    .losses = losses,
+	    .loss_count = PF_COUNT(losses),
 	};
 
 	return pf_collection_run(&collection, out, query, wait);

@@ -4,6 +4,7 @@
 #include "base/counter.h"
 #include "base/knob.h"
 #include "base/lock.h"
+#include "base/loss.h"
 #include "sampler/heap.h"
 #include "sampler/heap_balance.h"
 #include "sampler/heap_book.h"
@@ -24,13 +25,7 @@ static void add_comments(struct pf_profile *out)
 	    PF_COUNTER_PATCH_REFUSED, PF_COUNTER_STACK_OVERFLOW};
 
 	pf_profile_comment(out, "heap_sample_bytes %lld", (long long)out->period);
-	for (size_t i = 0; i < PF_COUNT(losses); i++) {
-		uint64_t lost = pf_counter_get(losses[i]);
-
-		if (lost)
-			pf_profile_comment(out, "%s %llu (%s)", pf_counter_name(losses[i]),
-			    (unsigned long long)lost, pf_counter_what(losses[i]));
-	}
+	pf_loss_comment(out, losses, PF_COUNT(losses));
 }
 
 /* ---- when it was looked at: what a block of heap_leaks,captures=N must have outlived ---- */

@@ -1,5 +1,6 @@
 #include "sampler/threadcreate.h"
 #include "base/clock.h"
+#include "base/loss.h"
 #include "sampler/cpu.h"
 #include "sampler/map.h"
 #include "sampler/stack.h"
@@ -119,6 +120,8 @@ static void add_ended(void *arg, const struct pf_tally_row *row, uint64_t count)
 int pf_threadcreate_collect(
     struct pf_profile *out, const struct pf_query *query, struct pf_wait *wait)
 {
+	static const enum pf_counter losses[] = {
+	    PF_COUNTER_THREAD_LOST_TABLE, PF_COUNTER_STACK_OVERFLOW};
 	struct living living = {.out = out};
 	int rc;
 
@@ -140,6 +143,7 @@ int pf_threadcreate_collect(
 	qsort(living.stacks, living.count, sizeof(*living.stacks), by_number);
 	pf_tally_for_each(&created, add_ended, &living);
 	free(living.stacks);
+	pf_loss_comment(out, losses, PF_COUNT(losses));
 	rc = pf_map_fill(out);
 	return rc < 0 ? rc : out->error;
 }

@@ -2,6 +2,7 @@
 #include "base/clock.h"
 #include "base/counter.h"
 #include "base/feature.h"
+#include "base/loss.h"
 #include "sampler/cpu.h"
 #include "sampler/gather.h"
 #include "sampler/label.h"
@@ -48,6 +49,8 @@ static void add(void *profile, const struct pf_sight *sight)
 
 int pf_threads_collect(struct pf_profile *out, const struct pf_query *query, struct pf_wait *wait)
 {
+	static const enum pf_counter losses[] = {PF_COUNTER_THREAD_LOST,
+	    PF_COUNTER_THREAD_LOST_TABLE, PF_COUNTER_STACK_OVERFLOW, PF_COUNTER_LABEL_LOST};
 	struct pf_proc_reader *reader = pf_proc_create();
 	int rc;
 
@@ -64,6 +67,7 @@ int pf_threads_collect(struct pf_profile *out, const struct pf_query *query, str
 	pf_proc_destroy(reader);
 	if (rc < 0)
 		return rc;
+	pf_loss_comment(out, losses, PF_COUNT(losses));
 	pf_count(PF_COUNTER_THREAD_DUMPS);
 	pf_feature_set(PF_FEATURE_THREADS, PF_FEATURE_OK, NULL);
 	rc = pf_map_fill(out);

@@ -4,6 +4,7 @@
 #include "base/feature.h"
 #include "base/knob.h"
 #include "base/lock.h"
+#include "base/loss.h"
 #include "sampler/map.h"
 #include "sampler/stack.h"
 #include "sampler/tally.h"
@@ -211,11 +212,17 @@ static void add_pending(struct pf_profile *out)
 
 int pf_throw_collect(struct pf_profile *out, const struct pf_query *query, struct pf_wait *wait)
 {
+	static const enum pf_counter losses[] = {PF_COUNTER_EXCEPTION_TYPES_FULL,
+	    PF_COUNTER_PATCH_FOREIGN, PF_COUNTER_PATCH_REFUSED, PF_COUNTER_STACK_OVERFLOW};
 	int rc;
 
 	if (!pf_throw_enabled())
 		pf_profile_comment(
 		    out, "off: echo +exceptions > enable; what there is, is of before");
+	pf_profile_comment(out, "exception_stacks %lld, exception_messages %lld",
+	    (long long)pf_knob_get(PF_KNOB_EXCEPTION_STACKS),
+	    (long long)pf_knob_get(PF_KNOB_EXCEPTION_MESSAGES));
+	pf_loss_comment(out, losses, PF_COUNT(losses));
 	out->time_ns = pf_clock_real_ns();
 	out->leaf_is_return = true;
 	pf_profile_add_type(out, "exceptions", "count");

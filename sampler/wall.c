@@ -314,6 +314,8 @@ static void comment(struct pf_profile *out, int64_t hz)
 
 int pf_wall_collect(struct pf_profile *out, const struct pf_query *query, struct pf_wait *wait)
 {
+	static const enum pf_counter losses[] = {PF_COUNTER_WALL_LOST, PF_COUNTER_STACK_NO_ROOM,
+	    PF_COUNTER_STACK_OVERFLOW, PF_COUNTER_THREAD_LOST_TABLE, PF_COUNTER_LABEL_LOST};
 	static const struct pf_collection collection = {
 	    .name = "wall",
 	    .hz = PF_KNOB_WALL_HZ,
@@ -322,6 +324,8 @@ int pf_wall_collect(struct pf_profile *out, const struct pf_query *query, struct
 	    .demand = demand,
 	    .bring_up_to_date = force_tick,
 	    .comment = comment,
+	    .losses = losses,
+	    .loss_count = PF_COUNT(losses),
 	};
 
 	return pf_collection_run(&collection, out, query, wait);

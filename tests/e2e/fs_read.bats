@@ -149,7 +149,7 @@ whole() {
 	head -1 "$M/threads.folded" | grep -q '^folded threads '
 	head -1 "$M/goroutine" | grep -q '^threads threads '
 	head -1 "$M/debug/pprof/heap" | grep -q '^pprof heap inuse_space '
-	head -1 "$M/debug/pprof/goroutine" | grep -q '^pprof threads '
+	head -1 "$M/debug/pprof/goroutine" | grep -q '^pprof goroutine goroutine '
 }
 
 @test "cmdline has the arguments, with NULs as /proc has them" {
@@ -192,7 +192,7 @@ whole() {
 	start_host
 	head -1 "$M/heap?debug=1&gc=1" | grep -q '^legacy heap '
 	head -1 "$M/heap,debug=1,gc=1" | grep -q '^legacy heap '
-	head -1 "$M/debug/pprof/goroutine?debug=2" | grep -q '^stacks threads '
+	head -1 "$M/debug/pprof/goroutine?debug=2" | grep -q '^stacks goroutine '
 	head -1 "$M/debug/pprof/heap?debug=1&unknown=7" | grep -q '^legacy heap '
 	head -1 "$M/heap?d%65bug=%31" | grep -q '^legacy heap '
 	grep -q 'released 4096 bytes' "$M/gc"
