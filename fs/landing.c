@@ -150,7 +150,8 @@ static void add_summary(struct pf_buf *out)
 		add_fact(out, "health", "all well");
 		return;
 	}
-	snprintf(value, sizeof(value), "%zu not as it should be, %zu kinds of loss", ill, lost);
+	snprintf(value, sizeof(value), "%zu not as it should be, %zu kind%s of loss", ill, lost,
+	    lost == 1 ? "" : "s");
 	pf_buf_str(out, "<span>health <b>");
 	pf_buf_printf(out, "<a href=\"#health\">%s</a>", value);
 	pf_buf_str(out, "</b></span>\n");

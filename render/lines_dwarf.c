@@ -384,24 +384,53 @@ static void to_declaration(Dwarf_Die *die)
 			*die = next;
 }
 
-/* "ns::Class::" and the name itself. */
-static char *make_full_name(Dwarf_Die *declaration, const char *name)
+/* As the demangler calls them. */
+static const char *unnamed_scope(int tag, const char *function)
 {
-	PF_SCOPED(pf_buf) text = PF_BUF_INIT;
+	if (tag == DW_TAG_namespace)
+		return "(anonymous namespace)";
+	return strcmp(function, "operator()") == 0 ? "{lambda}" : "{unnamed}";
+}
+
+enum { NESTING_MAX = 8 }; /* functions in functions: what is broken may lead round and round */
+
+/* "ns::Class::", or "ns::function::{lambda}::": what the entry stands in. */
+static void add_scopes(struct pf_buf *out, Dwarf_Die *declaration, const char *name, int nesting)
+{
 	Dwarf_Die *scopes = NULL;
 	int count = dwarf_getscopes_die(declaration, &scopes);
+	int i = 1;
 
-	for (int i = count - 1; i > 0; i--) {
+	/* A function inside stands in its unit, whatever namespace it was declared in. */
+	while (i < count && dwarf_tag(&scopes[i]) != DW_TAG_subprogram)
+		i++;
+	if (i < count && nesting < NESTING_MAX) {
+		const char *function = string_of(&scopes[i], DW_AT_name);
+		Dwarf_Die outer = scopes[i];
+
+		to_declaration(&outer);
+		add_scopes(out, &outer, function, nesting + 1);
+		pf_buf_str(out, function);
+		pf_buf_str(out, *function ? "::" : "");
+	}
+	while (--i > 0) {
 		const char *scope = string_of(&scopes[i], DW_AT_name);
 		int tag = dwarf_tag(&scopes[i]);
 
 		if (tag != DW_TAG_namespace && tag != DW_TAG_class_type &&
 		    tag != DW_TAG_structure_type && tag != DW_TAG_union_type)
 			continue;
-		pf_buf_str(&text, *scope ? scope : "(anonymous namespace)");
-		pf_buf_str(&text, "::");
+		pf_buf_str(out, *scope ? scope : unnamed_scope(tag, name));
+		pf_buf_str(out, "::");
 	}
 	free(scopes);
+}
+
+static char *make_full_name(Dwarf_Die *declaration, const char *name)
+{
+	PF_SCOPED(pf_buf) text = PF_BUF_INIT;
+
+	add_scopes(&text, declaration, name, 0);
 	pf_buf_str(&text, name);
 	return text.error ? NULL : strdup(pf_buf_text(&text));
 }

@@ -171,3 +171,28 @@ $PWD/cart.cc" ]
 	run "$PROFFS_LINES"
 	[ "$status" -eq 2 ]
 }
+
+@test "a lambda is its function's, not an anonymous namespace's; so is a class inside a function" {
+	cat >lambda.cc <<'C'
+#include "leaf.h"
+namespace shop {
+__attribute__((noinline)) void sell(long *x) {
+	struct Local { static inline __attribute__((always_inline)) void set(long *y) { HERE(at_local); *y = 3; } };
+	auto f = [x]() __attribute__((always_inline)) { HERE(at_lambda); *x = 2; };
+	f();
+	Local::set(x);
+}
+}
+C
+	for compiler in g++ clang++; do
+		"$compiler" -O2 -fPIC -g -shared lambda.cc -o liblambda.so
+		ask liblambda.so "$(offset_of liblambda.so at_lambda)" >said
+		cat said
+		# clang gives it a linker's name, with a number.
+		grep -qE ' shop::sell(::\{lambda\}|\(long\*\)::\$_0)::operator\(\) ' said
+		grep -q ' shop::sell ' said
+		ask liblambda.so "$(offset_of liblambda.so at_local)" >said
+		cat said
+		grep -qE ' shop::sell(\(long\*\))?::Local::set ' said
+	done
+}
