@@ -4,6 +4,7 @@
 #include "base/mark.h"
 #include "base/utc.h"
 #include "fs/capture.h"
+#include "fs/kept.h"
 #include "fs/live.h"
 #include "fs/proc.h"
 #include "fs/query.h"
@@ -134,7 +135,11 @@ void pf_knob_show(struct pf_buf *out, struct pf_live *live, int id)
 int pf_knob_store(
     struct pf_live *live, int id, const char *text, size_t length, struct pf_wait *wait)
 {
-	return pf_knob_set((enum pf_knob_id)id, text, length);
+	int rc = pf_knob_set((enum pf_knob_id)id, text, length);
+
+	if (rc == 0 && live->captures)
+		pf_kept_trim(pf_captures_kept(live->captures));
+	return rc;
 }
 
 /* ---- captures ---- */

@@ -134,6 +134,16 @@ static struct pf_kept_file *append_locked(struct pf_kept *kept, struct pf_kept_f
 	return take_surplus_locked(kept);
 }
 
+void pf_kept_trim(struct pf_kept *kept)
+{
+	struct pf_kept_file *surplus;
+
+	pf_lock_take(&kept->lock);
+	surplus = take_surplus_locked(kept);
+	pf_lock_give(&kept->lock);
+	pf_kept_file_destroy(surplus);
+}
+
 int pf_kept_add(struct pf_kept *kept, const char *stem, int64_t time_ns, uint64_t capture,
     struct pf_snapshot *snapshot)
 {

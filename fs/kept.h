@@ -49,6 +49,9 @@ void pf_kept_finish(struct pf_kept *kept);
 int pf_kept_add(struct pf_kept *kept, const char *stem, int64_t time_ns, uint64_t capture,
     struct pf_snapshot *snapshot);
 
+/* Lets go what is too many by now: the settings may have changed. */
+void pf_kept_trim(struct pf_kept *kept);
+
 /* A directory of `files`, which it takes over if it succeeds. 0, -EEXIST, -ENOMEM. */
 int pf_kept_add_directory(
     struct pf_kept *kept, const char *name, int64_t time_ns, struct pf_kept_file *files);

@@ -150,6 +150,20 @@ load fs.bash
 	[[ $output == *"No data available"* ]]
 }
 
+@test "fewer to keep: the oldest go at once" {
+	start_host
+	for hz in 11 12 13; do
+		cat "$M/cpu.pprof?seconds=0.01&hz=$hz" >/dev/null
+	done
+	[ "$(ls "$M/captures" | wc -l)" = 3 ]
+	echo 2 >"$M/config/captures_keep"
+	[ "$(ls "$M/captures" | wc -l)" = 2 ]
+	echo 0 >"$M/config/captures_keep_bytes"
+	[ "$(ls "$M/captures" | wc -l)" = 1 ]
+	grep -q "hz=13" "$M"/captures/*
+	[ "$(status fs_captures_dropped)" = 2 ]
+}
+
 @test "captures are kept by size, but the newest always" {
 	start_host
 	echo 1 >"$M/config/captures_keep_bytes"
