@@ -234,17 +234,17 @@ without_fuse() {
 	is "$(ls "$TREE")" ""
 }
 
-@test "killed at any moment while the tree is made, a program leaves none" {
+# An empty directory may be left by who was killed between making it and having a reaper.
+@test "killed at any moment while the tree is made, a program leaves no mount" {
 	for ((i = 0; i < 40; i++)); do
 		"$PROFFS" run -m "$BATS_TEST_TMPDIR/$i" -- sleep 100 </dev/null >"$OUT" 2>"$ERR" 3>&- &
 		pid=$!
 		sleep "$(printf "0.%04d" $((950 + 15 * i)))" # a tree is made after 100 ms
 		kill -KILL "$pid"
-		wait "$pid" || true
+		wait "$pid" 2>/dev/null || true
 	done
 	wait_until 10 no_mount_left
-	made_left() { [ -z "$(find "$BATS_TEST_TMPDIR" -mindepth 1 -type d)" ]; }
-	wait_until 10 made_left
+	[ -z "$(find "$BATS_TEST_TMPDIR" -mindepth 2)" ]
 }
 
 @test "a tree can be mounted where one has just ended" {
