@@ -57,3 +57,17 @@ counts() {
 	rm log.json
 	counts 0 1 0
 }
+
+@test "what a test printed before its failure is said, that of another is not" {
+	program FAIL 1 '1..3|# of a|ok 1 a|# of b|not ok 2 b|# more of b|ok 3 c|# of nobody'
+	counts 2 1 0
+	[[ $output == *"# of b"*"# more of b"* ]]
+	[[ $output != *"# of a"* && $output != *"# of nobody"* ]]
+}
+
+@test "a failure says its first and its last lines" {
+	program FAIL 1 "1..1|not ok 1 a$(printf '|# line %s' {1..1000})"
+	counts 0 1 0
+	[ "${#lines[@]}" -le 40 ]
+	[[ $output == *"# line 1"*"# line 20"*"lines more"*"# line 999"*"# line 1000"* ]]
+}
