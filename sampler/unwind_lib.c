@@ -225,6 +225,14 @@ static void flush_stale(unw_addr_space_t as)
 		lib.flush(as, 0, 0);
 }
 
+void pf_unwind_lib_forget(void)
+{
+	unw_addr_space_t as = __atomic_load_n(&space, __ATOMIC_ACQUIRE);
+
+	if (as)
+		lib.flush(as, 0, 0);
+}
+
 static enum pf_unwind_end end_of(int step)
 {
 	if (step == 0)

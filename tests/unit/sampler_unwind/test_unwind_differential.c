@@ -15,32 +15,52 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <string.h>
 
 #include <cmocka.h>
 
 enum { MAX = 400, PERIOD_NS = 97 * 1000, SAMPLES = 8500, SHOWN = 10 };
 
-struct tally {
-	uint32_t samples, complete, differ, guessed, shown;
-	uint64_t pc[SHOWN];
-	uint32_t at[SHOWN], b_count[SHOWN], a_count[SHOWN];
-	enum pf_unwind_end b_end[SHOWN], a_end[SHOWN];
+struct stack {
+	uint64_t pc[MAX];
+	uint32_t count;
+	enum pf_unwind_end end;
 };
 
-static void note(struct tally *t, uint64_t pc, uint32_t at, uint32_t b_count, uint32_t a_count,
-    enum pf_unwind_end b_end, enum pf_unwind_end a_end)
+static bool same(const struct stack *a, const struct stack *b)
 {
-	uint32_t i = t->shown;
+	return a->count == b->count && memcmp(a->pc, b->pc, a->count * sizeof(*a->pc)) == 0 &&
+	       (a->end == PF_UNWIND_ROOT) == (b->end == PF_UNWIND_ROOT);
+}
 
+/* How many frames, from the leaf on. */
+static uint32_t common(const struct stack *a, const struct stack *b)
+{
+	uint32_t i = 0;
+
+	while (i < a->count && i < b->count && a->pc[i] == b->pc[i])
+		i++;
+	return i;
+}
+
+struct tally {
+	uint32_t samples, complete, differ, guessed, kept_wrong, shown;
+	struct {
+		uint64_t pc;
+		uint32_t common;
+		struct stack a, b;
+	} difference[SHOWN];
+};
+
+static void note(struct tally *t, uint64_t pc, const struct stack *a, const struct stack *b)
+{
 	t->differ++;
-	if (i == SHOWN)
+	if (t->shown == SHOWN)
 		return;
-	t->pc[i] = pc;
-	t->at[i] = at;
-	t->b_count[i] = b_count;
-	t->a_count[i] = a_count;
-	t->b_end[i] = b_end;
-	t->a_end[i] = a_end;
+	t->difference[t->shown].pc = pc;
+	t->difference[t->shown].common = common(a, b);
+	t->difference[t->shown].a = *a;
+	t->difference[t->shown].b = *b;
 	t->shown++;
 }
 
@@ -53,48 +73,71 @@ static bool is_code(uint64_t address)
 
 static void compare(const ucontext_t *context, void *arg)
 {
-	static uint64_t a[MAX], b[MAX];
-	enum pf_unwind_end a_end, b_end;
+	static struct stack a, b, kept;
 	struct pf_unwind_memory memory;
 	struct pf_unwind_regs regs;
-	uint32_t a_count, b_count, same = 0;
 	struct tally *t = arg;
 
 	pf_unwind_from_context(&regs, context);
 	pf_unwind_bounds(regs.value[PF_REG_SP], &memory);
-	b_count = pf_unwind_cfi(&regs, &memory, b, MAX, &b_end);
-	a_count = pf_unwind_lib(&regs, &memory, a, MAX, &a_end);
+	b.count = pf_unwind_cfi(&regs, &memory, b.pc, MAX, &b.end);
+	a.count = pf_unwind_lib(&regs, &memory, a.pc, MAX, &a.end);
 	t->samples++;
-	t->complete += b_end == PF_UNWIND_ROOT;
-	while (same < b_count && same < a_count && a[same] == b[same])
-		same++;
-	if (same == b_count && same < a_count && b_end == PF_UNWIND_NO_INFO && !is_code(a[same]))
+	t->complete += b.end == PF_UNWIND_ROOT;
+	if (same(&a, &b))
+		return;
+	kept = a;
+	pf_unwind_lib_forget();
+	a.count = pf_unwind_lib(&regs, &memory, a.pc, MAX, &a.end);
+	t->kept_wrong += !same(&a, &kept);
+	if (same(&a, &b))
+		return;
+	if (common(&a, &b) == b.count && b.count < a.count && b.end == PF_UNWIND_NO_INFO &&
+	    !is_code(a.pc[b.count]))
 		t->guessed++;
-	else if (same != b_count || same != a_count ||
-		 (a_end == PF_UNWIND_ROOT) != (b_end == PF_UNWIND_ROOT))
-		note(t, regs.value[PF_REG_PC], same, b_count, a_count, b_end, a_end);
+	else
+		note(t, regs.value[PF_REG_PC], &a, &b);
 }
 
-static struct tally check(const char *name, work_fn *work, int depth)
+static void show(const char *who, const struct stack *s, uint32_t from)
 {
-	struct tally t = {0};
+	print_message("#     %s: %u frames, end %d:", who, s->count, s->end);
+	for (uint32_t i = from > 0 ? from - 1 : 0; i < s->count && i < from + 3; i++) {
+		Dl_info at = {0};
 
+		dladdr((void *)s->pc[i], &at);
+		print_message(" %s+%#lx", at.dli_fname ? at.dli_fname : "?",
+		    s->pc[i] - (uintptr_t)at.dli_fbase);
+	}
+	print_message("\n");
+}
+
+static const struct tally *check(const char *name, work_fn *work, int depth)
+{
+	static struct tally t;
+
+	memset(&t, 0, sizeof(t));
 	sampling_run(work, depth, PERIOD_NS, SAMPLES, compare, &t);
-	print_message("# %s, %d deep: %u stacks, %u complete, %u differ, %u where A guessed on\n",
-	    name, depth, t.samples, t.complete, t.differ, t.guessed);
-	for (uint32_t i = 0; i < t.shown; i++)
-		print_message("#   pc %#lx: same %u, B %u frames (end %d), A %u frames (end %d)\n",
-		    t.pc[i], t.at[i], t.b_count[i], t.b_end[i], t.a_count[i], t.a_end[i]);
+	print_message(
+	    "# %s, %d deep: %u stacks, %u complete, %u differ; A guessed on in %u and had "
+	    "kept a wrong row in %u\n",
+	    name, depth, t.samples, t.complete, t.differ, t.guessed, t.kept_wrong);
+	for (uint32_t i = 0; i < t.shown; i++) {
+		print_message("#   pc %#lx: %u frames are the same\n", t.difference[i].pc,
+		    t.difference[i].common);
+		show("B", &t.difference[i].b, t.difference[i].common);
+		show("A", &t.difference[i].a, t.difference[i].common);
+	}
 	assert_int_equal(t.samples, SAMPLES);
 	assert_int_equal(t.differ, 0);
-	return t;
+	return &t;
 }
 
 static void check_complete(const char *name, work_fn *work, int depth)
 {
-	struct tally t = check(name, work, depth);
+	const struct tally *t = check(name, work, depth);
 
-	assert_int_equal(t.complete, t.samples);
+	assert_int_equal(t->complete, t->samples);
 }
 
 static void optimised_code_without_frame_pointers(void **state)
@@ -120,9 +163,9 @@ static void code_made_small(void **state)
 
 static void exceptions(void **state)
 {
-	struct tally t = check("C++", work_cxx, 20);
+	const struct tally *t = check("C++", work_cxx, 20);
 
-	assert_int_equal(t.complete + t.guessed, t.samples);
+	assert_int_equal(t->complete + t->guessed, t->samples);
 }
 
 static int set_up(void **state)
