@@ -2,11 +2,11 @@
 #include "base/clock.h"
 #include "base/counter.h"
 #include "base/mark.h"
+#include "base/resident.h"
 #include "base/utc.h"
 #include "fs/capture.h"
 #include "fs/kept.h"
 #include "fs/live.h"
-#include "fs/proc.h"
 #include "fs/query.h"
 
 #include <ctype.h>
@@ -376,7 +376,7 @@ int pf_control_release_memory(struct pf_live *live, bool collect)
 	struct pf_control *control = &live->control;
 	struct pf_buf said = PF_BUF_INIT;
 	struct pf_buf before;
-	int64_t began_ns = pf_clock_now_ns(), resident = pf_proc_resident_bytes();
+	int64_t began_ns = pf_clock_now_ns(), resident = pf_resident_bytes();
 	int rc;
 
 	if (!live->door->release_memory)
@@ -391,7 +391,7 @@ int pf_control_release_memory(struct pf_live *live, bool collect)
 	before = control->gc_said;
 	control->gc_said = said;
 	add_gc_locked(
-	    &control->gc_total, resident - pf_proc_resident_bytes(), pf_clock_now_ns() - began_ns);
+	    &control->gc_total, resident - pf_resident_bytes(), pf_clock_now_ns() - began_ns);
 	pf_lock_give(&control->lock);
 	pf_buf_finish(&before);
 	return 0;

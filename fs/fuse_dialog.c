@@ -78,24 +78,12 @@ static void destroy(struct pf_errand *errand)
 	free(errand);
 }
 
-static void answer_write(struct pf_call *call, int rc)
-{
-	struct pf_late *late = (struct pf_late *)call;
-
-	pf_late_end(late);
-	if (rc < 0)
-		fuse_reply_err(late->req, -rc);
-	else
-		fuse_reply_write(late->req, (size_t)rc);
-	free(late);
-}
-
 void pf_fuse_dialog_write(fuse_req_t req, fuse_ino_t id, const char *text, size_t length,
     off_t offset, const struct fuse_file_info *file)
 {
 	struct pf_fuse *fuse = pf_fuse_of(req);
 	struct question *q = calloc(1, sizeof(*q) + length);
-	struct pf_late *late = q ? pf_late_begin(req, id, NULL, answer_write) : NULL;
+	struct pf_late *late = q ? pf_late_begin(req, id, NULL, pf_late_answer_write) : NULL;
 
 	if (!late) {
 		if (!q)

@@ -22,6 +22,18 @@ void pf_late_end(struct pf_late *late)
 	fuse_req_interrupt_func(late->req, NULL, NULL);
 }
 
+void pf_late_answer_write(struct pf_call *call, int rc)
+{
+	struct pf_late *late = (struct pf_late *)call;
+
+	pf_late_end(late);
+	if (rc < 0)
+		fuse_reply_err(late->req, -rc);
+	else
+		fuse_reply_write(late->req, (size_t)rc);
+	free(late);
+}
+
 struct pf_late *pf_late_begin(fuse_req_t req, uint64_t id, const struct fuse_file_info *file,
     void (*answer)(struct pf_call *call, int rc))
 {
@@ -185,18 +197,6 @@ static void destroy_errand(struct pf_errand *errand)
 	free(errand);
 }
 
-static void answer_write(struct pf_call *call, int rc)
-{
-	struct pf_late *late = (struct pf_late *)call;
-
-	pf_late_end(late);
-	if (rc < 0)
-		fuse_reply_err(late->req, -rc);
-	else
-		fuse_reply_write(late->req, (size_t)rc);
-	free(late);
-}
-
 static int start_write(
     fuse_req_t req, const struct pf_entry *entry, const char *text, size_t length)
 {
@@ -212,7 +212,7 @@ static int start_write(
 	w->entry = entry;
 	w->length = length;
 	memcpy(w->text, text, length);
-	late = pf_late_begin(req, entry->id, NULL, answer_write);
+	late = pf_late_begin(req, entry->id, NULL, pf_late_answer_write);
 	if (late)
 		pf_files_run(fuse->files, &w->errand, &late->call);
 	else

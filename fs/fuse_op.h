@@ -43,6 +43,8 @@ struct pf_late *pf_late_begin(fuse_req_t req, uint64_t id, const struct fuse_fil
     void (*answer)(struct pf_call *call, int rc));
 /* Nobody interrupts it any more once this returns. */
 void pf_late_end(struct pf_late *late);
+/* The answer() of a write: so many bytes, or -errno. */
+void pf_late_answer_write(struct pf_call *call, int rc);
 
 /* Operations, by the file they are in: see struct fuse_lowlevel_ops. */
 void pf_fuse_open(fuse_req_t req, fuse_ino_t id, struct fuse_file_info *file);

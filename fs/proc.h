@@ -8,9 +8,6 @@ int pf_proc_read(struct pf_buf *out, const char *path);
 /* Adds the program's name, of at most 15 bytes that may be any. */
 void pf_proc_name(struct pf_buf *out);
 
-/* Resident memory, or -1. */
-int64_t pf_proc_resident_bytes(void);
-
 /* Rows of fs/table.c: `cmdline`, the same as Go sends it. */
 pf_show_fn pf_proc_cmdline_show;
 pf_show_fn pf_proc_go_cmdline_show;

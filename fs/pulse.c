@@ -1,7 +1,7 @@
 #include "fs/pulse.h"
 #include "base/clock.h"
+#include "base/resident.h"
 #include "fs/live.h"
-#include "fs/proc.h"
 
 #include <string.h>
 #include <sys/resource.h>
@@ -44,7 +44,7 @@ void pf_pulse_take(struct pf_live *live, int64_t value[PF_HISTORY_COLUMN_COUNT])
 	for (int i = 0; i < PF_HISTORY_COLUMN_COUNT; i++)
 		value[i] = PF_HISTORY_UNKNOWN;
 	take_usage(value);
-	value[PF_HISTORY_RSS] = pf_proc_resident_bytes();
+	value[PF_HISTORY_RSS] = pf_resident_bytes();
 	if (door->heap_totals)
 		door->heap_totals(&value[PF_HISTORY_HEAP], &value[PF_HISTORY_ALLOCATED]);
 	if (door->cpu_ns)

@@ -3,6 +3,7 @@
 #include "base/buf.h"
 #include "base/clock.h"
 #include "base/knob.h"
+#include "base/resident.h"
 #include "fs/history.h"
 #include "fs/live.h"
 #include "fs/proc.h"
@@ -116,7 +117,7 @@ static const struct line io_lines[] = {
 static void add_memory(struct pf_numbers *out)
 {
 	add_lines(out, "/proc/self/status", status_lines, PF_COUNT(status_lines));
-	if (pf_proc_resident_bytes() <= CHEAP_RSS_BYTES)
+	if (pf_resident_bytes() <= CHEAP_RSS_BYTES)
 		add_lines(out, "/proc/self/smaps_rollup", rollup_lines, PF_COUNT(rollup_lines));
 }
 

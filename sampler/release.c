@@ -1,14 +1,13 @@
 #include "sampler/release.h"
 #include "base/buf.h"
 #include "base/mark.h"
+#include "base/resident.h"
 #include "sampler/gate.h"
 #include "sampler/real.h"
 
-#include <fcntl.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
-#include <unistd.h>
 
 /* ---- the allocators: each knows one function ---- */
 
@@ -44,28 +43,6 @@ static const struct allocator {
     {"tcmalloc", "MallocExtension_ReleaseFreeMemory", ask_tcmalloc},
     {"mimalloc", "mi_collect", ask_mimalloc},
 };
-
-/* ---- resident memory ---- */
-
-/* In bytes, or -1. */
-static int64_t resident_bytes(void)
-{
-	char text[128];
-	long long size, resident;
-	int fd = open("/proc/self/statm", O_RDONLY | O_CLOEXEC);
-	ssize_t length;
-
-	if (fd < 0)
-		return -1;
-	length = read(fd, text, sizeof(text) - 1);
-	close(fd);
-	if (length <= 0)
-		return -1;
-	text[length] = '\0';
-	if (sscanf(text, "%lld %lld", &size, &resident) != 2)
-		return -1;
-	return resident * sysconf(_SC_PAGESIZE);
-}
 
 static void say(struct pf_buf *said, const char *asked, int64_t before, int64_t after)
 {
@@ -104,7 +81,7 @@ static size_t ask_program(char *asked, size_t size)
 
 int pf_release_memory(bool collect, struct pf_buf *said)
 {
-	int64_t before = resident_bytes();
+	int64_t before = pf_resident_bytes();
 	char asked[64] = "";
 	size_t length = collect ? ask_program(asked, sizeof(asked)) : 0;
 
@@ -120,6 +97,6 @@ int pf_release_memory(bool collect, struct pf_buf *said)
 		length += (size_t)snprintf(asked + length, sizeof(asked) - length, "%s%s",
 		    length ? ", " : "", allocators[i].name);
 	}
-	say(said, asked, before, resident_bytes());
+	say(said, asked, before, pf_resident_bytes());
 	return said ? said->error : 0;
 }

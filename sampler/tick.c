@@ -7,7 +7,10 @@
 #include <cpuid.h>
 #endif
 
-enum { CALIBRATION_NS = 2 * PF_NS_PER_MS };
+enum {
+	CALIBRATION_NS = 2 * PF_NS_PER_MS,
+	READINGS = 32,
+};
 
 bool pf_tick_raw;
 uint64_t pf_tick_ns_fraction = 1ull << PF_TICK_SHIFT;
@@ -44,11 +47,36 @@ static bool is_trusted(void)
 	return false;
 }
 
+struct moment {
+	int64_t ns;
+	uint64_t tick;
+};
+
+/* Both clocks at one moment: of several readings the one with the least between its ends. A thread that
+ * is interrupted between two clocks would else take the pause for a part of the tick.
+ */
+static struct moment both_clocks(void)
+{
+	struct moment best = {0};
+	uint64_t least = UINT64_MAX;
+
+	for (int i = 0; i < READINGS; i++) {
+		uint64_t before = pf_tick();
+		int64_t ns = pf_clock_now_ns();
+		uint64_t apart = pf_tick() - before;
+
+		if (apart >= least)
+			continue;
+		least = apart;
+		best = (struct moment){.ns = ns, .tick = before + apart / 2};
+	}
+	return best;
+}
+
 void pf_tick_start(void)
 {
 	static bool done;
-	int64_t start_ns, now_ns;
-	uint64_t start, ticks;
+	struct moment start, now;
 
 	if (done)
 		return;
@@ -56,11 +84,10 @@ void pf_tick_start(void)
 	if (!runs_evenly() || !is_trusted())
 		return;
 	pf_tick_raw = true;
-	start_ns = pf_clock_now_ns();
-	start = pf_tick();
+	start = both_clocks();
 	do
-		now_ns = pf_clock_now_ns();
-	while (now_ns - start_ns < CALIBRATION_NS);
-	ticks = pf_tick() - start;
-	pf_tick_ns_fraction = ((uint64_t)(now_ns - start_ns) << PF_TICK_SHIFT) / ticks;
+		now = both_clocks();
+	while (now.ns - start.ns < CALIBRATION_NS);
+	pf_tick_ns_fraction =
+	    ((uint64_t)(now.ns - start.ns) << PF_TICK_SHIFT) / (now.tick - start.tick);
 }
