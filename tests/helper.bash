@@ -3,7 +3,8 @@
 #   tree_start [OPTIONS] -- CMD...   a program under `proffs run -m $TREE`, its tree ready to be read;
 #                                    $PID is the program, $OUT and $ERR are files with what it prints
 #   tree_stop [SIGNAL]               ends it; $STATUS is its exit code as a shell sees it
-#   wait_until SECONDS CMD...        true as soon as CMD is; the only way a test here may wait
+#   wait_until SECONDS CMD...        true as soon as CMD is; the only way a test here may wait. SECONDS
+#                                    is what it takes at the most on an idle machine; a minute is given
 #   own_mounts CMD...                in a mount table of its own; instead of a shell
 #   is GOT WANTED, has TEXT PIECE, hasnt TEXT PIECE
 #   pprof_rows FILE [FLAGS]          the rows of `go tool pprof -top`: flat flat% sum% cum cum% NAME
@@ -70,10 +71,11 @@ hasnt() {
 
 # wait_until SECONDS CMD...
 wait_until() {
-	local end=$((${EPOCHREALTIME/[.,]/} + $1 * 1000000)) what="${*:2}"
+	local seconds=$(($1 > 60 ? $1 : 60)) what="${*:2}"
+	local end=$((${EPOCHREALTIME/[.,]/} + seconds * 1000000))
 	until "${@:2}" >/dev/null 2>&1; do
 		if ((${EPOCHREALTIME/[.,]/} > end)); then
-			echo "not so within $1 s: $what"
+			echo "not so within $seconds s: $what"
 			"${@:2}"
 			return 1
 		fi
@@ -121,6 +123,24 @@ tree_stop() {
 # says LINE: the program has printed this line.
 says() {
 	grep -qxF -e "$1" "$OUT"
+}
+
+# has_samples COUNT: so many of the CPU have been taken, and more.
+has_samples() {
+	[ "$(awk '$1 == "cpu_samples" {print $2}' "$TREE/status")" -gt "$1" ]
+}
+
+# used_meanwhile CMD...: while a CPU capture runs; $USED is by how much what CMD prints has grown between
+# the first and the last moment at which the capture was seen running.
+used_meanwhile() {
+	local first now last
+	wait_until 10 grep -q '^cpu running' "$TREE/cpu/status"
+	first=$("$@") last=$first
+	while now=$("$@") && grep -q '^cpu running' "$TREE/cpu/status"; do
+		last=$now
+		sleep 0.05
+	done
+	USED=$((last - first))
 }
 
 # own_mounts CMD...: in a mount table of its own, as root of it.

@@ -32,7 +32,7 @@ refuses() {
 	run bash -c "echo 5 >'$TREE/cpu/seconds'"
 	[ "$status" -ne 0 ]
 	has "$output" "Device or resource busy"
-	sleep 1
+	wait_until 10 has_samples 50
 	echo 0 >"$TREE/cpu/seconds"
 	has "$(pprof_rows "$TREE/cpu.pprof")" seventy
 }
@@ -88,12 +88,12 @@ refuses() {
 
 @test "crawlers start nothing and wait for nothing" {
 	tree_start -- sleep 100
-	timeout 20 grep -r nonsense-not-there "$TREE" || [ $? -eq 1 ]
-	timeout 20 cp -r "$TREE" copy
+	timeout 60 grep -r nonsense-not-there "$TREE" || [ $? -eq 1 ]
+	timeout 60 cp -r "$TREE" copy
 	chmod -R u+w copy # its directories came as they are, not to be written to
-	timeout 20 tar cf copy.tar -C "$TREE" . || [ $? -eq 1 ] # 1: a file's size changed meanwhile
-	timeout 20 find "$TREE" -type f -exec wc -c {} + >/dev/null
-	timeout 20 du -a "$TREE" >/dev/null
+	timeout 60 tar cf copy.tar -C "$TREE" . || [ $? -eq 1 ] # 1: a file's size changed meanwhile
+	timeout 60 find "$TREE" -type f -exec wc -c {} + >/dev/null
+	timeout 60 du -a "$TREE" >/dev/null
 	is "$(ls "$TREE/captures")" ""
 }
 

@@ -24,7 +24,7 @@ start_any() {
 	: >"$DIR/out"
 	"$FS_HOST" -r "$REAPER" "$@" >"$DIR/out" 2>"$DIR/err" 3>&- &
 	HOST=$!
-	for _ in $(seq 100); do
+	for _ in $(seq 1200); do
 		READY=$(sed -n 's/^ready //p' "$DIR/out")
 		[ -z "$READY" ] || return 0
 		kill -0 "$HOST" 2>/dev/null || break
@@ -34,9 +34,9 @@ start_any() {
 	return 1
 }
 
-# until_true COMMAND...: a second or ten, for what happens soon but not at once
+# until_true COMMAND...: a minute, for what happens soon but not at once
 until_true() {
-	for _ in $(seq 200); do
+	for _ in $(seq 1200); do
 		! "$@" || return 0
 		sleep 0.05
 	done

@@ -68,13 +68,15 @@ text_row() {
 
 @test "seconds= shows who was created, and who ended, meanwhile" {
 	births_start
-	cat "$TREE/threadcreate,seconds=2" >delta &
+	cat "$TREE/threadcreate,seconds=4" >delta &
 	reader=$!
-	cat "$TREE/threads,seconds=2" >threads &
-	cat "$TREE/debug/pprof/goroutine?seconds=2" >go.pprof &
-	wait_until 10 grep -q "threadcreate running 0.[2-9]" "$TREE/status"
+	cat "$TREE/threads,seconds=4" >threads &
+	cat "$TREE/debug/pprof/goroutine?seconds=4" >go.pprof &
+	wait_until 10 grep -q "^threadcreate running" "$TREE/status"
+	wait_until 10 grep -q "^threads running .*, 2 waiting" "$TREE/status"
 	kill -USR1 "$PID"
 	wait_until 10 says again
+	is "$(grep -cE '^(threadcreate|threads) running' "$TREE/status")" 2 # all of it was meanwhile
 	wait $reader $(jobs -p | tail -2)
 	cat delta threads
 	is "$(text_row "$(cat delta)" many_in_turn)" "10 0"

@@ -30,11 +30,12 @@ load ../helper
 	cpu_us() { awk '{print int($1 / 1000)}' "/proc/$PID/schedstat"; } # the main thread does it all
 	before=$(cpu_us)
 	echo 3 >"$TREE/cpu/seconds"
+	used_meanwhile cpu_us
 	cp "$TREE/cpu.pprof" .
-	used_ms=$((($(cpu_us) - before + 999) / 1000))
+	most_ms=$((($(cpu_us) - before + 999) / 1000))
 	total_ms=$(pprof_rows cpu.pprof -cum -unit=ms | column 4 main)
-	# Between the two readings of its clock lies a little more than the capture.
-	between "$((used_ms * 85 / 100))" "$used_ms" "${total_ms%ms}"
+	echo "$((USED / 1000)) <= $total_ms <= $most_ms"
+	between "$((USED * 97 / 100000))" "$most_ms" "${total_ms%ms}"
 }
 
 @test "every byte of a leak is accounted for when every block is sampled" {

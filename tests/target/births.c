@@ -5,8 +5,11 @@
  *     by_standard    created  2, of which  1 lives               thrd_create
  *     a raw clone    created  1, of which  1 lives: nobody saw by whom
  *
- * On SIGUSR1: few_at_once ends one, many_in_turn creates 10 more; prints "again".
+ * Those that do not live are gone, from /proc, too.
+ * On SIGUSR1: one of few_at_once ends, many_in_turn creates 10 more; prints "again".
  */
+#include "task.h"
+
 #include <pthread.h>
 #include <sched.h>
 #include <semaphore.h>
@@ -18,16 +21,19 @@
 #include <threads.h>
 #include <unistd.h>
 
-static sem_t end_one;
+static sem_t end_now[3];
+static pid_t tid; /* of the thread that ends next */
 
-static void *wait_for_end(void *unused)
+static void *wait_for_end(void *end)
 {
-	sem_wait(&end_one);
-	return unused;
+	sem_wait(end);
+	task_says(&tid);
+	return end;
 }
 
 static void *return_at_once(void *unused)
 {
+	task_says(&tid);
 	return unused;
 }
 
@@ -35,7 +41,15 @@ static int return_when(void *lives)
 {
 	if (lives)
 		pause();
+	task_says(&tid);
 	return 0;
+}
+
+static void end(pthread_t thread)
+{
+	if (pthread_join(thread, NULL) != 0)
+		abort();
+	task_wait_gone(tid);
 }
 
 static pthread_t few[3];
@@ -43,7 +57,8 @@ static pthread_t few[3];
 static void few_at_once(void)
 {
 	for (int i = 0; i < 3; i++) {
-		if (pthread_create(&few[i], NULL, wait_for_end, NULL) != 0)
+		sem_init(&end_now[i], 0, 0);
+		if (pthread_create(&few[i], NULL, wait_for_end, &end_now[i]) != 0)
 			abort();
 		pthread_setname_np(few[i], "few");
 	}
@@ -53,10 +68,11 @@ static void many_in_turn(int count)
 {
 	pthread_t thread;
 
-	for (int i = 0; i < count; i++)
-		if (pthread_create(&thread, NULL, return_at_once, NULL) != 0 ||
-		    pthread_join(thread, NULL) != 0)
+	for (int i = 0; i < count; i++) {
+		if (pthread_create(&thread, NULL, return_at_once, NULL) != 0)
 			abort();
+		end(thread);
+	}
 }
 
 static void by_standard(void)
@@ -64,8 +80,10 @@ static void by_standard(void)
 	thrd_t thread;
 
 	for (int lives = 0; lives < 2; lives++)
-		if (thrd_create(&thread, return_when, lives ? &end_one : NULL) != thrd_success)
+		if (thrd_create(&thread, return_when, lives ? &tid : NULL) != thrd_success ||
+		    (!lives && thrd_join(thread, NULL) != thrd_success))
 			abort();
+	task_wait_gone(tid);
 }
 
 static char clone_stack[65536] __attribute__((aligned(16)));
@@ -94,7 +112,6 @@ int main(void)
 	sigemptyset(&set);
 	sigaddset(&set, SIGUSR1);
 	sigprocmask(SIG_BLOCK, &set, NULL);
-	sem_init(&end_one, 0, 0);
 	few_at_once();
 	many_in_turn(40);
 	by_standard();
@@ -102,7 +119,8 @@ int main(void)
 	printf("ready\n");
 	fflush(stdout);
 	sigwait(&set, &got);
-	sem_post(&end_one);
+	sem_post(&end_now[0]);
+	end(few[0]);
 	many_in_turn(10);
 	printf("again\n");
 	fflush(stdout);

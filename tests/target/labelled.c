@@ -3,6 +3,8 @@
  * none afterwards. "heir" spins, "other" sleeps below other_sleep(), main waits for both. "ready" is
  * printed when all this is so.
  */
+#include "task.h"
+
 #include <proffs/proffs.h>
 #include <pthread.h>
 #include <stdint.h>
@@ -11,6 +13,7 @@
 
 static pthread_barrier_t all_said;
 static volatile uint64_t sink;
+static pid_t other_tid;
 
 static __attribute__((noinline)) void heir_spin(void)
 {
@@ -20,6 +23,7 @@ static __attribute__((noinline)) void heir_spin(void)
 
 static __attribute__((noinline)) void other_sleep(void)
 {
+	task_says(&other_tid);
 	for (;;)
 		pause();
 }
@@ -54,6 +58,7 @@ int main(void)
 		return 1;
 	proffs_label_clear(NULL);
 	pthread_barrier_wait(&all_said);
+	task_wait_asleep(&other_tid);
 	printf("ready\n");
 	fflush(stdout);
 	pthread_join(heir, NULL);

@@ -1,6 +1,8 @@
 /* Truth: twenty threads, named park_00 ... park_19, each asleep below the function of its name, in
- * one of five ways to sleep; and main. "ready" is printed when all are there.
+ * one of five ways to sleep; and main. "ready" is printed when all are asleep.
  */
+#include "task.h"
+
 #include <poll.h>
 #include <pthread.h>
 #include <semaphore.h>
@@ -8,20 +10,21 @@
 #include <time.h>
 #include <unistd.h>
 
-static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
-static pthread_cond_t never = PTHREAD_COND_INITIALIZER;
 static sem_t semaphore;
 static int silent_pipe[2];
-static int arrived; /* atomic */
+static pid_t tids[20];
 
-static void sleep_one_way(int way)
+static void sleep_one_way(int number)
 {
+	/* A mutex of its own: nobody waits for it but in `never`. */
+	pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
+	pthread_cond_t never = PTHREAD_COND_INITIALIZER;
 	struct timespec long_time = {100000, 0};
 	char byte;
 
-	__atomic_fetch_add(&arrived, 1, __ATOMIC_RELEASE);
+	task_says(&tids[number]);
 	for (;;) {
-		switch (way) {
+		switch (number % 5) {
 		case 0:
 			sem_wait(&semaphore);
 			break;
@@ -53,7 +56,7 @@ static void sleep_one_way(int way)
 	static __attribute__((noinline)) void *park_##n(void *unused)                              \
 	{                                                                                          \
 		pthread_setname_np(pthread_self(), "park_" #n);                                    \
-		sleep_one_way((1##n - 100) % 5);                                                   \
+		sleep_one_way(1##n - 100);                                                         \
 		return unused;                                                                     \
 	}
 PARKS(X)
@@ -75,8 +78,8 @@ int main(void)
 		if (pthread_create(&thread, NULL, parks[i], NULL) != 0)
 			return 1;
 	}
-	while (__atomic_load_n(&arrived, __ATOMIC_ACQUIRE) < COUNT)
-		sched_yield();
+	for (int i = 0; i < COUNT; i++)
+		task_wait_asleep(&tids[i]);
 	printf("ready\n");
 	fflush(stdout);
 	for (;;)
