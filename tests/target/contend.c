@@ -1,8 +1,9 @@
 /* Truth: locks that others wait for. Each way begins when the file `go` is there (in the working
  * directory), and prints "done" when its threads have ended or wait for ever; then the process stays.
  *
- *   holder N     hold_long() keeps a mutex for 100 ms while five threads wait in take_*(), N times:
- *                500 ms of waiting each, released in hold_long
+ *   holder N     hold_long() keeps a mutex for 100 ms more when five threads wait in take(), N times:
+ *                500 ms of waiting each at least, released in hold_long; prints the milliseconds that all
+ *                have been in there, which is the most
  *   rwlock N     the same by rwlock (hold_long writes, the five read)
  *   waits US COUNT   wait_for_us() waits COUNT times for so many microseconds (pthread_cond_timedwait);
  *                prints the milliseconds it has been in there, and how many of them it may have been
@@ -12,6 +13,8 @@
  *   self         a thread that locks its own normal mutex again
  *   chain        hold_still() keeps a mutex and sleeps, wait_for_it() waits for it
  */
+#include "task.h"
+
 #include <errno.h>
 #include <pthread.h>
 #include <stdint.h>
@@ -36,6 +39,14 @@ static void sleep_us(long us)
 		;
 }
 
+static int64_t now_ns(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return t.tv_sec * 1000000000ll + t.tv_nsec;
+}
+
 static void take(void)
 {
 	if (by_rwlock) {
@@ -47,14 +58,25 @@ static void take(void)
 	}
 }
 
-static void *taker(void *unused)
+static struct taker {
+	pid_t tid; /* while it is about to wait, and waits */
+	int64_t taken_ns;
+} takers[WAITERS];
+
+static void *taker(void *arg)
 {
+	struct taker *self = arg;
+
 	for (int i = 0; i < rounds; i++) {
 		pthread_barrier_wait(&gate); /* held */
+		self->taken_ns -= now_ns();
+		task_says(&self->tid);
 		take();
+		self->taken_ns += now_ns();
+		self->tid = 0;
 		pthread_barrier_wait(&gate);
 	}
-	return unused;
+	return NULL;
 }
 
 static void hold_long(void)
@@ -64,6 +86,8 @@ static void hold_long(void)
 	else
 		pthread_mutex_lock(&a);
 	pthread_barrier_wait(&gate);
+	for (int i = 0; i < WAITERS; i++)
+		task_wait_asleep(&takers[i].tid);
 	sleep_us(100000);
 	if (by_rwlock)
 		pthread_rwlock_unlock(&rw);
@@ -75,25 +99,21 @@ static void hold_long(void)
 static void run_holder(void)
 {
 	pthread_t threads[WAITERS];
+	int64_t taken_ns = 0;
 
 	pthread_barrier_init(&gate, NULL, WAITERS + 1);
 	for (int i = 0; i < WAITERS; i++)
-		pthread_create(&threads[i], NULL, taker, NULL);
+		pthread_create(&threads[i], NULL, taker, &takers[i]);
 	for (int i = 0; i < rounds; i++)
 		hold_long();
-	for (int i = 0; i < WAITERS; i++)
+	for (int i = 0; i < WAITERS; i++) {
 		pthread_join(threads[i], NULL);
+		taken_ns += takers[i].taken_ns;
+	}
+	printf("%.3f\n", (double)taken_ns / 1e6);
 }
 
 static int64_t waited_ns;
-
-static int64_t now_ns(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return t.tv_sec * 1000000000ll + t.tv_nsec;
-}
 
 static void wait_for_us(long us)
 {
@@ -141,67 +161,74 @@ static void wait_often(long us, int count)
 
 /* ---- who waits for ever ---- */
 
-static void *lock_ab(void *unused)
+static void *lock_ab(void *tid)
 {
 	pthread_setname_np(pthread_self(), "ab");
 	pthread_mutex_lock(&a);
 	pthread_barrier_wait(&gate);
+	task_says(tid);
 	pthread_mutex_lock(&b);
-	return unused;
+	return tid;
 }
 
-static void *lock_ba(void *unused)
+static void *lock_ba(void *tid)
 {
 	pthread_setname_np(pthread_self(), "ba");
 	pthread_mutex_lock(&b);
 	pthread_barrier_wait(&gate);
+	task_says(tid);
 	pthread_mutex_lock(&a);
-	return unused;
+	return tid;
 }
 
-static void *wait_a(void *unused)
+static void *wait_a(void *tid)
 {
 	pthread_setname_np(pthread_self(), "third");
 	pthread_barrier_wait(&gate);
-	sleep_us(100000);
+	task_says(tid);
 	pthread_mutex_lock(&a);
-	return unused;
+	return tid;
 }
 
-static void *lock_twice(void *unused)
+static void *lock_twice(void *tid)
 {
 	pthread_setname_np(pthread_self(), "twice");
 	pthread_mutex_lock(&a);
 	pthread_barrier_wait(&gate);
+	task_says(tid);
 	pthread_mutex_lock(&a);
-	return unused;
+	return tid;
 }
 
-static void *hold_still(void *unused)
+static void *hold_still(void *tid)
 {
 	pthread_setname_np(pthread_self(), "holder");
 	pthread_mutex_lock(&a);
 	pthread_barrier_wait(&gate);
+	task_says(tid);
 	pause();
-	return unused;
+	return tid;
 }
 
-static void *wait_for_it(void *unused)
+static void *wait_for_it(void *tid)
 {
 	pthread_setname_np(pthread_self(), "waiter");
 	pthread_barrier_wait(&gate);
+	task_says(tid);
 	pthread_mutex_lock(&a);
-	return unused;
+	return tid;
 }
 
 static void run_for_ever(void *(*const bodies[])(void *), unsigned count)
 {
+	static pid_t tids[3];
 	pthread_t thread;
 
 	pthread_barrier_init(&gate, NULL, count);
 	for (unsigned i = 0; i < count; i++)
-		pthread_create(&thread, NULL, bodies[i], NULL);
-	sleep_us(300000);
+		pthread_create(&thread, NULL, bodies[i], &tids[i]);
+	for (unsigned i = 0; i < count; i++)
+		task_wait_asleep(&tids[i]);
 }
 
 static int is(const char *text, const char *word)
