@@ -20,7 +20,7 @@ import time
 import urllib.error
 import urllib.request
 
-PATIENCE = 30 # seconds
+PATIENCE = 120 # seconds
 ELEMENT = 'element-6066-11e4-a52e-4f735466cecf'
 FLAGS = [
     '--headless', '--disable-gpu', '--disable-quic', '--no-first-run',

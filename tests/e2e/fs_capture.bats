@@ -110,7 +110,7 @@ load fs.bash
 		while b", 1 waiting" not in open(sys.argv[2], "rb").read():
 		    time.sleep(0.01)
 		reader.send_signal(signal.SIGINT)
-		assert reader.wait(timeout=30) == -signal.SIGINT
+		assert reader.wait(timeout=60) == -signal.SIGINT
 	P
 	[ "$(status fs_interrupted)" = 1 ]
 	# Nobody came back for it: cancelled, and not kept.

@@ -125,11 +125,11 @@ whole() {
 
 @test "whoever reads the whole tree starts no capture and waits for none" {
 	start_host
-	timeout 20 grep -r no-such-text "$M" || [ $? = 1 ]
-	timeout 20 tar -C "$M" -cf "$DIR/t.tar" .
-	timeout 20 cp -r "$M" "$DIR/copy"
-	timeout 20 find "$M" -type f -exec cat {} + >"$DIR/all"
-	timeout 20 rsync -a "$M/" "$DIR/synced/"
+	timeout 60 grep -r no-such-text "$M" || [ $? = 1 ]
+	timeout 60 tar -C "$M" -cf "$DIR/t.tar" .
+	timeout 60 cp -r "$M" "$DIR/copy"
+	timeout 60 find "$M" -type f -exec cat {} + >"$DIR/all"
+	timeout 60 rsync -a "$M/" "$DIR/synced/"
 	[ "$(status captures_started)" = 0 ]
 	whole "$DIR/copy/heap"
 	whole "$DIR/synced/heap.txt"

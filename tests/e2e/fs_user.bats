@@ -29,7 +29,7 @@ in_user_world() {
 			setpriv --reuid=nobody --regid=nogroup --clear-groups \
 				/mnt/fs_host "$@" >"$DIR/out" 2>&1 3>&- &
 			HOST=$!
-			for _ in $(seq 100); do
+			for _ in $(seq 1200); do
 				READY=$(sed -n "s/^ready //p" "$DIR/out")
 				[ -z "$READY" ] || return 0
 				kill -0 "$HOST" 2>/dev/null || break
@@ -39,7 +39,7 @@ in_user_world() {
 			exit 9
 		}
 		until_true() {
-			for _ in $(seq 200); do ! "$@" || return 0; sleep 0.05; done
+			for _ in $(seq 1200); do ! "$@" || return 0; sleep 0.05; done
 			echo "never came true: $*"
 			exit 9
 		}

@@ -25,20 +25,31 @@ expect() {
 
 # prints TOOL CMD...: it prints the file as it is
 prints() {
-	timeout 10 "${@:2}" >"$DIR/got" 2>"$DIR/said" || true
+	timeout 60 "${@:2}" >"$DIR/got" 2>"$DIR/said" || true
+	judge "$1" "$DIR/got" "$E"
+}
+
+# follows TOOL CMD...: it prints the file as it is, once, and then stays
+follows() {
+	"${@:2}" >"$DIR/got" 2>"$DIR/said" 3>&- &
+	CHILD=$!
+	until_true cmp -s "$DIR/got" "$E" || true
+	sleep 0.3
+	kill "$CHILD"
+	wait "$CHILD" || true
 	judge "$1" "$DIR/got" "$E"
 }
 
 # copies TOOL CMD...: it leaves the file as $DIR/got
 copies() {
 	rm -rf "$DIR/got"
-	timeout 10 "${@:2}" >/dev/null 2>"$DIR/said" || true
+	timeout 60 "${@:2}" >/dev/null 2>"$DIR/said" || true
 	judge "$1" "$DIR/got" "$E"
 }
 
 # agrees TOOL SCRIPT: the script says the same of $1 whether that is the file or the right content
 agrees() {
-	timeout 10 bash -c "$2" - "$F" >"$DIR/got" 2>"$DIR/said" || true
+	timeout 60 bash -c "$2" - "$F" >"$DIR/got" 2>"$DIR/said" || true
 	bash -c "$2" - "$E" >"$DIR/right" 2>/dev/null || true
 	judge "$1" "$DIR/got" "$DIR/right"
 }
@@ -70,7 +81,7 @@ all_tools() {
 	agrees tail-c 'tail -c 100 "$1"'
 	agrees tail-n 'tail -n 3 "$1"'
 	prints tail-from-1 tail -n +1 "$F"
-	prints tail-f timeout 1 tail -n +1 -f "$F"
+	follows tail-f tail -n +1 -f "$F"
 	prints less less "$F"
 	agrees grep-c 'grep -c abc "$1"'
 	agrees grep-o 'grep -o "^00100 abc" "$1"'
