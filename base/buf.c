@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 #ifdef PF_SMALL
 enum { FIRST_BYTES = 1, FIRST_ITEMS = 1 };
@@ -226,6 +227,20 @@ void pf_buf_printf(struct pf_buf *buf, const char *format, ...)
 	va_start(args, format);
 	pf_buf_vprintf(buf, format, args);
 	va_end(args);
+}
+
+int pf_buf_write(const struct pf_buf *buf, int fd)
+{
+	size_t at = 0;
+
+	while (!buf->error && at < buf->length) {
+		ssize_t n = write(fd, buf->at + at, buf->length - at);
+
+		if (n < 0 && errno != EINTR)
+			return -errno;
+		at += n < 0 ? 0 : (size_t)n;
+	}
+	return buf->error;
 }
 
 const char *pf_buf_text(struct pf_buf *buf)

@@ -45,6 +45,9 @@ void pf_buf_fail(struct pf_buf *buf, int error); /* make -errno stick */
  * `length` what it wrote. */
 char *pf_buf_room(struct pf_buf *buf, size_t more);
 
+/* All of it into a file: 0 or -errno. */
+int pf_buf_write(const struct pf_buf *buf, int fd);
+
 /* The text, ended by a NUL that is not counted; "" after an error. */
 const char *pf_buf_text(struct pf_buf *buf);
 

@@ -23,21 +23,6 @@ static const size_t ANSWER_BYTES_MAX = (size_t)256 << 20;
 
 /* ---- the process ---- */
 
-static int write_whole(int fd, const char *at, size_t length)
-{
-	while (length > 0) {
-		ssize_t n = write(fd, at, length);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return -errno;
-		at += n;
-		length -= (size_t)n;
-	}
-	return 0;
-}
-
 static int read_whole(int fd, struct pf_buf *out)
 {
 	struct stat st;
@@ -108,7 +93,7 @@ static int ask(void *lookup, const struct pf_buf *asked, struct pf_buf *answer)
 	answer_fd = memfd_create("proffs-answer", MFD_CLOEXEC);
 	rc = asked_fd < 0 || answer_fd < 0 ? -errno : 0;
 	if (rc == 0)
-		rc = write_whole(asked_fd, asked->at, asked->length);
+		rc = pf_buf_write(asked, asked_fd);
 	if (rc == 0) {
 		lseek(asked_fd, 0, SEEK_SET);
 		pf_count(PF_COUNTER_LINE_LOOKUPS);

@@ -76,7 +76,7 @@ struct pf_object {
 	uint64_t ino; /* st_ino: the same for the same path */
 };
 
-/* For what this sampler can collect. NULL: no memory. */
+/* For what this sampler can collect (tree_growth.c). NULL: no memory. */
 struct pf_tree *pf_tree_create(const struct pf_sampler *door);
 void pf_tree_destroy(struct pf_tree *tree);
 
@@ -85,6 +85,9 @@ struct pf_object pf_tree_object(const struct pf_entry *entry);
 
 /* NULL: there is none. */
 const struct pf_entry *pf_tree_entry(const struct pf_tree *tree, uint64_t id);
+/* The child of a directory, listed or not; NULL: none. Written to while the tree grows. */
+struct pf_entry *pf_tree_child(
+    const struct pf_tree *tree, uint64_t parent, const char *name, size_t length);
 /* By path from the root, "cpu/hz"; NULL. */
 const struct pf_entry *pf_tree_path(const struct pf_tree *tree, const char *path);
 /* The path of an entry, without a leading slash; always ended. */
