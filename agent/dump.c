@@ -115,11 +115,27 @@ static void write_as_heir(const struct pf_option *option)
 	write_at_end(option, true);
 }
 
-static void toggle_recorder(void)
+/* Switching off forgets what was recorded: whoever wants the CPU profile gets it first. */
+static void write_stretch(const struct pf_option *option)
+{
+	static const bool cpu_only[PF_COLLECTOR_COUNT] = {[PF_COLLECTOR_CPU] = true};
+	char place[PATH_MAX];
+
+	pf_option_fill(option->profile_dir, place);
+	write_dump(option, &(struct pf_fs_dump){.directory = place,
+			       .command = option->command,
+			       .profiles = cpu_only,
+			       .pid = program});
+}
+
+static void toggle_recorder(const struct pf_option *option)
 {
 	const struct pf_collector_ops *cpu = &pf_sampler_door()->collectors[PF_COLLECTOR_CPU];
+	bool on = cpu->enabled();
 
-	cpu->enable(!cpu->enabled());
+	if (on && option->profiles[PF_COLLECTOR_CPU])
+		write_stretch(option);
+	cpu->enable(!on);
 }
 
 /* ---- the thread ---- */
@@ -134,7 +150,7 @@ static void *listen(void *option)
 		while (dumps != __atomic_load_n(&dumps_asked, __ATOMIC_ACQUIRE))
 			dump_now(option, ++dumps);
 		for (; toggles != __atomic_load_n(&toggles_asked, __ATOMIC_ACQUIRE); toggles++)
-			toggle_recorder();
+			toggle_recorder(option);
 		if (__atomic_load_n(&stopping, __ATOMIC_ACQUIRE))
 			return NULL;
 		pf_futex_wait(&rung, seen, -1);

@@ -4,6 +4,7 @@
  *   by command:   DIR/CMD_cpu_20261121_065226.prof, CMD_mem_..., CMD_alloc_..., CMD_wall_...
  *
  * A file appears under its name when it is complete. What cannot be had (no recorder) is left out.
+ * By command, what ends in the same second stands side by side: CMD_cpu_20261121_065226-2.prof.
  */
 #include "base/clock.h"
 #include "base/counter.h"
@@ -24,10 +25,13 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+enum { SAME_NAMES_MAX = 1000 };
+
 /* One dump under way. A profile that several files show is collected once. */
 struct dump {
 	struct pf_live live;
 	int directory;
+	bool by_command;
 	bool dead;
 	bool collected; /* `profile` is of `source` */
 	enum pf_source source;
@@ -36,36 +40,49 @@ struct dump {
 	int error; /* the first -errno */
 };
 
-static int write_whole(int fd, const char *at, size_t length)
+/* NAME.EXTENSION, or if there is one already NAME-2.EXTENSION, NAME-3.EXTENSION ... */
+static int rename_beside(int directory, const char *fresh, const char *name)
 {
-	while (length > 0) {
-		ssize_t n = write(fd, at, length);
+	int stem = (int)(strrchr(name, '.') - name);
+	char free_name[NAME_MAX + 1];
 
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
+	snprintf(free_name, sizeof(free_name), "%s", name);
+	for (int n = 2;; n++) {
+		if (renameat2(directory, fresh, directory, free_name, RENAME_NOREPLACE) == 0)
+			return 0;
+		if (errno != EEXIST || n > SAME_NAMES_MAX)
 			return -errno;
-		at += n;
-		length -= (size_t)n;
+		snprintf(free_name, sizeof(free_name), "%.*s-%d%s", stem, name, n, name + stem);
 	}
-	return 0;
 }
 
-static int write_file(int directory, const char *name, const struct pf_buf *text)
+/* A whole dump replaces the one before it; a file by command and time stands beside others. */
+static int give_name(const struct dump *dump, int directory, const char *fresh, const char *name)
+{
+	int rc = dump->by_command ? rename_beside(directory, fresh, name) : -EINVAL;
+
+	if (rc != -EINVAL)
+		return rc;
+	/* Or the file system (NFS) does not know how. */
+	return renameat(directory, fresh, directory, name) == 0 ? 0 : -errno;
+}
+
+static int write_file(
+    const struct dump *dump, int directory, const char *name, const struct pf_buf *text)
 {
 	char fresh[NAME_MAX + 1];
 	int fd, rc;
 
-	snprintf(fresh, sizeof(fresh), ".%.200s.new", name);
+	snprintf(fresh, sizeof(fresh), ".%.200s.%d.new", name, (int)dump->live.pid);
 	unlinkat(directory, fresh, 0);
 	fd = openat(directory, fresh, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
 	if (fd < 0)
 		return -errno;
-	rc = write_whole(fd, text->at, text->length);
+	rc = pf_buf_write(text, fd);
 	if (close(fd) < 0 && rc == 0)
 		rc = -errno;
-	if (rc == 0 && renameat(directory, fresh, directory, name) < 0)
-		rc = -errno;
+	if (rc == 0)
+		rc = give_name(dump, directory, fresh, name);
 	if (rc < 0)
 		unlinkat(directory, fresh, 0);
 	return rc;
@@ -99,7 +116,7 @@ static void dump_entry(struct dump *dump, const struct pf_entry *entry, const ch
 	else
 		rc = pf_make_print(&dump->live, &object, &snapshot);
 	if (rc == 0)
-		rc = write_file(dump->directory, name, &snapshot->text);
+		rc = write_file(dump, dump->directory, name, &snapshot->text);
 	pf_snapshot_drop(snapshot);
 	dump->error = dump->error ? dump->error : rc;
 }
@@ -139,7 +156,7 @@ static void dump_defined_views(struct dump *dump, int directory, uint32_t number
 		    pf_table.views[i].suffix);
 		rc = pf_make_drawing(&dump->live, &object, &profile, &snapshot);
 		if (rc == 0)
-			rc = write_file(directory, name, &snapshot->text);
+			rc = write_file(dump, directory, name, &snapshot->text);
 		pf_snapshot_drop(snapshot);
 	}
 	pf_profile_finish(&profile);
@@ -227,7 +244,8 @@ static int open_directory(const char *path)
 
 PF_PUBLIC int proffs_fs_dump(const struct pf_sampler *sampler, const struct pf_fs_dump *wish)
 {
-	struct dump dump = {.directory = -1, .dead = wish->dead};
+	struct dump dump = {
+	    .directory = -1, .by_command = wish->command != NULL, .dead = wish->dead};
 	const char *why;
 	int rc = pf_live_adopt(sampler, &why);
 

@@ -18,6 +18,8 @@ static int fill(const struct pf_collection *c, struct pf_profile *out, struct pf
 	out->time_ns = pf_clock_real_ns() - (now_ns - began_ns);
 	out->duration_ns = now_ns - began_ns;
 	c->comment(out, hz);
+	if (window->count == 0)
+		pf_profile_comment(out, "no samples: %s", c->nothing);
 	pf_loss_comment(out, c->losses, c->loss_count);
 	rc = pf_window_fill(window, out);
 	if (rc < 0)

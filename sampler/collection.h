@@ -19,6 +19,7 @@ struct pf_collection {
 	int (*demand)(struct pf_demand *demand, bool); /* 0 or -errno; off never fails */
 	void (*bring_up_to_date)(void);                /* what was up to now is in the feed */
 	void (*comment)(struct pf_profile *out, int64_t hz);
+	const char *nothing; /* what it means when there is no sample at all */
 	const enum pf_counter *losses;
 	size_t loss_count;
 };

@@ -408,6 +408,7 @@ int pf_cpu_collect(struct pf_profile *out, const struct pf_query *query, struct 
 	    .demand = demand,
 	    .bring_up_to_date = bring_up_to_date,
 	    .comment = comment,
+	    .nothing = "no thread of the program ran",
 	    .losses = losses,
 	    .loss_count = PF_COUNT(losses),
 	};

@@ -100,7 +100,7 @@ int64_t pf_feed_replay(struct pf_feed *feed, struct pf_window *window)
 			pf_window_add(window, r);
 	}
 	pf_lock_give(&feed->lock);
-	return window->count ? since : -ENODATA;
+	return since;
 }
 
 void pf_feed_attach(struct pf_feed *feed, struct pf_window *window)

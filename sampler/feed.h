@@ -61,8 +61,8 @@ void pf_feed_add(struct pf_feed *feed, const struct pf_record *record);
 
 /* The recorder on or off; off forgets everything. */
 void pf_feed_record(struct pf_feed *feed, bool on);
-/* Adds what the recorder holds to a window of one's own; from which moment on it is complete is
- * the result, or -ENODATA. */
+/* Adds what the recorder holds, be it nothing, to a window of one's own; from which moment on it is
+ * complete is the result, or -ENODATA: the recorder is off. */
 int64_t pf_feed_replay(struct pf_feed *feed, struct pf_window *window);
 
 /* From here on every record also goes to this window, until it is detached. */

@@ -324,6 +324,7 @@ int pf_wall_collect(struct pf_profile *out, const struct pf_query *query, struct
 	    .demand = demand,
 	    .bring_up_to_date = force_tick,
 	    .comment = comment,
+	    .nothing = "no thread of the program was looked at",
 	    .losses = losses,
 	    .loss_count = PF_COUNT(losses),
 	};

@@ -131,6 +131,46 @@ signal.pause()'
 	wait_until 5 recorder_is 1
 }
 
+@test "a toggle that ends a stretch of --cpuprofile writes it; what is written is not written over" {
+	PROFFS_TOGGLE_SIGNAL=USR1 tree_start --cpuprofile --profiledir profiles --set enable=-cpu -- "$TARGET/split"
+	files_are() { [ "$(find profiles -name 'split_cpu_*.prof' | wc -l)" = "$1" ]; }
+	has_samples() { [ "$(grep -c seventy "$TREE/cpu.folded")" -gt 0 ]; }
+	for stretch in 1 2 3; do
+		files_are $((stretch - 1))
+		kill -USR1 "$PID"
+		wait_until 10 has_samples
+		kill -USR1 "$PID"
+		wait_until 10 files_are "$stretch"
+		no_recorder() { grep -qx 0 "$TREE/cpu/enable"; }
+		wait_until 10 no_recorder
+	done
+	tree_stop
+	wait_until 10 no_heir
+	files_are 3 # the recorder was off at the end
+	for file in profiles/*; do has "$(pprof_rows "$file" -cum)" seventy; done
+}
+
+@test "what ends in the same second stands side by side" {
+	for _ in 1 2 3 4; do
+		background "$PROFFS" run --cpuprofile --profiledir profiles -- sleep 0.5
+	done
+	wait
+	is "$(ls profiles/sleep_cpu_*.prof | wc -l)" 4
+	for file in profiles/*; do has "$(go tool pprof -top "$file" 2>/dev/null)" "Type: cpu"; done
+}
+
+@test "of a program that only sleeps there is a valid profile, which says why it is empty" {
+	tree_start --cpuprofile --profiledir profiles --set enable=-cpu -- sleep 100
+	run cat "$TREE/cpu.txt"
+	is "$status" 1
+	has "$output" "No data available"
+	echo 1 >"$TREE/cpu/enable"
+	has "$(cat "$TREE/cpu.txt")" "# no samples: no thread of the program ran"
+	tree_stop
+	wait_until 10 no_heir
+	has "$(go tool pprof -top profiles/sleep_cpu_*.prof 2>&1)" "no samples: no thread of the program ran"
+}
+
 @test "without /dev/fuse files are written all the same" {
 	run unshare -rm bash -c 'mount --bind /dev/null /dev/fuse && exec "$@"' sh \
 		"$PROFFS" run --dump-on-exit dump -- bash -c 'for ((i = 0; i < 300000; i++)); do :; done; exit 7'
