@@ -167,10 +167,16 @@ static void run_node(struct pf_job *job, int refused)
 {
 	struct pf_node *node = PF_WHOLE(job, struct pf_node, job);
 
-	if (refused)
+	if (refused) {
 		finish_node(node, NULL, refused);
-	else
-		make_node(node);
+		return;
+	}
+	/* Whoever has looked it up by now asked before this moment, and shares what is made of it,
+	 * however late the OPEN comes. Whoever looks it up from now on gets another. */
+	pf_lock_take(&node->files->lock);
+	pf_node_consume_locked(node->files, node);
+	pf_lock_give(&node->files->lock);
+	make_node(node);
 }
 
 /* The capture is done: this is its thread, which has nothing else to do, so it draws. */
@@ -238,6 +244,16 @@ static void leave_capture_locked(struct pf_files *files, struct pf_node *node)
 		node->state = PF_NODE_EMPTY;
 }
 
+/* Does opening it mean to wait for time to pass, and not only for work that is being done? */
+static bool takes_time(const struct pf_object *object)
+{
+	const struct pf_entry *e = object->entry;
+
+	if (e->kind == PF_KIND_PROFILE)
+		return e->profile->window || e->seconds_ns || object->query.seconds_ns;
+	return e->plain && e->plain->waits;
+}
+
 /* Somebody waits for this node and nothing is under way yet. The caller has it open once more for
  * us, so that it lives until we have looked again. */
 static void begin_node(struct pf_node *node)
@@ -267,7 +283,8 @@ static bool open_locked(struct pf_files *files, struct pf_node *node, struct pf_
 
 	node->opens++;
 	node->used_ns = pf_clock_now_ns();
-	if (!node->object.snapshot)
+	/* It may wait for a capture that is over when the next one looks it up. */
+	if (takes_time(&node->object))
 		pf_node_consume_locked(files, node);
 	if (node->state == PF_NODE_READY) {
 		call->snapshot = pf_snapshot_hold(node->snapshot);
@@ -413,17 +430,11 @@ static void abandon_locked(struct pf_files *files, struct pf_call *call)
 	pf_node_put_locked(files, node);
 }
 
-/* Does it wait for time to pass, and not for work that is being done? */
 static bool waits_for_time(const struct pf_call *call)
 {
-	const struct pf_object *object = call->node ? &call->node->object : NULL;
-	const struct pf_entry *e = object ? object->entry : NULL;
-
-	if (!e)
+	if (!call->node)
 		return !call->errand; /* a stream */
-	if (e->kind == PF_KIND_PROFILE)
-		return e->profile->window || e->seconds_ns || object->query.seconds_ns;
-	return e->plain && e->plain->waits;
+	return takes_time(&call->node->object);
 }
 
 /* When it is to be answered though it is not done (monotonic), or -1: not at all. */

@@ -1,8 +1,12 @@
 /* File: what the kernel remembers of the tree, and what happens when something is opened.
  *
  *     LOOKUP heap --> the virgin node of "heap"      (size 0; every ls and stat shares it)
- *     OPEN        --> that node, no longer virgin, makes its snapshot; then its size is real
+ *     OPEN        --> that node makes its snapshot, and is virgin no longer; its size is real then
  *     LOOKUP heap --> a new virgin
+ *
+ * It is virgin until making begins, not until OPEN comes: of a crowd that looks up one name at once,
+ * each would otherwise find the node of its lookup used up by the next one's OPEN, and look it up
+ * again. Who shares a snapshot has asked before the moment it shows.
  *
  * The kernel asks for attributes by inode, never by open file, so only a node per open can tell
  * each reader the size of what it has opened (reference: FUSE, GETATTR carries no file handle).

@@ -18,6 +18,8 @@
 /* One WRITE carries at most MAX_WRITE; a read from /dev/fuse must have room for it and a header. */
 enum { MAX_WRITE = 64 * 1024, BUFFER_BYTES = MAX_WRITE + 64 * 1024 };
 
+enum { STORED_WHOLE = 32 * 1024 }; /* as much as is read ahead at first */
+
 static const double LONG_TIME = 3600; /* seconds the kernel may believe what never changes */
 
 bool pf_fuse_is_owner(fuse_req_t req)
@@ -218,15 +220,17 @@ static const struct fuse_lowlevel_ops operations = {
 
 /* ---- of our own accord ---- */
 
+/* The last byte, which makes the size; of a small one every byte, so that no READ need come. */
 void pf_fuse_store(struct pf_fuse *fuse, uint64_t id, const struct pf_snapshot *snapshot)
 {
 	size_t length = snapshot->text.length;
-	struct fuse_bufvec last = FUSE_BUFVEC_INIT(1);
+	size_t stored = length <= STORED_WHOLE ? length : 1;
+	struct fuse_bufvec end = FUSE_BUFVEC_INIT(stored);
 
 	if (length == 0)
 		return;
-	last.buf[0].mem = snapshot->text.at + length - 1;
-	fuse_lowlevel_notify_store(fuse->session, id, (off_t)length - 1, &last, 0);
+	end.buf[0].mem = snapshot->text.at + length - stored;
+	fuse_lowlevel_notify_store(fuse->session, id, (off_t)(length - stored), &end, 0);
 }
 
 void pf_fuse_invalidate(struct pf_fuse *fuse, uint64_t parent, const char *name)

@@ -61,6 +61,8 @@ static void answer_open(struct pf_call *call, int rc)
 
 	pf_late_end(late);
 	late->file.fh = (uint64_t)(uintptr_t)call->snapshot;
+	/* What a node shows never changes; and pf_fuse_store() has been here. */
+	late->file.keep_cache = 1;
 	if (rc < 0)
 		fuse_reply_err(late->req, -rc);
 	else if (fuse_reply_open(late->req, &late->file) == -ENOENT)

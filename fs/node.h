@@ -20,7 +20,7 @@ struct pf_node {
 	uint64_t id, parent;
 	char *name;
 	struct pf_object object;
-	bool virgin; /* the one that LOOKUP returns */
+	bool virgin; /* the one that LOOKUP returns: nothing has been made of it yet */
 	bool asked_to_forget;
 	enum pf_node_state state;
 	uint64_t lookups, opens;

@@ -296,6 +296,44 @@ static void an_interrupted_write_that_takes_long_is_cancelled(void **state)
 	go_on();
 }
 
+static void a_crowd_shares_what_is_made_after_all_of_them_have_asked(void **state)
+{
+	static struct slow_errand busy[PF_WORKERS_MAX];
+	struct opening held[PF_WORKERS_MAX], early, late;
+	uint64_t id = lookup(PF_TREE_ROOT, "heap");
+
+	slow.go = 0;
+	for (int i = 0; i < PF_WORKERS_MAX; i++) {
+		busy[i] = (struct slow_errand){{.work = work_slowly, .destroy = keep_errand}};
+		held[i] = (struct opening){.call.answer = on_answer};
+		pf_files_run(files, &busy[i].errand, &held[i].call);
+	}
+	start_open(&early, id); /* no worker is free to begin with it */
+	assert_int_equal(lookup(PF_TREE_ROOT, "heap"), id);
+	go_on();
+	assert_int_equal(wait_open(&early), 0);
+	assert_int_not_equal(lookup(PF_TREE_ROOT, "heap"), id);
+	assert_int_equal(open_node(&late, id), 0);
+	assert_ptr_equal(early.call.snapshot, late.call.snapshot);
+	assert_int_equal(fake.heap_reads, 1);
+	for (int i = 0; i < PF_WORKERS_MAX; i++)
+		wait_open(&held[i]);
+	close_node(&early, id);
+	close_node(&late, id);
+}
+
+static void a_wait_for_time_is_shared_by_nobody_who_asks_later(void **state)
+{
+	uint64_t id = lookup(PF_TREE_ROOT, "cpu-3600s.pprof");
+	struct opening o;
+
+	start_open(&o, id);
+	assert_int_not_equal(lookup(PF_TREE_ROOT, "cpu-3600s.pprof"), id);
+	pf_files_interrupt(files, &o.call);
+	pf_files_tick(files, pf_clock_now_ns());
+	assert_int_equal(wait_open(&o), -EINTR);
+}
+
 static void a_profile_of_the_programs_own_is_asked_like_the_others(void **state)
 {
 	uint64_t custom = lookup(PF_TREE_ROOT, "custom"), id;
@@ -461,6 +499,8 @@ int main(void)
 	    TEST(an_open_interrupted_before_it_waits_is_answered_too),
 	    TEST(an_interrupted_write_that_is_soon_done_is_answered_with_what_it_did),
 	    TEST(an_interrupted_write_that_takes_long_is_cancelled),
+	    TEST(a_crowd_shares_what_is_made_after_all_of_them_have_asked),
+	    TEST(a_wait_for_time_is_shared_by_nobody_who_asks_later),
 	    TEST(a_profile_of_the_programs_own_is_asked_like_the_others),
 	    TEST(nobody_waits_longer_than_the_kernel_has_patience),
 	    TEST(a_stream_is_kept_alive),
