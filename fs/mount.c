@@ -227,14 +227,15 @@ int pf_mount_detach(int root_fd, const char *path)
 
 /* ---- the reaper ---- */
 
-static int run_reaper(struct pf_mount *m, const char *reaper, int alive, int pidfd)
+/* `answer`: where it says whether it has made the directory; -1: that is there already. */
+static int run_reaper(struct pf_mount *m, const char *reaper, int alive, int pidfd, int answer)
 {
 	const char *const paths[] = {reaper, NULL};
 	bool link = m->link_fd >= 0;
 	char source[32];
 	const char *const process = pidfd < 0 ? "-1" : "4";
 	const char *argv_mount[] = {
-	    "proffs-reaper", "3", process, "mount", m->path, source, m->made ? "1" : "0", NULL};
+	    "proffs-reaper", "3", process, "mount", m->path, source, answer < 0 ? "-1" : "5", NULL};
 	const char *argv_link[] = {
 	    "proffs-reaper", "3", process, "link", "5", m->link_name, m->link_target, NULL};
 	static const char *const environment[] = {"PATH=/usr/bin:/bin:/usr/sbin:/sbin", NULL};
@@ -242,8 +243,8 @@ static int run_reaper(struct pf_mount *m, const char *reaper, int alive, int pid
 	    .paths = paths,
 	    .argv = link ? argv_link : argv_mount,
 	    .envp = environment,
-	    .fds = {alive, pidfd < 0 ? alive : pidfd, m->link_fd},
-	    .fd_count = link ? 3 : 2,
+	    .fds = {alive, pidfd < 0 ? alive : pidfd, link ? m->link_fd : answer},
+	    .fd_count = link || answer >= 0 ? 3 : 2,
 	    .directory = -1,
 	    .detach = true,
 	};
@@ -252,21 +253,40 @@ static int run_reaper(struct pf_mount *m, const char *reaper, int alive, int pid
 	return pf_child_run(&command);
 }
 
-static int start_reaper(struct pf_mount *m, const char *reaper)
+static int start_reaper(struct pf_mount *m, const char *reaper, int answer)
 {
 	int pidfd, ends[2];
 	int rc;
 
+	if (!reaper)
+		return -ENOENT;
 	if (pipe2(ends, O_CLOEXEC) < 0)
 		return -errno;
 	pidfd = (int)syscall(SYS_pidfd_open, getpid(), 0);
-	rc = run_reaper(m, reaper, ends[0], pidfd);
+	rc = run_reaper(m, reaper, ends[0], pidfd, answer);
 	close(ends[0]);
 	close_fd(&pidfd);
 	m->alive_fd = ends[1];
 	if (rc != 0)
 		close_fd(&m->alive_fd);
 	return rc;
+}
+
+/* The reaper makes m->path, so that there is no moment at which it is made and nobody would take it
+ * away. 1: made; 0: there is one by now; -errno; -EPIPE: it does not answer. */
+static int have_reaper_make_it(struct pf_mount *m, const char *reaper)
+{
+	int made, ends[2];
+	int rc;
+
+	if (pipe2(ends, O_CLOEXEC) < 0)
+		return -EPIPE;
+	rc = start_reaper(m, reaper, ends[1]);
+	close(ends[1]);
+	if (rc != 0 || read(ends[0], &made, sizeof(made)) != (ssize_t)sizeof(made))
+		made = -EPIPE;
+	close(ends[0]);
+	return made;
 }
 
 /* What became of it: the tree is there without it, too; status says what is missing. */
@@ -370,19 +390,53 @@ static int open_root(struct pf_mount *m)
 	return m->root_fd < 0 ? -errno : 0;
 }
 
+/* 0 or -errno. m->made if it is ours. */
+static int make_directory(
+    struct pf_mount *m, const char *where, const char *reaper, const char **why)
+{
+	int made, rc = pf_point_plan(where, m->path, sizeof(m->path), why);
+
+	if (rc < 0)
+		return rc;
+	made = have_reaper_make_it(m, reaper);
+	if (made == -EPIPE) { /* without it, as well as we can */
+		close_fd(&m->alive_fd);
+		made = mkdir(m->path, 0700) == 0 ? 1 : errno == EEXIST ? 0 : -errno;
+	}
+	m->made = made == 1;
+	if (made < 0)
+		*why = "the mount point cannot be created";
+	return made < 0 ? made : 0;
+}
+
+static int open_point(struct pf_mount *m, const char *where, const char *reaper,
+    struct pf_point *point, const char **why)
+{
+	int rc = pf_point_open(where, point, why);
+
+	if (rc == -ENOENT) {
+		rc = make_directory(m, where, reaper, why);
+		return rc < 0 ? rc : pf_point_open(where, point, why);
+	}
+	if (rc == 0) {
+		strcpy(m->path, point->path);
+		start_reaper(m, reaper, -1); /* before there is anything to reap, too */
+	}
+	return rc;
+}
+
 static int make_attached(
     struct pf_mount *m, const char *where, const char *reaper, const char **why)
 {
 	struct pf_point point;
-	int rc = pf_point_open(where, &point, why);
+	int rc = open_point(m, where, reaper, &point, why);
 
-	if (rc < 0)
+	if (rc < 0) {
+		tell_reaper(m);
+		close_fd(&m->alive_fd);
+		remove_directory(m);
 		return rc;
-	strcpy(m->path, point.path);
-	m->made = point.made;
-	/* Before there is anything to reap: we may be killed between the two. */
-	if (reaper)
-		start_reaper(m, reaper);
+	}
 	rc = mount_at(m, point.fd, why);
 	close(point.fd);
 	if (rc == 0)
@@ -448,8 +502,7 @@ static int make_detached(struct pf_mount *m, const char *reaper, const char **wh
 	snprintf(m->link_target, sizeof(m->link_target), "/proc/%d/task/%d/fd/%d", (int)getpid(),
 	    (int)gettid(), m->root_fd);
 	snprintf(m->path, sizeof(m->path), "%.4000s/%s", directory, m->link_name);
-	if (reaper)
-		start_reaper(m, reaper);
+	start_reaper(m, reaper, -1);
 	rc = pf_publish_link(m->link_fd, m->link_name, m->link_target);
 	if (rc < 0) {
 		*why = "the tree's link could not be made";

@@ -109,18 +109,47 @@ static int name_of(int point, char *path, size_t size)
 	return 0;
 }
 
+/* The directory above, given by its length in `where`, with every link on the way resolved. */
+static int name_above(const char *where, size_t length, char path[PATH_MAX])
+{
+	char above[PATH_MAX];
+
+	if (length >= sizeof(above))
+		return -ENAMETOOLONG;
+	memcpy(above, where, length);
+	above[length] = '\0';
+	if (length == 0)
+		strcpy(above, *where == '/' ? "/" : ".");
+	return realpath(above, path) ? 0 : -errno;
+}
+
+int pf_point_plan(const char *where, char *path, size_t size, const char **why)
+{
+	char above[PATH_MAX];
+	size_t end = strlen(where), slash;
+	int n, rc;
+
+	while (end > 1 && where[end - 1] == '/')
+		end--;
+	for (slash = end; slash > 0 && where[slash - 1] != '/'; slash--)
+		;
+	rc = name_above(where, slash ? slash - 1 : 0, above);
+	if (rc == -ENOENT) {
+		pf_publish_make_above(where);
+		rc = name_above(where, slash ? slash - 1 : 0, above);
+	}
+	if (rc < 0)
+		return refuse(rc, "the mount point cannot be created", why);
+	n = snprintf(path, size, "%s/%.*s", strcmp(above, "/") == 0 ? "" : above,
+	    (int)(end - slash), where + slash);
+	return n < (int)size ? 0 : refuse(-ENAMETOOLONG, "the mount point's name is too long", why);
+}
+
 int pf_point_open(const char *where, struct pf_point *out, const char **why)
 {
 	int point = -ENOTCONN;
 	int rc;
 
-	out->made = mkdir(where, 0700) == 0;
-	if (!out->made && errno == ENOENT) {
-		pf_publish_make_above(where);
-		out->made = mkdir(where, 0700) == 0;
-	}
-	if (!out->made && errno != EEXIST)
-		return refuse(-errno, "the mount point cannot be created", why);
 	*why = "the mount point cannot be looked at";
 	/* There may be several dead ones on top of each other. */
 	for (int tries = 0; tries < 8 && is_dead(point); tries++)

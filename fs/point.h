@@ -3,15 +3,17 @@
  */
 #pragma once
 #include <limits.h>
-#include <stdbool.h>
+#include <stddef.h>
 
 struct pf_point {
 	int fd;              /* O_PATH, the caller's to close */
-	bool made;           /* it was missing */
 	char path[PATH_MAX]; /* its full name */
 };
 
-/* Opens `where`, made with mode 0700 if it is missing; the remains of a dead tree there are
- * removed. 0; -ENOTDIR (or a symbolic link), -EPERM not ours, -ENOTEMPTY, -EBUSY a living tree;
- * *why says it in words. */
+/* Opens `where`; the remains of a dead tree there are removed. 0; -ENOENT it is missing, -ENOTDIR (or
+ * a symbolic link), -EPERM not ours, -ENOTEMPTY, -EBUSY a living tree; *why says it in words. */
 int pf_point_open(const char *where, struct pf_point *out, const char **why);
+
+/* The full name that `where`, which is missing, will have. -ENOENT: there is no directory above it,
+ * and it is not one of those that are made for published trees. */
+int pf_point_plan(const char *where, char *path, size_t size, const char **why);

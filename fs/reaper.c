@@ -1,6 +1,6 @@
 /* proffs-reaper: takes a tree away when its process no longer can.
  *
- * usage: proffs-reaper ALIVE_FD PIDFD mount PATH SOURCE MADE   an attached tree
+ * usage: proffs-reaper ALIVE_FD PIDFD mount PATH SOURCE ANSWER_FD   an attached tree
  *        proffs-reaper ALIVE_FD PIDFD link DIR_FD NAME TARGET  the published link of a detached one
  *
  * Started by the agent with these descriptors and nothing else. ALIVE_FD is a pipe whose other end
@@ -10,7 +10,11 @@
  * The reaper is there before the mount, and is told the mount's number through the pipe (-1: there
  * is none). Whichever ends first, the mount of that number is looked up, checked to be a tree, and
  * detached (fs/mounted.h). Who dies before the number is told may or may not have mounted, at PATH,
- * from SOURCE. MADE is 1 if the directory was made for the tree: then it goes, too.
+ * from SOURCE.
+ *
+ * ANSWER_FD is -1 where PATH is there. Else the reaper makes it, mode 0700, says through that pipe
+ * whether it did (1; 0: somebody else has; -errno), and takes it away in the end. So the agent can
+ * be killed at any moment and leave neither a mount nor a directory.
  */
 #include "fs/mounted.h"
 
@@ -18,10 +22,12 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
+#include <sys/stat.h>
 #include <sys/vfs.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -126,25 +132,38 @@ static int remove_link(int dir, const char *name, const char *target)
 	return 0;
 }
 
+/* 1; 0: it is there; -errno. Its asker may be dead by now, and must not be the death of us. */
+static int make_directory(const char *path, int answer)
+{
+	int made = mkdir(path, 0700) == 0 ? 1 : errno == EEXIST ? 0 : -errno;
+
+	signal(SIGPIPE, SIG_IGN);
+	(void)!write(answer, &made, sizeof(made));
+	close(answer);
+	return made;
+}
+
 int main(int argc, char **argv)
 {
 	bool mount = argc == 7 && strcmp(argv[3], "mount") == 0;
 	bool link = argc == 7 && strcmp(argv[3], "link") == 0;
-	int number, failed;
+	int number, failed, made = 0;
 
 	if (!mount && !link) {
 		fprintf(stderr,
-		    "usage: proffs-reaper ALIVE_FD PIDFD mount PATH SOURCE MADE | link DIR_FD NAME "
+		    "usage: proffs-reaper ALIVE_FD PIDFD mount PATH SOURCE ANSWER_FD | link DIR_FD NAME "
 		    "TARGET\n");
 		return 2;
 	}
+	if (mount && atoi(argv[6]) >= 0)
+		made = make_directory(argv[4], atoi(argv[6]));
 	number = wait_for_the_end(atoi(argv[1]), atoi(argv[2]));
 	if (link)
 		return remove_link(atoi(argv[4]), argv[5], argv[6]);
 	if (number == NOT_TOLD)
 		number = look_for_mount(argv[4], argv[5]);
 	failed = number == NO_MOUNT ? 0 : remove_mount(number);
-	if (strcmp(argv[6], "1") == 0)
+	if (made == 1)
 		rmdir(argv[4]); /* unless somebody has put something in */
 	return failed;
 }

@@ -3,6 +3,14 @@
 
 load fs.bash
 
+# reaper_of PLACE: the one that waits for the tree there
+reaper_of() {
+	local file
+	for file in /proc/[0-9]*/cmdline; do
+		[ "$(tr '\0' '\n' <"$file" 2>/dev/null | sed -n '1p;4,5p' | paste -sd ' ')" = "proffs-reaper mount $1" ] || continue
+		basename "${file%/cmdline}"
+	done
+}
 
 @test "kill -9 leaves no mount" {
 	start_host
@@ -15,17 +23,32 @@ load fs.bash
 # before it could tell the number.
 @test "an agent killed between its mount and the word about it leaves none; what lives stays" {
 	start_host
-	"$REAPER" 3 -1 mount "$M" "proffs-$HOST" 0 3< <(:)
+	"$REAPER" 3 -1 mount "$M" "proffs-$HOST" -1 3< <(:)
 	mounted
 	[ -r "$M/README" ]
-	pkill -KILL -f "proffs-reaper .* $M "
+	kill -9 "$(reaper_of "$M")"
 	kill -9 "$HOST"
 	until_true ended "$HOST"
 	mounted
-	"$REAPER" 3 -1 mount "$M" proffs-1 0 3< <(:)
+	"$REAPER" 3 -1 mount "$M" proffs-1 -1 3< <(:)
 	mounted
-	"$REAPER" 3 -1 mount "$M" "proffs-$HOST" 0 3< <(:)
+	"$REAPER" 3 -1 mount "$M" "proffs-$HOST" -1 3< <(:)
 	not_mounted
+}
+
+# The reaper makes the directory, so it knows of it from the first moment; what it did not make stays.
+@test "an agent killed before it mounts leaves no directory, but the one that was there" {
+	"$REAPER" 3 -1 mount "$DIR/new" proffs-1 4 3< <(
+		until [ -d "$DIR/new" ]; do sleep 0.01; done
+	) 4>"$DIR/answer"
+	[ "$(od -An -td4 "$DIR/answer" | tr -d ' ')" = 1 ]
+	[ ! -e "$DIR/new" ]
+	"$REAPER" 3 -1 mount "$DIR/new" proffs-1 4 3< <(:) 4> >(:) # its asker does not listen any more
+	[ ! -e "$DIR/new" ]
+	mkdir "$DIR/old"
+	"$REAPER" 3 -1 mount "$DIR/old" proffs-1 4 3< <(:) 4>"$DIR/answer"
+	[ "$(od -An -td4 "$DIR/answer" | tr -d ' ')" = 0 ]
+	[ -d "$DIR/old" ]
 }
 
 @test "SIGTERM leaves no mount" {
