@@ -175,11 +175,12 @@ static bool wants_files(const struct request *request)
 	return request->dump_dir || *request->profiles || getenv("PROFFS_DUMP_SIGNAL");
 }
 
-/* libproffs.so: beside this program (a build tree), or where it was installed. */
+/* libproffs.so: beside this program (a build tree), or where it was installed, be it moved since (to a
+ * DESTDIR, a home directory). */
 static int find_agent(char *out, size_t size)
 {
 	static const char *const places[] = {
-	    "libproffs.so", "../lib/libproffs.so", PF_LIBDIR "/libproffs.so"};
+	    "libproffs.so", PF_LIBDIR_FROM_BIN "/libproffs.so", PF_LIBDIR "/libproffs.so"};
 	char self[PATH_MAX], path[2 * PATH_MAX], real[PATH_MAX];
 	ssize_t length = readlink("/proc/self/exe", self, sizeof(self) - 1);
 	char *slash;

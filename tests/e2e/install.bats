@@ -1,6 +1,17 @@
 # The installed program, at the place it is built for, finds its libraries.
 load ../helper
 
+@test "what was installed below a DESTDIR works there, wherever it is moved to" {
+	DESTDIR=$PWD/staged meson install -C "$BUILD" --no-rebuild --quiet
+	mv staged moved
+	PROFFS=$(echo moved/*/*/bin/proffs)
+	tree_start -- sleep 100
+	maps=$(cat "/proc/$PID/maps")
+	has "$maps" "$PWD/moved"
+	hasnt "$maps" "$BUILD"
+	grep -qE "^reaper +ok" "$TREE/status" # so it has found what lies beside it, too
+}
+
 @test "proffs run works from /usr/local after meson install" {
 	cat >inside.sh <<-'END'
 		set -e
