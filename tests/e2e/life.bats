@@ -139,6 +139,26 @@ lives() {
 	wait_until 5 nothing_left
 }
 
+# The kernel would end the whole tree. Where it has no such setting, it has one here.
+@test "a kernel with little patience: who waits for longer is told so, and the tree stays" {
+	mkdir -p settings/fuse
+	echo 15 >settings/fuse/max_request_timeout
+	background own_mounts bash -c 'mount --bind settings /proc/sys/fs && exec "$@"' sh "$PROFFS" run -- sleep 100
+	tree=$XDG_RUNTIME_DIR/proffs/$PID
+	wait_until 20 test -r "$tree/README"
+	cat "$tree/events" >events &
+	stream=$!
+	STARTED+=("$stream")
+	run timeout 60 cat "$tree/cpu-3600s.pprof"
+	is "$status" 1 # not timeout's 124
+	has "$output" "Interrupted system call"
+	has "$(cat "$tree/status")" "max_request_timeout: a read that waits 11 s fails with EINTR"
+	# A stream's reader is kept by a line.
+	kept() { grep -q 'nothing new$' events; }
+	wait_until 30 kept
+	kill -0 "$stream"
+}
+
 @test "a debugger comes and goes" {
 	touch go
 	LIFE_TREE=$TREE background "$PROFFS" run -m "$TREE" -- "$LIFE" waiting "$PWD/go"
