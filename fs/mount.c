@@ -425,18 +425,15 @@ static int open_point(struct pf_mount *m, const char *where, const char *reaper,
 	return rc;
 }
 
-static int make_attached(
-    struct pf_mount *m, const char *where, const char *reaper, const char **why)
+static int attach(struct pf_mount *m, const char *where, const char *reaper, const char **why)
 {
 	struct pf_point point;
-	int rc = open_point(m, where, reaper, &point, why);
+	int rc;
 
-	if (rc < 0) {
-		tell_reaper(m);
-		close_fd(&m->alive_fd);
-		remove_directory(m);
-		return rc;
-	}
+	m->made = false;
+	rc = open_point(m, where, reaper, &point, why);
+	if (rc < 0)
+		goto fail;
 	rc = mount_at(m, point.fd, why);
 	close(point.fd);
 	if (rc == 0)
@@ -444,15 +441,29 @@ static int make_attached(
 	/* By number from here on: a descriptor would keep the user's own umount from working. */
 	if (rc == 0)
 		m->number = pf_mounted_number(m->root_fd);
+	if (rc < 0)
+		goto fail;
 	tell_reaper(m);
-	if (rc < 0) {
-		close_fd(&m->alive_fd);
-		remove_directory(m);
-		return rc;
-	}
 	close_fd(&m->root_fd);
 	report_reaper(m, reaper);
 	return 0;
+fail:
+	tell_reaper(m);
+	close_fd(&m->alive_fd);
+	remove_directory(m);
+	return rc;
+}
+
+/* The directory may go between our look and our mount: the tree of a program that was killed at the
+ * same place a moment ago is being taken away by its reaper. */
+static int make_attached(
+    struct pf_mount *m, const char *where, const char *reaper, const char **why)
+{
+	int rc = -ENOENT;
+
+	for (int tries = 0; tries < 4 && rc == -ENOENT && m->number < 0; tries++)
+		rc = attach(m, where, reaper, why);
+	return rc;
 }
 
 /* An ordinary user cannot have a mount that is attached nowhere, but can take the name away from
