@@ -95,6 +95,7 @@ static const struct pf_plain_row plains[] = {
 	 "write 1: the program's own collector, then free memory back to the kernel; read: what came of it"},
 	{"free_os_memory", pf_gc_show,    pf_gc_store, PF_GC_ALLOCATORS,
 	 "the same, but a collector of the program's own is left alone"},
+	{"profile_seconds", pf_seconds_show, pf_seconds_store, 0, "as cpu/seconds"}, /* profiles[0] */
 	{"snapshot",  pf_freeze_show,     pf_freeze_store, 0,
 	 "write NAME: keep every instant profile, in every form, of now as captures/NAME/"},
 	{"events",    NULL, NULL, 0,

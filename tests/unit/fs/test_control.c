@@ -88,6 +88,8 @@ static void seconds_start_a_capture_and_zero_ends_it(void **state)
 	assert_int_equal(write_to("cpu/seconds", "5"), -EBUSY);
 	assert_int_equal(write_to("wall/seconds", "3600"), 0);
 	assert_string_equal(read_from("cpu/seconds"), "3600\n");
+	assert_string_equal(read_from("profile_seconds"), "3600\n");
+	assert_int_equal(write_to("profile_seconds", "5"), -EBUSY);
 	assert_int_equal(pf_captures_started(live.captures), 2);
 	assert_int_equal(write_to("cpu/seconds", "0"), 0);
 	assert_string_equal(read_from("cpu/seconds"), "3600\n");
