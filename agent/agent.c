@@ -28,6 +28,7 @@ static const int64_t DUMP_NS =
 static struct pf_lock agent_lock = PF_LOCK_INIT(PF_LOCK_AGENT); /* over starts and stops */
 static uint32_t state;       /* enum state, atomic, a futex word */
 static pid_t agent_pid;      /* the process the thread lives in: a raw clone's child has none */
+static uid_t start_uid;      /* whose the process was */
 static int failure;          /* -errno, set before FAILED */
 static struct pf_option now; /* of the running start; written while stopped */
 static struct pf_fs *tree;   /* atomic */
@@ -154,8 +155,7 @@ static void complain(int notice, int rc, const char *why)
 
 	if (notice < 0 || (rc == -EBUSY && !now.chosen))
 		return;
-	dprintf(notice, "proffs: no tree%s%s: %s; %s\n", at ? " at " : "", at ? at : "",
-	    why ? why : strerror(-rc),
+	dprintf(notice, "proffs: no tree%s%s: %s; %s\n", at ? " at " : "", at ? at : "", why,
 	    pf_option_wants_files(&now) ? "only files are written" : "the program runs unwatched");
 }
 
@@ -187,8 +187,22 @@ static void serve_tree(void)
 	__atomic_store_n(&tree, NULL, __ATOMIC_RELEASE);
 }
 
+/* Who gives up root at once, as daemons do, must own the place where the tree is to be. */
+static const char *as_whom(const char *why)
+{
+	static char longer[256];
+
+	if (geteuid() == start_uid)
+		return why;
+	snprintf(longer, sizeof(longer),
+	    "%s (the program has become user %u before its tree was made)", why,
+	    (unsigned)geteuid());
+	return longer;
+}
+
 static void fail(int notice, int rc, const char *why)
 {
+	why = as_whom(why ? why : strerror(-rc));
 	pf_feature_set(PF_FEATURE_TREE, PF_FEATURE_NONE, why);
 	if (now.patient)
 		complain(notice, rc, why);
@@ -259,6 +273,7 @@ static void child_of_fork(void)
 		now.chosen = false;
 		state = STARTING;
 		agent_pid = getpid();
+		start_uid = geteuid();
 		pf_sampler_init();
 		pf_dump_catch_signals(&now);
 		if (pf_crew_start("fs", agent_main, NULL) < 0)
@@ -278,6 +293,7 @@ int pf_agent_start(const struct pf_option *option)
 	failure = 0;
 	tree_lost = false;
 	agent_pid = getpid();
+	start_uid = geteuid();
 	pf_option_apply(&now);
 	pf_dump_catch_signals(&now);
 	if (!fork_known)
