@@ -20,8 +20,20 @@ extern PF_HIDDEN uint64_t pf_tick_ns_fraction; /* nanoseconds a tick, times 2^PF
 PF_INLINE uint64_t pf_tick(void)
 {
 #if defined(__x86_64__)
-	if (PF_LIKELY(pf_tick_raw))
-		return __builtin_ia32_rdtsc();
+	if (PF_LIKELY(pf_tick_raw)) {
+		uint64_t now;
+
+		/* Keeps %rdx, in which hooks hold an argument of the program's call. */
+		__asm__ volatile("mov %%rdx, %%r11\n\t"
+				 "rdtsc\n\t"
+				 "shl $32, %%rdx\n\t"
+				 "or %%rdx, %0\n\t"
+				 "mov %%r11, %%rdx"
+				 : "=a"(now)
+				 :
+				 : "r11", "cc");
+		return now;
+	}
 #elif defined(__aarch64__)
 	uint64_t now;
 

@@ -1,12 +1,14 @@
 /* The hooks of the kinds `sleep` and `io`: only while config/block_kinds names them.
  *
  * Most reads and writes do not block, so they may cost next to nothing: the processor's own clock is
- * read before and after, a quarter of what clock_gettime() costs. Only a call that took long is
- * looked at, and what did not let go of the processor meanwhile has not blocked: it copied a lot.
+ * read before, a quarter of what clock_gettime() costs, and after it only where the thread may have
+ * been off the processor (rseq.h). What then took long is looked at, and what did not let go of the
+ * processor by itself has not blocked: it was interrupted, or it copied a lot.
  */
 #include "base/clock.h"
 #include "base/mark.h"
 #include "sampler/patch.h"
+#include "sampler/rseq.h"
 #include "sampler/tick.h"
 #include "sampler/wait_call.h"
 #include "sampler/wait_hook.h"
@@ -37,12 +39,13 @@ static PF_HOOK bool has_slept(void)
 	return usage.ru_nvcsw != before;
 }
 
-static PF_HOOK void look_at(uint64_t took_ticks)
+static PF_HOOK void look_at(uint64_t start)
 {
+	uint64_t took = pf_tick() - start;
 	int saved = errno;
 
-	if (has_slept())
-		pf_waiter_note((int64_t)pf_tick_ns(took_ticks), PF_WAIT_IO);
+	if (took > few_ticks && has_slept())
+		pf_waiter_note((int64_t)pf_tick_ns(took), PF_WAIT_IO);
 	errno = saved;
 }
 
@@ -50,11 +53,12 @@ static PF_HOOK void look_at(uint64_t took_ticks)
 	static PF_HOOK long pf_real_after_##name(PF_CALL_PARAMS)                                   \
 	{                                                                                          \
 		uint64_t start = pf_tick();                                                        \
-		long rc = PF_WAIT_CALL(name);                                                      \
-		uint64_t took = pf_tick() - start;                                                 \
+		long rc;                                                                           \
                                                                                                    \
-		if (PF_UNLIKELY(took > few_ticks))                                                 \
-			look_at(took);                                                             \
+		pf_rseq_mark();                                                                    \
+		rc = PF_WAIT_CALL(name);                                                           \
+		if (PF_UNLIKELY(!pf_rseq_unmark()))                                                \
+			look_at(start);                                                            \
 		return rc;                                                                         \
 	}
 
@@ -81,5 +85,6 @@ struct pf_patch_set pf_wait_sleep_set = {.patches = sleep_rows, .count = PF_COUN
 
 void pf_wait_io_start(void)
 {
+	pf_rseq_start();
 	few_ticks = ((uint64_t)SHORTEST_NS << PF_TICK_SHIFT) / pf_tick_ns_fraction;
 }

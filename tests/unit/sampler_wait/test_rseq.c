@@ -1,0 +1,79 @@
+/* The mark that the kernel wipes: over the real kernel. Where it does not wipe, or the C library has no
+ * such area (emulated, old), nothing is ever said to have stayed. */
+#include "sampler/gate.h"
+#include "sampler/rseq.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <time.h>
+
+#include <cmocka.h>
+
+void pf_gate_enter(void)
+{
+}
+
+void pf_gate_leave(void)
+{
+}
+
+static void sleep_for_a_moment(void)
+{
+	struct timespec t = {.tv_nsec = 1000000};
+
+	nanosleep(&t, NULL);
+}
+
+/* Of a hundred tries one is not interrupted. */
+static bool stays(void)
+{
+	for (int i = 0; i < 100; i++) {
+		pf_rseq_mark();
+		if (pf_rseq_unmark())
+			return true;
+	}
+	return false;
+}
+
+static void a_mark_stays_while_nobody_sleeps(void **state)
+{
+	assert_int_equal(stays(), pf_rseq_offset != 0);
+}
+
+static void a_sleep_wipes_it(void **state)
+{
+	pf_rseq_mark();
+	sleep_for_a_moment();
+	assert_false(pf_rseq_unmark());
+}
+
+static void it_is_taken_away(void **state)
+{
+	pf_rseq_mark();
+	pf_rseq_unmark();
+	assert_false(pf_rseq_unmark());
+}
+
+/* As in a handler that interrupts a call and makes one itself. */
+static void a_mark_within_leaves_none(void **state)
+{
+	pf_rseq_mark();
+	sleep_for_a_moment();
+	pf_rseq_mark();
+	pf_rseq_unmark();
+	assert_false(pf_rseq_unmark());
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(a_mark_stays_while_nobody_sleeps),
+	    cmocka_unit_test(a_sleep_wipes_it),
+	    cmocka_unit_test(it_is_taken_away),
+	    cmocka_unit_test(a_mark_within_leaves_none),
+	};
+
+	pf_rseq_start();
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
