@@ -11,6 +11,7 @@
 #include "sampler/throw_hook.h"
 #include "sampler/throw_last.h"
 #include "sampler/throw_message.h"
+#include "sampler/throw_static.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -134,6 +135,10 @@ static int enable_locked(void)
 	if (rc < 0)
 		pf_feature_set(PF_FEATURE_EXCEPTIONS, PF_FEATURE_NONE,
 		    "no memory to remember what is patched");
+	else if (pf_throw_static())
+		pf_feature_set(PF_FEATURE_EXCEPTIONS, PF_FEATURE_DEGRADED,
+		    "the executable has a C++ runtime inside that raises by itself (-static-libgcc): "
+		    "its exceptions cannot be seen");
 	else
 		pf_feature_set(PF_FEATURE_EXCEPTIONS, PF_FEATURE_OK, NULL);
 	return rc;

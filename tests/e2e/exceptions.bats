@@ -51,6 +51,17 @@ check_counts() {
 	has "$text" "# total 840"
 }
 
+@test "a whole C++ runtime inside the program is one, and status says so" {
+	throws_start throws_alone counts
+	grep -E "^exceptions +degraded.*static-libgcc" "$TREE/status"
+	has "$(cat "$TREE/exceptions")" "# total 0"
+	strip -o stripped "$TARGET/throws_alone"
+	"$PROFFS" run -m "$PWD/second" --set enable=exceptions -- ./stripped counts >second.out 2>"$ERR" 3>&- &
+	STARTED+=("$!")
+	wait_until 20 grep -q ready second.out
+	grep -E "^exceptions +degraded.*static-libgcc" second/status
+}
+
 slots() { awk '$1 == "patch_slots" {print $2}' "$TREE/status"; }
 
 # host_start: a C program that opens and closes a plugin at each line into descriptor 7; $before is how
