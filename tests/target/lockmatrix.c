@@ -5,23 +5,15 @@
  * held by another thread, released while waiting, owner died; rwlocks, conditions, semaphores, barriers,
  * once, joins, C11's; cancellation and longjmp out of waits; fork while locks are held.
  */
-#include <errno.h>
-#include <linux/futex.h>
-#include <pthread.h>
-#include <semaphore.h>
-#include <setjmp.h>
-#include <signal.h>
+#include "lockmatrix.h"
+
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/syscall.h>
 #include <sys/wait.h>
-#include <threads.h>
-#include <time.h>
 #include <unistd.h>
 
-static struct timespec in_ms(clockid_t clock, long ms)
+struct timespec in_ms(clockid_t clock, long ms)
 {
 	struct timespec t;
 
@@ -32,7 +24,7 @@ static struct timespec in_ms(clockid_t clock, long ms)
 	return t;
 }
 
-static void sleep_ms(long ms)
+void sleep_ms(long ms)
 {
 	struct timespec t = {ms / 1000, ms % 1000 * 1000000};
 
@@ -40,7 +32,7 @@ static void sleep_ms(long ms)
 		;
 }
 
-static void say(const char *what, int rc)
+void say(const char *what, int rc)
 {
 	printf("  %-28s %s errno %d\n", what,
 	    rc > 1000             ? "big"
@@ -49,14 +41,13 @@ static void say(const char *what, int rc)
 	    errno);
 	errno = 77;
 }
-#define SAY(call) (errno = 77, say(#call, call))
 
 /* ---- mutexes ---- */
 
-static pthread_mutex_t *m; /* the one at hand; in shared memory */
+pthread_mutex_t *m;
 
 /* Another thread that holds *m until told. */
-static sem_t held, let_go;
+sem_t held, let_go;
 
 static void *hold(void *how)
 {
@@ -75,7 +66,7 @@ static void *hold(void *how)
 	return NULL;
 }
 
-static pthread_t start_holder(const char *how)
+pthread_t start_holder(const char *how)
 {
 	pthread_t t;
 
@@ -264,455 +255,6 @@ static void try_mutexes(void)
 						try_shared();
 					}
 				}
-}
-
-/* ---- readers and writers ---- */
-
-static pthread_rwlock_t rw;
-
-static int rd_timed(long ms)
-{
-	struct timespec at = in_ms(CLOCK_REALTIME, ms);
-
-	return pthread_rwlock_timedrdlock(&rw, &at);
-}
-
-static int wr_timed(long ms)
-{
-	struct timespec at = in_ms(CLOCK_REALTIME, ms);
-
-	return pthread_rwlock_timedwrlock(&rw, &at);
-}
-
-static int rd_clocked(long ms)
-{
-	struct timespec at = in_ms(CLOCK_MONOTONIC, ms);
-
-	return pthread_rwlock_clockrdlock(&rw, CLOCK_MONOTONIC, &at);
-}
-
-static int wr_clocked(long ms)
-{
-	struct timespec at = in_ms(CLOCK_MONOTONIC, ms);
-
-	return pthread_rwlock_clockwrlock(&rw, CLOCK_MONOTONIC, &at);
-}
-
-static void *write_for_a_while(void *unused)
-{
-	pthread_rwlock_wrlock(&rw);
-	sem_post(&held);
-	sleep_ms(10);
-	pthread_rwlock_unlock(&rw);
-	return unused;
-}
-
-static void *read_for_a_while(void *unused)
-{
-	pthread_rwlock_rdlock(&rw);
-	sem_post(&held);
-	sleep_ms(10);
-	pthread_rwlock_unlock(&rw);
-	return unused;
-}
-
-static void beside(void *(*other)(void *), int (*mine)(pthread_rwlock_t *))
-{
-	pthread_t t;
-
-	pthread_create(&t, NULL, other, NULL);
-	sem_wait(&held);
-	SAY(mine(&rw));
-	SAY(pthread_rwlock_unlock(&rw));
-	pthread_join(t, NULL);
-}
-
-static void try_rwlocks(void)
-{
-	for (int kind = 0; kind < 3; kind++) {
-		pthread_rwlockattr_t attr;
-
-		pthread_rwlockattr_init(&attr);
-		pthread_rwlockattr_setkind_np(&attr, kind);
-		pthread_rwlock_init(&rw, &attr);
-		printf("rwlock kind %d\n", kind);
-		SAY(pthread_rwlock_rdlock(&rw));
-		SAY(pthread_rwlock_rdlock(&rw));
-		SAY(pthread_rwlock_trywrlock(&rw));
-		SAY(wr_timed(5));
-		SAY(wr_clocked(5));
-		SAY(pthread_rwlock_unlock(&rw));
-		SAY(pthread_rwlock_unlock(&rw));
-		SAY(pthread_rwlock_wrlock(&rw));
-		SAY(pthread_rwlock_wrlock(&rw)); /* EDEADLK */
-		SAY(pthread_rwlock_rdlock(&rw)); /* EDEADLK */
-		SAY(rd_timed(5));
-		SAY(rd_clocked(5));
-		SAY(pthread_rwlock_tryrdlock(&rw));
-		SAY(pthread_rwlock_unlock(&rw));
-		beside(write_for_a_while, pthread_rwlock_rdlock);
-		beside(write_for_a_while, pthread_rwlock_wrlock);
-		beside(read_for_a_while, pthread_rwlock_rdlock);
-		beside(read_for_a_while, pthread_rwlock_wrlock);
-	}
-}
-
-/* ---- conditions, semaphores, barriers, once, joins ---- */
-
-static pthread_mutex_t cm = PTHREAD_MUTEX_INITIALIZER;
-static pthread_cond_t c = PTHREAD_COND_INITIALIZER, d = PTHREAD_COND_INITIALIZER;
-static int turn;
-
-static void *answer(void *unused)
-{
-	pthread_mutex_lock(&cm);
-	for (int i = 0; i < 200; i++) { /* two conditions, in turns */
-		while (turn != 1)
-			pthread_cond_wait(&d, &cm);
-		turn = 0;
-		pthread_cond_signal(&c);
-	}
-	pthread_mutex_unlock(&cm);
-	return unused;
-}
-
-static int cond_timed(long ms)
-{
-	struct timespec at = in_ms(CLOCK_REALTIME, ms);
-
-	return pthread_cond_timedwait(&c, &cm, &at);
-}
-
-static int cond_clocked(long ms)
-{
-	struct timespec at = in_ms(CLOCK_MONOTONIC, ms);
-
-	return pthread_cond_clockwait(&c, &cm, CLOCK_MONOTONIC, &at);
-}
-
-static void try_conditions(void)
-{
-	pthread_mutex_t checked;
-	pthread_mutexattr_t attr;
-	pthread_t t;
-
-	printf("conditions\n");
-	pthread_create(&t, NULL, answer, NULL);
-	pthread_mutex_lock(&cm);
-	for (int i = 0; i < 200; i++) {
-		turn = 1;
-		pthread_cond_signal(&d);
-		while (turn != 0)
-			pthread_cond_wait(&c, &cm);
-	}
-	SAY(cond_timed(5));
-	SAY(cond_clocked(5));
-	SAY(cond_timed(-20));
-	SAY(pthread_mutex_unlock(&cm));
-	pthread_join(t, NULL);
-	pthread_mutexattr_init(&attr);
-	pthread_mutexattr_settype(&attr, PTHREAD_MUTEX_ERRORCHECK);
-	pthread_mutex_init(&checked, &attr);
-	SAY(pthread_cond_wait(&c, &checked)); /* EPERM: not held */
-}
-
-static void on_alarm(int signal)
-{
-}
-
-static int sem_timed(sem_t *s, long ms)
-{
-	struct timespec at = in_ms(CLOCK_REALTIME, ms);
-
-	return sem_timedwait(s, &at);
-}
-
-static int sem_clocked(sem_t *s, long ms)
-{
-	struct timespec at = in_ms(CLOCK_MONOTONIC, ms);
-
-	return sem_clockwait(s, CLOCK_MONOTONIC, &at);
-}
-
-static void interrupt_in(long ms)
-{
-	struct sigaction action = {.sa_handler = on_alarm};
-
-	sigaction(SIGALRM, &action, NULL);
-	ualarm((useconds_t)(ms * 1000), 0);
-}
-
-static int result(int rc)
-{
-	return rc == 0 ? 0 : errno;
-}
-
-static void try_semaphores(void)
-{
-	sem_t s;
-
-	printf("semaphores\n");
-	sem_init(&s, 0, 1);
-	SAY(result(sem_wait(&s)));
-	SAY(result(sem_trywait(&s)));
-	SAY(result(sem_timed(&s, 20)));
-	SAY(result(sem_clocked(&s, 20)));
-	interrupt_in(20);
-	SAY(result(sem_wait(&s))); /* EINTR */
-	sem_post(&s);
-	SAY(result(sem_timed(&s, 20)));
-}
-
-static int inits;
-static void init_slowly(void)
-{
-	sleep_ms(20);
-	inits++;
-}
-
-static pthread_once_t once = PTHREAD_ONCE_INIT;
-static once_flag c11_once = ONCE_FLAG_INIT;
-static pthread_barrier_t barrier;
-
-static void *meet(void *unused)
-{
-	int rc = pthread_once(&once, init_slowly);
-
-	call_once(&c11_once, init_slowly);
-	rc = pthread_barrier_wait(&barrier) == PTHREAD_BARRIER_SERIAL_THREAD ? 1 : rc;
-	return (void *)(long)rc;
-}
-
-static void *give_42(void *unused)
-{
-	sleep_ms(20);
-	return (void *)42;
-}
-
-static int give_43(void *unused)
-{
-	sleep_ms(20);
-	return 43;
-}
-
-static void try_meetings(void)
-{
-	struct timespec at = in_ms(CLOCK_REALTIME, 5), later = in_ms(CLOCK_MONOTONIC, 10000);
-	pthread_t t[4];
-	thrd_t c11;
-	void *got = NULL;
-	int serial = 0, answer_c11 = 0;
-
-	printf("meetings\n");
-	pthread_barrier_init(&barrier, NULL, 4);
-	for (int i = 0; i < 4; i++)
-		pthread_create(&t[i], NULL, meet, NULL);
-	for (int i = 0; i < 4; i++) {
-		pthread_join(t[i], &got);
-		serial += (int)(long)got;
-	}
-	printf("  serial %d inits %d\n", serial, inits);
-	pthread_create(&t[0], NULL, give_42, NULL);
-	SAY(pthread_tryjoin_np(t[0], &got));
-	SAY(pthread_timedjoin_np(t[0], &got, &at));
-	SAY(pthread_clockjoin_np(t[0], &got, CLOCK_MONOTONIC, &later));
-	printf("  got %ld\n", (long)got);
-	SAY(pthread_join(pthread_self(), NULL)); /* EDEADLK */
-	thrd_create(&c11, give_43, NULL);
-	SAY(thrd_join(c11, &answer_c11));
-	printf("  got %d\n", answer_c11);
-}
-
-static void try_c11(void)
-{
-	struct timespec at = in_ms(CLOCK_REALTIME, 20);
-	mtx_t plain, timed_one;
-	cnd_t cnd;
-
-	printf("C11\n");
-	mtx_init(&plain, mtx_plain);
-	mtx_init(&timed_one, mtx_timed | mtx_recursive);
-	cnd_init(&cnd);
-	SAY(mtx_lock(&plain));
-	SAY(mtx_trylock(&plain));
-	SAY(cnd_timedwait(&cnd, &plain, &at));
-	SAY(mtx_unlock(&plain));
-	SAY(mtx_lock(&timed_one));
-	SAY(mtx_lock(&timed_one));
-	SAY(mtx_unlock(&timed_one));
-	SAY(mtx_unlock(&timed_one));
-	SAY(mtx_unlock(&timed_one)); /* not held */
-}
-
-/* ---- leaving a wait by the side door ---- */
-
-static int cleaned;
-
-static void clean(void *what)
-{
-	cleaned++;
-	pthread_mutex_unlock(what);
-}
-
-static void *wait_to_be_cancelled(void *how)
-{
-	pthread_mutex_lock(&cm);
-	pthread_cleanup_push(clean, &cm);
-	sem_post(&held);
-	if (how)
-		cond_clocked(100000);
-	else
-		pthread_cond_wait(&c, &cm);
-	pthread_cleanup_pop(1);
-	return NULL;
-}
-
-static void *sem_to_be_cancelled(void *s)
-{
-	sem_post(&held);
-	sem_wait(s);
-	return NULL;
-}
-
-static void *join_to_be_cancelled(void *other)
-{
-	sem_post(&held);
-	pthread_join(*(pthread_t *)other, NULL);
-	return NULL;
-}
-
-static void *read_to_be_cancelled(void *fd)
-{
-	char byte;
-
-	sem_post(&held);
-	return (void *)(long)read(*(int *)fd, &byte, 1);
-}
-
-static void cancel(void *(*body)(void *), void *with)
-{
-	pthread_t t;
-	void *got;
-
-	pthread_create(&t, NULL, body, with);
-	sem_wait(&held);
-	sleep_ms(20);
-	pthread_cancel(t);
-	pthread_join(t, &got);
-	printf("  cancelled %d cleaned %d\n", got == PTHREAD_CANCELED, cleaned);
-}
-
-static sigjmp_buf out_of_here;
-
-static void jump(int signal)
-{
-	siglongjmp(out_of_here, 1);
-}
-
-static void try_side_doors(void)
-{
-	struct sigaction action = {.sa_handler = jump};
-	pthread_t sleeper, t;
-	int pipes[2];
-	sem_t never;
-
-	printf("side doors\n");
-	sem_init(&never, 0, 0);
-	if (pipe(pipes) != 0)
-		exit(1);
-	cancel(wait_to_be_cancelled, NULL);
-	SAY(pthread_mutex_trylock(&cm)); /* the cleanup handler has unlocked it */
-	SAY(pthread_mutex_unlock(&cm));
-	cancel(wait_to_be_cancelled, &never);
-	cancel(sem_to_be_cancelled, &never);
-	pthread_create(&sleeper, NULL, sem_to_be_cancelled, &never);
-	sem_wait(&held);
-	cancel(join_to_be_cancelled, &sleeper);
-	sem_post(&never);
-	SAY(pthread_join(sleeper, NULL));
-	cancel(read_to_be_cancelled, pipes);
-	sigaction(SIGALRM, &action, NULL);
-	for (int i = 0; i < 4; i++)
-		if (sigsetjmp(out_of_here, 1) == 0) {
-			ualarm(20000, 0);
-			sem_wait(&never);
-		}
-	/* A lock's own wait, too: what it leaves behind is the lock's, not ours. */
-	m = &cm;
-	t = start_holder(NULL);
-	if (sigsetjmp(out_of_here, 1) == 0) {
-		ualarm(20000, 0);
-		pthread_mutex_lock(&cm);
-	}
-	sem_post(&let_go);
-	pthread_join(t, NULL);
-	SAY(pthread_mutex_lock(&cm));
-	SAY(pthread_mutex_unlock(&cm));
-	SAY(result(sem_timed(&never, 20)));
-}
-
-/* ---- fork while others hold and wait ---- */
-
-static void *keep_waiting(void *unused)
-{
-	pthread_mutex_lock(m);
-	pthread_mutex_unlock(m);
-	return unused;
-}
-
-static void try_fork(void)
-{
-	static pthread_mutex_t mine = PTHREAD_MUTEX_INITIALIZER;
-	pthread_t t[3];
-	pid_t child;
-	int status;
-
-	printf("fork\n");
-	m = &mine;
-	pthread_mutex_lock(m);
-	for (int i = 0; i < 4; i++)
-		pthread_create(&t[i], NULL, keep_waiting, NULL);
-	sleep_ms(20);
-	fflush(stdout);
-	child = fork();
-	if (child == 0) {
-		SAY(pthread_mutex_trylock(m));
-		SAY(pthread_mutex_unlock(m)); /* ours: the thread that forked held it */
-		SAY(pthread_mutex_lock(m));
-		pthread_create(&t[0], NULL, keep_waiting, NULL);
-		sleep_ms(10);
-		SAY(pthread_mutex_unlock(m));
-		SAY(pthread_join(t[0], NULL));
-		fflush(stdout);
-		_exit(4);
-	}
-	waitpid(child, &status, 0);
-	printf("  child %d\n", WEXITSTATUS(status));
-	SAY(pthread_mutex_unlock(m));
-	for (int i = 0; i < 4; i++)
-		pthread_join(t[i], NULL);
-}
-
-/* ---- syscall() ---- */
-
-static void try_syscalls(void)
-{
-	static unsigned word;
-	struct timespec t = {0, 20000000};
-	char text[8] = "abcdefg";
-	int fd = memfd_create("x", 0);
-
-	printf("system calls\n");
-	SAY(result((int)syscall(SYS_futex, &word, FUTEX_WAIT, 1, NULL, NULL, 0)));
-	SAY(result((int)syscall(SYS_futex, &word, FUTEX_WAIT_PRIVATE, 0, &t, NULL, 0)));
-	SAY(result((int)syscall(SYS_futex, &word, FUTEX_WAKE, 1)));
-	SAY(result((int)syscall(SYS_futex, &word, 99, 1)));
-	SAY((int)syscall(SYS_getpid) != getpid());
-	/* Six arguments. */
-	SAY(syscall(SYS_mmap, NULL, 4096, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) == -1);
-	SAY((int)syscall(SYS_write, fd, text, 7) != 7);
-	SAY((int)syscall(SYS_pread64, fd, text, 7, 0) != 7);
-	SAY(result((int)syscall(SYS_close, 12345)));
 }
 
 int main(int argc, char **argv)

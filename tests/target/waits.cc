@@ -4,12 +4,14 @@
  *   in std_unlock      a std::mutex is let go of after 100 ms, in which wait_std waited for it
  *   in three_unlock    the same with a lock of three states by syscall(SYS_futex), as Rust's is: wait_three
  *   wait_atomic        waits 100 ms in std::atomic::wait (C++20)
+ *   wait_gate          the same for a latch of two, which open_gate lets go of: a word like a lock's, and none
  *   wait_condition     100 ms in std::condition_variable::wait_for
  *   wait_raw           1 s in a futex by a system call of its own, for a word that looks like a lock's
  *   nap                100 ms in nanosleep; read_pipe 100 ms in read, for a byte; read_much never waits
  */
 #include <atomic>
 #include <chrono>
+#include <climits>
 #include <condition_variable>
 #include <cstdio>
 #include <linux/futex.h>
@@ -26,6 +28,7 @@ static std::mutex mutex;
 static std::condition_variable condition;
 static std::atomic<int> word;
 static std::atomic<uint32_t> three; /* 0 free, 1 held, 2 held and waited for (Drepper) */
+static std::atomic<uint32_t> gate{2};
 static uint32_t raw = 2;
 static int pipes[2];
 
@@ -48,6 +51,18 @@ static PLAIN void three_unlock()
 {
 	if (three.exchange(0) == 2)
 		futex(&three, FUTEX_WAKE, 1);
+}
+
+static PLAIN void wait_gate()
+{
+	while (gate != 0)
+		futex(&gate, FUTEX_WAIT, 2);
+}
+
+static PLAIN void open_gate()
+{
+	gate = 0;
+	futex(&gate, FUTEX_WAKE, INT_MAX);
 }
 
 static PLAIN void wait_std()
@@ -137,6 +152,10 @@ int main()
 	word = 1;
 	word.notify_one();
 	c.join();
+	std::thread g(wait_gate);
+	std::this_thread::sleep_for(100ms);
+	open_gate();
+	g.join();
 	wait_condition();
 	std::thread d(wait_raw);
 	nap();
