@@ -104,9 +104,9 @@ static enum sleep read_sleep(pid_t tid, struct futex *futex)
 	return IN_FUTEX;
 }
 
-/* What the word slept at says by itself. A thread's id in it: a PI or robust mutex, or, as joined
- * threads have it, the thread whose end is waited for. A 2: perhaps a mutex of glibc, and then what
- * follows looks like one. */
+/* What the word slept at says by itself. A thread's id in it: a PI or robust mutex, which have the bit
+ * of those waited for as well, or, as joined threads have it, the thread whose end is waited for: no
+ * lock. A 2: perhaps a mutex of glibc, and then what follows looks like one. */
 static void judge_futex(const struct futex *futex, struct blocked *b)
 {
 	bool pi = futex->command == FUTEX_LOCK_PI || futex->command == FUTEX_LOCK_PI2;
@@ -117,7 +117,7 @@ static void judge_futex(const struct futex *futex, struct blocked *b)
 		return;
 	if (pi || (word == futex->value && (word & FUTEX_TID_MASK) > 2)) {
 		b->owner = known(word & FUTEX_TID_MASK);
-		b->lock_like |= b->owner != 0;
+		b->lock_like |= b->owner && (word & FUTEX_WAITERS);
 	}
 	b->lock_like |= pi || futex->value == 2 || futex->value == UINT32_MAX;
 	if (b->owner || futex->value != 2 || word != 2 ||
@@ -144,7 +144,7 @@ static bool read_note(const struct pf_thread *t, struct blocked *b)
 
 	b->since_ns = pf_clock_now_ns() - (int64_t)pf_tick_ns(pf_tick() - t->waits_since);
 	b->kind = (enum pf_wait_kind)t->waits_kind;
-	b->lock = lock;
+	b->lock = b->kind == PF_WAIT_FUTEX ? lock & ~(uint64_t)PF_WAITER_GATE : lock;
 	b->lock_like = is_lock(b->kind) || t->waits_queued;
 	return lock && t->waits_generation == pf_thread_generation(t) &&
 	       __atomic_load_n(&t->waits_for, __ATOMIC_ACQUIRE) == lock;

@@ -182,41 +182,62 @@ WAITING_IF(call_once, pf_once_is_under_way((const int *)a), PF_WAIT_ONCE)
 
 /* Three-state locks (free, held, held and waited for: Drepper; Rust's Mutex) wait for a 2 to go, and
  * Rust's RwLock for a word with one of its two top bits. Whoever wakes them has released a lock. All
- * others wait for something to happen, and whoever wakes them has done no harm. */
-static PF_HOOK bool waits_for_lock(uint32_t value)
+ * others wait for something to happen, and whoever wakes them has done no harm.
+ *
+ * A 2 is not always a lock: a latch of two waits for it, too. But a lock of that kind wakes one, and
+ * who lets all go at once has opened a gate. So the two have numbers of their own: a futex's address is
+ * a multiple of four. */
+static PF_HOOK bool waits_for_gate(uint32_t value)
 {
-	return value == 2 || (value >> 30 != 0 && value >> 30 != 3);
+	return value >> 30 != 0 && value >> 30 != 3;
+}
+
+PF_INLINE const void *lock_of(long futex, bool gate)
+{
+	return (const void *)(futex | (gate ? PF_WAITER_GATE : 0));
 }
 
 /* Named in the assembler text below: syscall(number, six arguments), which lie in `args`. */
 PF_HIDDEN long pf_wait_futex(const long args[7]);
 
-static PF_HOOK long wait_in_futex(const long args[7], bool lock_like)
+static PF_HOOK long wait_in_futex(const long args[7], const void *lock, bool lock_like)
 {
 	struct pf_wait_turn turn;
 	long rc;
 
-	pf_waiter_begin(&turn, (const void *)args[1], PF_WAIT_FUTEX, lock_like);
+	pf_waiter_begin(&turn, lock, PF_WAIT_FUTEX, lock_like);
 	rc = pf_real_syscall_of(args);
 	pf_waiter_end(&turn, rc == 0);
 	return rc;
 }
 
+static PF_HOOK void release_futex(const void *lock)
+{
+	if (pf_waiter_maybe(lock))
+		pf_waiter_charge(lock, PF_WAIT_FUTEX);
+}
+
 __attribute__((used)) PF_HOOK long pf_wait_futex(const long args[7])
 {
+	uint32_t value = (uint32_t)args[3];
+
 	switch (args[2] & FUTEX_CMD_MASK) {
 	case FUTEX_WAIT:
 	case FUTEX_WAIT_BITSET:
-		return wait_in_futex(args, waits_for_lock((uint32_t)args[3]));
+		return wait_in_futex(args, lock_of(args[1], waits_for_gate(value)),
+		    value == 2 || waits_for_gate(value));
 	case FUTEX_LOCK_PI:
 	case FUTEX_LOCK_PI2:
 	case FUTEX_WAIT_REQUEUE_PI:
-		return wait_in_futex(args, true);
+		return wait_in_futex(args, lock_of(args[1], false), true);
 	case FUTEX_WAKE:
 	case FUTEX_WAKE_BITSET:
+		if (value == 1)
+			release_futex(lock_of(args[1], false));
+		release_futex(lock_of(args[1], true));
+		break;
 	case FUTEX_UNLOCK_PI:
-		if (pf_waiter_maybe((const void *)args[1]))
-			pf_waiter_charge((const void *)args[1], PF_WAIT_FUTEX);
+		release_futex(lock_of(args[1], false));
 		break;
 	default:
 		break;

@@ -40,6 +40,9 @@ enum pf_wait_kind {
 
 const char *pf_wait_kind_name(enum pf_wait_kind kind);
 
+/* In the number of a futex that somebody waits for until all may go (wait_hook.c). */
+enum { PF_WAITER_GATE = 1 };
+
 /* A wait under way, on the waiter's stack. */
 struct pf_wait_turn {
 	uint64_t start; /* ticks; 0: not watched */

@@ -165,6 +165,7 @@ waited() {
 	between 95 300 "$(waited block.pprof mutex wait_std)"
 	between 95 300 "$(waited block.pprof futex wait_three)"
 	between 95 300 "$(waited block.pprof futex wait_atomic)"
+	between 95 300 "$(waited block.pprof futex wait_gate)"
 	between 95 300 "$(waited block.pprof cond wait_condition)"
 	between 95 300 "$(waited block.pprof sleep nap)"
 	between 95 300 "$(waited block.pprof io read_pipe)"
@@ -173,6 +174,7 @@ waited() {
 	between 850 1300 "$(waited block.pprof futex wait_raw)"
 	between 850 1300 "$(waited mutex.pprof futex wait_raw)"
 	is "$(waited mutex.pprof futex wait_atomic)" 0 # whoever wakes it has held nothing
+	is "$(waited mutex.pprof futex open_gate)" 0
 }
 
 @test "block_kinds is set by words, and counts nothing else" {
