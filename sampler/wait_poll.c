@@ -3,6 +3,7 @@
 #include "base/counter.h"
 #include "base/lock.h"
 #include "base/mark.h"
+#include "sampler/activity.h"
 #include "sampler/blocked.h"
 #include "sampler/contention.h"
 #include "sampler/cpu.h"
@@ -31,6 +32,7 @@ struct seen {
 	uint64_t note; /* since when a hook has it waiting */
 	uint32_t odd;  /* looks in a row at which it ran on with this note */
 	bool in_futex, lock_like;
+	uint32_t stack; /* in which it slept there */
 };
 
 struct poll {
@@ -39,6 +41,7 @@ struct poll {
 	struct seen *seen;
 	uint32_t room;
 	int64_t last_ns;
+	struct pf_activity activity; /* at the last look at every thread */
 };
 
 static bool reserve(struct poll *p, uint32_t limit)
@@ -63,16 +66,15 @@ static void add(enum pf_wait_profile profile, uint32_t stack, bool fresh, int64_
 	    fresh ? 1ull << PF_WAIT_COUNT_BITS : 0, (uint64_t)elapsed_ns);
 }
 
-static void look_at_sleeper(
-    struct poll *p, struct pf_thread *t, struct seen *s, bool fresh, int64_t elapsed_ns)
+static void add_sleeper(const struct seen *s, bool fresh, int64_t elapsed_ns)
 {
 	if (!s->in_futex)
 		return;
 	pf_count(PF_COUNTER_BLOCK_POLLED);
 	if (pf_block_watches_sync())
-		add(PF_WAIT_OF_BLOCK, p->stack.stack, fresh, elapsed_ns);
+		add(PF_WAIT_OF_BLOCK, s->stack, fresh, elapsed_ns);
 	if (s->lock_like && pf_mutex_enabled())
-		add(PF_WAIT_OF_MUTEX, p->stack.stack, fresh, elapsed_ns);
+		add(PF_WAIT_OF_MUTEX, s->stack, fresh, elapsed_ns);
 }
 
 /* A note of a thread that has ended, or that was met elsewhere for some looks although a hook has it
@@ -113,6 +115,7 @@ static void look_at(struct poll *p, struct pf_thread *t, int64_t elapsed_ns)
 	if (!pf_thread_is_live(t)) {
 		if (noted)
 			check_note(t, s, false);
+		s->in_futex = false;
 		return;
 	}
 	ran = has_run(t, s);
@@ -128,23 +131,52 @@ static void look_at(struct poll *p, struct pf_thread *t, int64_t elapsed_ns)
 	} else if (s->in_futex) {
 		s->in_futex = pf_proc_read(p->reader, t, &p->stack) == PF_PROC_ASLEEP;
 	}
-	look_at_sleeper(p, t, s, ran, elapsed_ns);
+	s->stack = p->stack.stack;
+	add_sleeper(s, ran, elapsed_ns);
+}
+
+/* Nobody has run since every thread was looked at, and all of them were. Whoever has gone, or begun to
+ * wait in a hook, has run. */
+static bool is_quiet(const struct poll *p, const struct pf_activity *now, uint32_t limit)
+{
+	if (!pf_activity_is_none(&p->activity, now))
+		return false;
+	for (uint32_t i = 0; i < limit; i++) {
+		const struct pf_thread *t = pf_thread_at(i);
+
+		if (t && pf_thread_is_live(t) && p->seen[i].generation != pf_thread_generation(t))
+			return false;
+	}
+	return true;
+}
+
+static void repeat(const struct poll *p, uint32_t limit, int64_t elapsed_ns)
+{
+	for (uint32_t i = 0; i < limit; i++)
+		if (p->seen[i].in_futex)
+			add_sleeper(&p->seen[i], false, elapsed_ns);
 }
 
 static void look_round(struct poll *p)
 {
-	int64_t now_ns = pf_clock_now_ns();
+	int64_t now_ns = pf_clock_now_ns(), elapsed_ns = now_ns - p->last_ns;
+	struct pf_activity activity = pf_activity_read();
 	uint32_t limit = pf_thread_limit();
 
+	p->last_ns = now_ns;
 	if (!reserve(p, limit))
 		limit = p->room;
+	if (is_quiet(p, &activity, limit)) {
+		repeat(p, limit, elapsed_ns);
+		return;
+	}
+	p->activity = activity;
 	for (uint32_t i = 0; i < limit; i++) {
 		struct pf_thread *t = pf_thread_at(i);
 
 		if (t)
-			look_at(p, t, now_ns - p->last_ns);
+			look_at(p, t, elapsed_ns);
 	}
-	p->last_ns = now_ns;
 }
 
 static void *run(void *unused)
@@ -154,8 +186,10 @@ static void *run(void *unused)
 
 	if (p)
 		p->reader = pf_proc_create();
-	if (p)
+	if (p) {
 		p->last_ns = pf_clock_now_ns();
+		p->activity.switches = -1; /* nobody has been looked at yet */
+	}
 	while (__atomic_load_n(&running, __ATOMIC_ACQUIRE) == RUNNING) {
 		pf_futex_wait(&running, RUNNING, pf_clock_now_ns() + PERIOD_NS);
 		if (!p || !p->reader)

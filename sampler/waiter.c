@@ -68,7 +68,8 @@ static PF_HOOK bool take(struct pf_waiter_shard *s, int spins)
 	uint32_t held = 2 * generation + 1;
 
 	for (int i = 0; i < spins; i++) {
-		uint32_t was = __atomic_load_n(&s->word, __ATOMIC_RELAXED);
+		/* A look first would fetch the line from the other processor twice: to read, to write. */
+		uint32_t was = i == 0 ? 0 : __atomic_load_n(&s->word, __ATOMIC_RELAXED);
 
 		if (was != held && __atomic_compare_exchange_n(&s->word, &was, held, true,
 				       __ATOMIC_ACQUIRE, __ATOMIC_RELAXED)) {
@@ -94,6 +95,12 @@ static PF_HOOK struct pf_waiter_entry *find(struct pf_waiter_shard *s, uint64_t 
 		if (s->entries[i].lock == lock)
 			return &s->entries[i];
 	return NULL;
+}
+
+/* The line will be written in a moment: most likely it is with another processor. */
+PF_INLINE void fetch(uint64_t lock)
+{
+	__builtin_prefetch(pf_waiter_shard_of(lock), 1);
 }
 
 PF_INLINE uint64_t later(uint64_t a, uint64_t b)
@@ -247,6 +254,7 @@ PF_HOOK void pf_waiter_begin(
 		pf_count(PF_COUNTER_WAIT_LOST_NESTED);
 		return;
 	}
+	fetch((uintptr_t)lock);
 	turn->start = pf_tick();
 	turn->lock = (uintptr_t)lock;
 	turn->kind = kind;
@@ -267,6 +275,8 @@ PF_HOOK void pf_waiter_end(struct pf_wait_turn *turn, bool got)
 	if (turn->start == 0 || !pf_guard_enter())
 		return;
 	t = turn->thread;
+	if (turn->queued)
+		fetch(turn->lock);
 	now = pf_tick();
 	/* Settled already: a handler that ran meanwhile has waited, too. */
 	if (t && __atomic_exchange_n(&t->waits_for, 0, __ATOMIC_ACQ_REL) == 0)
@@ -401,6 +411,7 @@ PF_HOOK void pf_waiter_charge(const void *lock, enum pf_wait_kind kind)
 
 	if (!is_watched(PF_WATCH_MUTEX) || !pf_guard_enter())
 		return;
+	fetch((uintptr_t)lock);
 	delay = take_delay((uintptr_t)lock, &now, &scale);
 	if (scale) {
 		site = pf_wait_site_find(PF_WAIT_OF_MUTEX, kind, pf_stack_capture_here());

@@ -4,9 +4,9 @@
 #include "base/feature.h"
 #include "base/knob.h"
 #include "base/lock.h"
+#include "sampler/activity.h"
 #include "sampler/collection.h"
 #include "sampler/cpu.h"
-#include "sampler/crew.h"
 #include "sampler/demand.h"
 #include "sampler/drain.h"
 #include "sampler/gather.h"
@@ -14,7 +14,6 @@
 #include <errno.h>
 #include <limits.h>
 #include <string.h>
-#include <sys/resource.h>
 
 static const int64_t SCAN_INTERVAL_NS = PF_NS_PER_SECOND;
 /* How long threads that run may take to answer, when the tick is not shorter than that. */
@@ -93,43 +92,13 @@ static void see(void *context, const struct pf_sight *sight)
 
 /* ---- quiet ticks ---- */
 
-/* What the program's threads have done so far, as far as one look at the whole process tells. A
- * thread that has run and sleeps again has been switched out: the kernel counts that for the
- * process, at one system call for all threads. One that runs and has not slept since uses CPU
- * time. Other threads of ours count too: then a tick is not quiet for nothing. */
-struct activity {
-	int64_t switches;
-	int64_t cpu_ns;
-};
-
-/* CPU time in which a thread may have begun to run unseen. */
-static const int64_t QUIET_CPU_NS = 100 * PF_NS_PER_US;
-
 /* The drainer's alone. */
-static struct activity seen; /* before the last full tick */
-static bool seen_all_asleep; /* in it */
+static struct pf_activity seen; /* before the last full tick */
+static bool seen_all_asleep;    /* in it */
 
-static int64_t ns_of(const struct timeval *t)
+static bool is_quiet(const struct pf_activity *now)
 {
-	return (int64_t)t->tv_sec * PF_NS_PER_SECOND + t->tv_usec * PF_NS_PER_US;
-}
-
-static struct activity look_at_process(void)
-{
-	struct rusage all, own;
-	struct activity now = {.cpu_ns = -pf_crew_cpu_ns()};
-
-	if (getrusage(RUSAGE_SELF, &all) != 0 || getrusage(RUSAGE_THREAD, &own) != 0)
-		return (struct activity){.switches = -1};
-	now.cpu_ns += ns_of(&all.ru_utime) + ns_of(&all.ru_stime);
-	now.switches = all.ru_nvcsw + all.ru_nivcsw - own.ru_nvcsw - own.ru_nivcsw;
-	return now;
-}
-
-static bool is_quiet(const struct activity *now)
-{
-	if (!seen_all_asleep || now->switches < 0 || now->switches != seen.switches ||
-	    now->cpu_ns - seen.cpu_ns >= QUIET_CPU_NS)
+	if (!seen_all_asleep || !pf_activity_is_none(&seen, now))
 		return false;
 	for (uint32_t i = 0; i < pf_thread_limit(); i++) {
 		const struct pf_thread *t = pf_thread_at(i);
@@ -159,7 +128,7 @@ static void take_tick(int64_t now_ns, int64_t period)
 {
 	struct tick tick = {.now_ns = now_ns, .before_ns = last_tick_ns, .all_asleep = true};
 	int64_t patience = period / 2 < ANSWER_NS ? period / 2 : ANSWER_NS;
-	struct activity now;
+	struct pf_activity now;
 
 	if (!reader)
 		reader = pf_proc_create();
@@ -170,7 +139,7 @@ static void take_tick(int64_t now_ns, int64_t period)
 		scan_due_ns = now_ns + SCAN_INTERVAL_NS;
 	}
 	/* Before the threads are looked at: what they do meanwhile is for the next tick. */
-	now = look_at_process();
+	now = pf_activity_read();
 	if (last_tick_ns && is_quiet(&now)) {
 		repeat(&tick);
 	} else if (reader) {
