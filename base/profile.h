@@ -98,6 +98,9 @@ struct pf_profile {
 	int64_t period;
 	int64_t time_ns;     /* since the epoch: start of a window, or the moment */
 	int64_t duration_ns; /* 0: a moment */
+	/* Functions that readers need not see, nor what they called: a pattern that RE2 and POSIX take
+	 * alike, of whole names without parameters (rule R14). NULL: none. */
+	const char *drop_frames;
 	bool
 	    leaf_is_return; /* the leaf was recorded by a call (heap, block): exact PC is leaf + 1 */
 

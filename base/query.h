@@ -17,6 +17,7 @@ struct pf_query {
 	bool json;          /* instead of lines */
 	bool gc;            /* give free memory back first */
 	bool lines;         /* file:line and inlined functions, too: config/symbols */
+	bool all_frames;    /* frames=all: those that the profile's readers need not see, too */
 	bool sort_cum;      /* sort=cum: rows of text by what is under them as well */
 	char focus[PF_QUERY_FOCUS]; /* only stacks with a function like this; "": all */
 };

@@ -6,6 +6,8 @@
 #include "render/render.h"
 
 #include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
 
 static const char head[] =
     "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n"
@@ -17,15 +19,54 @@ static const char head[] =
     "<p>Types of profiles available:</p>\n<table>\n"
     "<tr><th class=\"number\">Count</th><th>Profile</th><th></th><th></th></tr>\n";
 
-/* Records of now, or -1: it takes time, or cannot be had. No names are looked up. */
+enum { ROWS_MAX = 64 };
+
+/* What stands under debug/pprof/, by name. */
+struct rows {
+	const struct pf_entry *items[ROWS_MAX];
+	size_t count;
+};
+
+static int by_name(const void *a, const void *b)
+{
+	const struct pf_entry *const *x = a, *const *y = b;
+
+	return strcmp((*x)->name, (*y)->name);
+}
+
+static struct rows find_rows(const struct pf_tree *tree)
+{
+	const struct pf_entry *home = pf_tree_path(tree, "debug/pprof");
+	struct rows rows = {.count = 0};
+
+	for (size_t i = 0; home && i < tree->count && rows.count < ROWS_MAX; i++) {
+		const struct pf_entry *e = &tree->entries[i];
+
+		if (e->parent == home->id && e->listed && strcmp(e->name, "index.html") != 0)
+			rows.items[rows.count++] = e;
+	}
+	if (rows.count)
+		qsort(rows.items, rows.count, sizeof(*rows.items), by_name);
+	return rows;
+}
+
+/* NULL: no profile. One that takes time is a link to where it is made. */
+static const struct pf_profile_row *profile_of(const struct pf_tree *tree, const struct pf_entry *e)
+{
+	if (e->kind == PF_KIND_LINK)
+		e = pf_tree_entry(tree, e->to);
+	return e && e->kind == PF_KIND_PROFILE ? e->profile : NULL;
+}
+
+/* Records of now; 0, as Go says, of what takes time or is no profile. No names are looked up. */
 static int64_t count_of(struct pf_live *live, const struct pf_profile_row *row)
 {
 	struct pf_query moment = {0};
 	struct pf_profile p;
-	int64_t count = -1;
+	int64_t count = 0;
 
-	if (row->window)
-		return -1;
+	if (!row || row->window)
+		return 0;
 	if (row->source == PF_SOURCE_THREADS && live->door->threads)
 		return (int64_t)live->door->threads(NULL, 0);
 	pf_profile_init(&p);
@@ -35,37 +76,42 @@ static int64_t count_of(struct pf_live *live, const struct pf_profile_row *row)
 	return count;
 }
 
-static void add_row(struct pf_buf *out, struct pf_live *live, const struct pf_profile_row *row)
+static void add_row(struct pf_buf *out, struct pf_live *live, const struct pf_entry *e)
 {
-	int64_t count = count_of(live, row);
+	const struct pf_profile_row *row = profile_of(live->tree, e);
 
-	pf_buf_str(out, "<tr><td class=\"number\">");
-	if (count >= 0)
-		pf_buf_printf(out, "%" PRId64, count);
-	pf_buf_printf(out, "</td><td><a href=\"%s\">%s</a></td>", row->go_name, row->go_name);
-	pf_buf_str(out, "<td>");
-	if (!row->window)
-		pf_buf_printf(out, "<a href=\"%s%%3Fdebug=1\">debug=1</a>", row->go_name);
-	pf_buf_printf(
-	    out, "</td><td><a href=\"../../%s.html\">flame graph</a></td></tr>\n", row->stem);
+	pf_buf_printf(out,
+	    "<tr><td class=\"number\">%" PRId64 "</td><td><a href=\"%s\">%s</a></td><td>",
+	    count_of(live, row), e->name, e->name);
+	if (row && !row->window)
+		pf_buf_printf(out, "<a href=\"%s%%3Fdebug=1\">debug=1</a>", e->name);
+	pf_buf_str(out, "</td><td>");
+	if (row)
+		pf_buf_printf(out, "<a href=\"../../%s.html\">flame graph</a>", row->stem);
+	pf_buf_str(out, "</td></tr>\n");
+}
+
+static void describe(struct pf_buf *out, struct pf_live *live, const struct pf_entry *e)
+{
+	const struct pf_profile_row *row = profile_of(live->tree, e);
+
+	pf_buf_printf(out, "<li><b>%s:</b> ", e->name);
+	pf_page_text(out, row ? row->help : e->help ? e->help : "");
+	pf_buf_str(out, "</li>\n");
 }
 
 void pf_landing_go_show(struct pf_buf *out, struct pf_live *live, int arg)
 {
+	struct rows rows = find_rows(live->tree);
+
 	pf_buf_str(out, head);
-	for (size_t i = 0; i < pf_table.profile_count; i++)
-		if (live->door->collect[pf_table.profiles[i].source])
-			add_row(out, live, &pf_table.profiles[i]);
+	for (size_t i = 0; i < rows.count; i++)
+		add_row(out, live, rows.items[i]);
 	pf_buf_str(out,
 	    "</table>\n<p><a href=\"goroutine%3Fdebug=2\">full goroutine stack dump</a></p>\n"
 	    "<p>Profile Descriptions:</p>\n<ul>\n");
-	for (size_t i = 0; i < pf_table.profile_count; i++) {
-		if (!live->door->collect[pf_table.profiles[i].source])
-			continue;
-		pf_buf_printf(out, "<li><b>%s:</b> ", pf_table.profiles[i].go_name);
-		pf_page_text(out, pf_table.profiles[i].help);
-		pf_buf_str(out, "</li>\n");
-	}
+	for (size_t i = 0; i < rows.count; i++)
+		describe(out, live, rows.items[i]);
 	pf_buf_str(out,
 	    "</ul>\n<p><a href=\"../../index.html\">the whole tree</a></p>\n</body>\n</html>\n");
 }

@@ -46,25 +46,16 @@ static void add_link(struct pf_buf *out, const char *path, const char *shown)
 	pf_buf_str(out, "</a>");
 }
 
-/* Lines and tabs stay, as in <pre>. */
-static void add_lines(struct pf_buf *out, const char *from, size_t length)
+/* A text of a live tree, as a page and as it is. */
+static void add_text_links(struct pf_buf *out, const char *path, const char *shown)
 {
-	char line[1024];
-	size_t n = 0;
+	char page[PF_TREE_PAGE_PATH];
 
-	for (size_t i = 0; i <= length; i++) {
-		bool ends = i == length || from[i] == '\n';
-
-		if (ends || n + 1 == sizeof(line)) {
-			line[n] = '\0';
-			text(out, line);
-			n = 0;
-		}
-		if (i < length && from[i] == '\n')
-			pf_buf_char(out, '\n');
-		else if (i < length)
-			line[n++] = (char)(from[i] == '\0' || from[i] == '\t' ? ' ' : from[i]);
-	}
+	pf_tree_page_path(path, page);
+	add_link(out, page, shown);
+	pf_buf_str(out, " <span class=\"soft\">");
+	add_link(out, path, "file");
+	pf_buf_str(out, "</span>");
 }
 
 static void add_badge(struct pf_buf *out, const char *state)
@@ -215,7 +206,10 @@ static void add_profile(
 		if (!*suffix)
 			continue;
 		snprintf(path, sizeof(path), "%s%s", row->stem, suffix);
-		add_link(out, path, suffix + 1);
+		if (strcmp(suffix, ".txt") == 0)
+			add_text_links(out, path, suffix + 1);
+		else
+			add_link(out, path, suffix + 1);
 	}
 	pf_buf_str(out, "</td></tr>\n");
 }
@@ -296,7 +290,7 @@ static void add_running(struct pf_buf *out, struct pf_live *live)
 	if (!running.length)
 		return;
 	pf_buf_str(out, "<pre>");
-	add_lines(out, running.at, running.length);
+	pf_page_lines(out, running.at, running.length);
 	pf_buf_str(out, "</pre>\n");
 }
 
@@ -311,7 +305,7 @@ static void add_content(struct pf_buf *out, struct pf_live *live, const struct p
 	if (pf_make_print(live, &object, &snapshot) < 0)
 		return;
 	pf_buf_str(out, "<pre>");
-	add_lines(out, snapshot->text.at, snapshot->text.length);
+	pf_page_lines(out, snapshot->text.at, snapshot->text.length);
 	pf_buf_str(out, "</pre>");
 	pf_snapshot_drop(snapshot);
 }
@@ -320,11 +314,15 @@ static void add_file(struct pf_buf *out, struct pf_live *live, const struct pf_e
 {
 	bool told = e->kind == PF_KIND_CONTROL ||
 		    (e->kind == PF_KIND_PRINT && e->plain && e->plain->frozen);
-	char path[128];
+	char path[128], page[PF_TREE_PAGE_PATH];
 
 	pf_tree_name(live->tree, e, path, sizeof(path));
+	pf_tree_page_path(path, page);
 	pf_buf_str(out, "<tr><th scope=\"row\">");
-	add_link(out, path, path);
+	if (pf_tree_path(live->tree, page))
+		add_text_links(out, path, path);
+	else
+		add_link(out, path, path);
 	pf_buf_str(out, "</th><td>");
 	text(out, e->help);
 	if (told) {
@@ -345,9 +343,10 @@ static void add_files(struct pf_buf *out, struct pf_live *live)
 			add_file(out, live, e);
 	}
 	pf_buf_str(out,
-	    "</table>\n<p class=\"soft\">Chromium shows a text file of a live tree as empty, "
-	    "because it has no size before it is opened: its text is under <i>now</i>, or in cat."
-	    "</p>\n");
+	    "</table>\n<p class=\"soft\">Browsers ask for a file's size before they open it, and "
+	    "files of a live tree have none until then: Chromium shows what is linked as "
+	    "<i>file</i> as empty, and saves a .pprof empty. Names lead to pages with the same text; "
+	    "for a .pprof use cp, or one under captures.</p>\n");
 }
 
 void pf_landing_show(struct pf_buf *out, struct pf_live *live, int arg)

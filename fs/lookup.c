@@ -126,7 +126,10 @@ int pf_lookup_init(struct pf_lookup *lookup)
 {
 	*lookup = (struct pf_lookup){.turn = 0};
 	lookup->lines = pf_lines_create(ask, lookup);
-	return lookup->lines ? 0 : -ENOMEM;
+	if (!lookup->lines)
+		return -ENOMEM;
+	pf_lines_set_process(lookup->lines, getpid());
+	return 0;
 }
 
 void pf_lookup_finish(struct pf_lookup *lookup)

@@ -7,6 +7,8 @@
 #include "fs/snapshot.h"
 
 #include <errno.h>
+#include <limits.h>
+#include <stdio.h>
 #include <string.h>
 
 const struct pf_profile_row *pf_make_row(enum pf_source source)
@@ -125,8 +127,9 @@ uint64_t pf_make_which(const struct pf_object *object)
 	uint64_t which = (render * 31 + row) * 1000003 + (uint64_t)object->query.rows;
 
 	which = which * 1000003 + (uint64_t)object->query.least;
-	which = which * 8 + bears_go_name(object->entry) * 4u + wants_lines(object) * 2u +
-		object->query.sort_cum;
+	which = which * 2 + object->entry->framed;
+	which = which * 16 + object->query.all_frames * 8u + bears_go_name(object->entry) * 4u +
+		wants_lines(object) * 2u + object->query.sort_cum;
 	for (const char *c = object->query.focus; *c; c++)
 		which = which * 1000003 + (unsigned char)*c;
 	return which;
@@ -173,12 +176,28 @@ static void fill_page(const struct pf_object *object, struct pf_buf *text)
 	text->length += room;
 }
 
+/* Its text as a page that shows it. */
+static void frame(const struct pf_object *object, struct pf_buf *text)
+{
+	struct pf_buf page = PF_BUF_INIT;
+	char title[NAME_MAX + 1];
+
+	snprintf(title, sizeof(title), "%s", object->entry->name);
+	*strrchr(title, '.') = '\0'; /* ".html" */
+	pf_page_plain(&page, title, pf_buf_text(text), text->length);
+	pf_buf_fail(&page, text->error);
+	pf_buf_finish(text);
+	*text = page;
+}
+
 /* What a renderer made, as a snapshot, or why it failed. */
 static int finish_text(
     const struct pf_object *object, struct pf_buf *text, struct pf_snapshot **out)
 {
 	int rc;
 
+	if (object->entry->framed && !object->member)
+		frame(object, text);
 	fill_page(object, text);
 	rc = text->error;
 	*out = rc == 0 ? pf_snapshot_create(text) : NULL;
@@ -202,8 +221,34 @@ static int draw(
 		shown.period_type.type = shown.name;
 	}
 	shown.default_type = column_of(p, object->entry->profile->column);
+	if (query.all_frames)
+		shown.drop_frames = NULL;
 	choose_render(object)(&text, &shown, &query);
 	return finish_text(object, &text, out);
+}
+
+/* Formats for tools say what need not be seen, and have it; people do not see it. */
+static bool is_for_tools(const struct pf_object *object)
+{
+	pf_render_fn *render = choose_render(object);
+
+	return render == pf_render_pprof || render == pf_render_legacy;
+}
+
+static int draw_short(
+    const struct pf_object *object, const struct pf_profile *p, struct pf_snapshot **out)
+{
+	struct pf_profile dropped;
+	int rc;
+
+	if (!p->drop_frames || object->query.all_frames || is_for_tools(object))
+		return draw(object, p, out);
+	*out = NULL;
+	rc = pf_drop_take(p, &dropped);
+	if (rc == 0)
+		rc = draw(object, &dropped, out);
+	pf_drop_finish(&dropped);
+	return rc;
 }
 
 static int draw_focused(
@@ -213,11 +258,11 @@ static int draw_focused(
 	int rc;
 
 	if (!pf_focus_wanted(&object->query))
-		return draw(object, p, out);
+		return draw_short(object, p, out);
 	*out = NULL;
 	rc = pf_focus_take(p, &object->query, shown_type(object, p), &part);
 	if (rc == 0)
-		rc = draw(object, &part, out);
+		rc = draw_short(object, &part, out);
 	pf_focus_finish(&part);
 	return rc;
 }

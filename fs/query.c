@@ -148,6 +148,12 @@ static int set_sort(struct pf_query *query, const char *value, size_t length)
 	return query->sort_cum || (length == 4 && memcmp(value, "flat", 4) == 0) ? 0 : -EINVAL;
 }
 
+static int set_frames(struct pf_query *query, const char *value, size_t length)
+{
+	query->all_frames = length == 3 && memcmp(value, "all", 3) == 0;
+	return query->all_frames ? 0 : -EINVAL;
+}
+
 static const struct {
 	const char *key;
 	int (*set)(struct pf_query *query, const char *value, size_t length);
@@ -163,6 +169,7 @@ static const struct {
     {"captures", set_captures},
     {"lines", set_lines},
     {"sort", set_sort},
+    {"frames", set_frames},
 };
 
 /* ---- the spellings ---- */

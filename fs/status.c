@@ -29,7 +29,7 @@ static const char readme_head[] =
     "Behind a name: seconds= (wait so long; of profiles of a moment the difference), hz=,\n"
     "gc=1 (give free memory back first), debug=1 and 2 (Go's text forms), n= (rows of text),\n"
     "focus= (only stacks with a function that matches: an extended regular expression), min=10MB\n"
-    "(only stacks with so much).\n"
+    "(only stacks with so much), frames=all (operator new and its like, too).\n"
     "Commas or ?a=b&c=d. Names that take time are links: searching the tree starts nothing.\n"
     "Captures of one kind take turns: a second one is refused as busy, the same name joins.\n"
     "\n"

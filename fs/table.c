@@ -135,6 +135,27 @@ static const struct pf_list_row lists[] = {
 	 "a directory per thread: name, state, stack, cpu_ns, age_ns, created_by, blocked_on"},
 };
 
+/* gperftools' names, in the formats of its google-pprof. */
+static const struct pf_other_row others[] = {
+	{"pprof/profile", PF_SOURCE_CPU, {"*", pf_render_binary,
+	 "30 s of CPU time, 'profile?seconds=5': google-pprof --text PROGRAM FILE"}},
+	{"pprof/profile.sym", PF_SOURCE_CPU, {"*", pf_render_symbolized,
+	 "the same with its names: google-pprof --text FILE"}},
+	{"pprof/heap", PF_SOURCE_HEAP, {"*", pf_render_legacy,
+	 "memory in use: google-pprof --text PROGRAM FILE"}},
+	{"pprof/heap.sym", PF_SOURCE_HEAP, {"*", pf_render_symbolized,
+	 "the same with its names: google-pprof --text FILE"}},
+	{"pprof/contention", PF_SOURCE_BLOCK, {"*", pf_render_legacy,
+	 "who waits for locks: google-pprof --text PROGRAM FILE"}},
+	{"pprof/contention.sym", PF_SOURCE_BLOCK, {"*", pf_render_symbolized,
+	 "the same with its names: google-pprof --text FILE"}},
+};
+
+static const struct pf_link_row links[] = {
+	{"pprof/symbol", "../debug/pprof/symbol"},
+	{"pprof/cmdline", "../debug/pprof/cmdline"},
+};
+
 /* clang-format on */
 
 const struct pf_table pf_table = {
@@ -148,6 +169,10 @@ const struct pf_table pf_table = {
     .window_count = PF_COUNT(windows),
     .lists = lists,
     .list_count = PF_COUNT(lists),
+    .others = others,
+    .other_count = PF_COUNT(others),
+    .links = links,
+    .link_count = PF_COUNT(links),
     .go_view = {"", pf_render_pprof, "as Go sends it"},
     .go_seconds_ns = 30ll * PF_NS_PER_SECOND,
 };

@@ -5,6 +5,7 @@
  *     plain rows                   a path, how to print it, perhaps how to write it
  *     window rows                  the same, once in the directory of each profile that takes time
  *     list rows                    names known at run time
+ *     other rows, link rows        gperftools' names
  *
  * Listing, attributes, README and the test that walks the tree come from here. A new profile is
  * one row (and its collector), a new view is one row (and its renderer).
@@ -101,6 +102,18 @@ struct pf_list_row {
 	const char *help;
 };
 
+/* A profile under a name of its own, in a form of its own. */
+struct pf_other_row {
+	const char *path;
+	enum pf_source source;
+	struct pf_view_row view; /* its suffix only says that ?debug= means nothing here */
+};
+
+/* Another name of a file. */
+struct pf_link_row {
+	const char *path, *target;
+};
+
 struct pf_table {
 	const struct pf_profile_row *profiles;
 	size_t profile_count;
@@ -112,6 +125,10 @@ struct pf_table {
 	size_t window_count;
 	const struct pf_list_row *lists;
 	size_t list_count;
+	const struct pf_other_row *others;
+	size_t other_count;
+	const struct pf_link_row *links;
+	size_t link_count;
 	struct pf_view_row go_view; /* of every profile under debug/pprof/ */
 	int64_t go_seconds_ns;      /* of debug/pprof/profile */
 };

@@ -49,7 +49,12 @@ struct pf_entry {
 	 * blanks. Browsers ask for the size, then open, and show no more (Chromium shows nothing of size
 	 * 0). Grows when a page has been larger. Atomic. */
 	uint64_t *room;
+	bool framed; /* its text stands in a page, for browsers */
 };
+
+/* Where the page of a text is: ".page/debug.stats.html". */
+enum { PF_TREE_PAGE_PATH = 160 };
+void pf_tree_page_path(const char *path, char out[PF_TREE_PAGE_PATH]);
 
 #ifdef PF_SMALL
 enum { PF_PAGE_ROOM = 64 };

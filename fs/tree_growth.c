@@ -86,8 +86,8 @@ static struct pf_entry *add_link(
 	return e;
 }
 
-static uint64_t add_profile(struct builder *b, const char *path, const struct pf_profile_row *row,
-    const struct pf_view_row *view, int64_t seconds_ns)
+static struct pf_entry *add_profile(struct builder *b, const char *path,
+    const struct pf_profile_row *row, const struct pf_view_row *view, int64_t seconds_ns)
 {
 	struct pf_entry *e = add_path(b, path, PF_KIND_PROFILE);
 
@@ -97,7 +97,7 @@ static uint64_t add_profile(struct builder *b, const char *path, const struct pf
 	e->listed = !row->window;
 	if (view->page)
 		make_room(b, e);
-	return e->id;
+	return e;
 }
 
 static struct pf_entry *add_plain(
@@ -157,11 +157,11 @@ static void add_window_views(struct builder *b, const struct pf_profile_row *row
 		if (!*view->suffix)
 			continue; /* the bare name is the directory of controls */
 		snprintf(path, sizeof(path), ".now/%s%s", row->stem, view->suffix);
-		to = add_profile(b, path, row, view, 0);
+		to = add_profile(b, path, row, view, 0)->id;
 		add_link(b, strchr(path, '/') + 1, path, to);
 	}
 	snprintf(path, sizeof(path), ".now/%s", row->go_name);
-	to = add_profile(b, path, row, &pf_table.go_view, pf_table.go_seconds_ns);
+	to = add_profile(b, path, row, &pf_table.go_view, pf_table.go_seconds_ns)->id;
 	snprintf(target, sizeof(target), "../../%s", path);
 	snprintf(path, sizeof(path), "debug/pprof/%s", row->go_name);
 	add_link(b, path, target, to);
@@ -181,13 +181,48 @@ static void add_instant_views(struct builder *b, const struct pf_profile_row *ro
 		uint64_t id;
 
 		snprintf(path, sizeof(path), "%s%s", row->stem, pf_table.views[i].suffix);
-		id = add_profile(b, path, row, &pf_table.views[i], 0);
+		id = add_profile(b, path, row, &pf_table.views[i], 0)->id;
 		first = first ? first : id;
 	}
 	snprintf(path, sizeof(path), "debug/pprof/%s", row->go_name);
 	add_profile(b, path, row, &pf_table.go_view, 0);
 	if (row->alias)
 		add_link(b, row->alias, row->stem, first);
+}
+
+/* A profile row of this source. */
+static const struct pf_profile_row *row_of(enum pf_source source)
+{
+	size_t i = 0;
+
+	while (i + 1 < pf_table.profile_count && pf_table.profiles[i].source != source)
+		i++;
+	return &pf_table.profiles[i];
+}
+
+static void add_other(struct builder *b, const struct pf_other_row *other)
+{
+	const struct pf_profile_row *row = row_of(other->source);
+	char place[80], target[96];
+	uint64_t to;
+
+	if (!row->window) {
+		add_profile(b, other->path, row, &other->view, 0)->help = other->view.help;
+		return;
+	}
+	snprintf(place, sizeof(place), ".now/%.64s", other->path);
+	*strrchr(place, '/') = '.';
+	to = add_profile(b, place, row, &other->view, pf_table.go_seconds_ns)->id;
+	snprintf(target, sizeof(target), "../%s", place);
+	add_link(b, other->path, target, to)->help = other->view.help;
+}
+
+static void add_other_name(struct builder *b, const struct pf_link_row *link)
+{
+	const struct pf_entry *to = pf_tree_path(b->tree, link->target + strlen("../"));
+
+	if (to)
+		add_link(b, link->path, link->target, to->id);
 }
 
 static void add_window_controls(struct builder *b, const struct pf_profile_row *row)
@@ -237,6 +272,60 @@ static void add_defined(struct builder *b, const struct pf_view_row *view)
 	e->listed = false;
 }
 
+void pf_tree_page_path(const char *path, char out[PF_TREE_PAGE_PATH])
+{
+	size_t start = strlen(".page/");
+
+	snprintf(out, PF_TREE_PAGE_PATH, ".page/%.140s.html", path);
+	for (char *at = out + start; *at; at++)
+		if (*at == '/')
+			*at = '.';
+}
+
+/* What it has to tell is text that is made when it is opened. */
+static bool is_made_text(const struct pf_entry *e)
+{
+	if (e->room)
+		return false;
+	if (e->kind == PF_KIND_PROFILE)
+		return strcmp(e->view->suffix, ".txt") == 0;
+	return e->kind == PF_KIND_PRINT && e->listed;
+}
+
+/* The same text as a page: files without a size are empty to a browser. */
+static void add_page(struct builder *b, const struct pf_entry *of)
+{
+	struct pf_entry from = *of, *e;
+	char path[PF_TREE_PAGE_PATH], name[128];
+
+	if (from.kind == PF_KIND_PROFILE)
+		snprintf(name, sizeof(name), "%.64s.txt", from.profile->stem);
+	else
+		pf_tree_name(b->tree, of, name, sizeof(name));
+	pf_tree_page_path(name, path);
+	e = add_path(b, path, from.kind);
+	e->profile = from.profile;
+	e->view = from.view;
+	e->seconds_ns = from.seconds_ns;
+	e->plain = from.plain;
+	e->show = from.show;
+	e->answer = from.answer;
+	e->arg = from.arg;
+	e->listed = false;
+	e->framed = true;
+	make_room(b, e);
+}
+
+static void add_pages(struct builder *b)
+{
+	size_t count = b->tree->count;
+
+	add_path(b, ".page", PF_KIND_DIRECTORY)->listed = false;
+	for (size_t i = 0; i < count && !b->error; i++)
+		if (is_made_text(&b->tree->entries[i]))
+			add_page(b, &b->tree->entries[i]);
+}
+
 static void grow(struct builder *b, const struct pf_sampler *door)
 {
 	add_child(b, PF_TREE_ROOT, "", 0, PF_KIND_DIRECTORY);
@@ -252,10 +341,16 @@ static void grow(struct builder *b, const struct pf_sampler *door)
 			add_window_controls(b, row);
 		(row->window ? add_window_views : add_instant_views)(b, row);
 	}
+	for (size_t i = 0; i < pf_table.other_count && !b->error; i++)
+		if (door->collect[pf_table.others[i].source])
+			add_other(b, &pf_table.others[i]);
+	for (size_t i = 0; i < pf_table.link_count && !b->error; i++)
+		add_other_name(b, &pf_table.links[i]);
 	for (int id = 0; id < PF_KNOB_COUNT && !b->error; id++)
 		add_knob(b, id);
 	for (size_t i = 0; i < pf_table.list_count; i++)
 		add_list(b, &pf_table.lists[i]);
+	add_pages(b);
 	for (size_t i = 0; i < pf_table.view_count; i++)
 		add_defined(b, &pf_table.views[i]);
 }

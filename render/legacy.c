@@ -10,6 +10,7 @@
  * interrupted leaf as well. Values are already scaled: rate 1 tells the reader so. Labels have no
  * place in these texts; threads of one stack are one record.
  */
+#include "render/legacy.h"
 #include "base/buf.h"
 #include "render/frame.h"
 #include "render/render.h"
@@ -223,9 +224,8 @@ static void draw_record(
 	pf_buf_char(out, '\n');
 }
 
-static void draw_map(struct pf_buf *out, const struct pf_profile *in, const char *head)
+void pf_legacy_map(struct pf_buf *out, const struct pf_profile *in)
 {
-	pf_buf_printf(out, "%s\n", head);
 	for (size_t i = 0; i < in->mapping_count; i++) {
 		const struct pf_mapping *m = &in->mappings[i];
 
@@ -249,7 +249,8 @@ void pf_render_legacy(struct pf_buf *out, const struct pf_profile *in, const str
 		d->head(out, &t);
 		for (size_t i = 0; i < t.count; i++)
 			draw_record(out, &t, d, &t.records[i]);
-		draw_map(out, in, d->map_head);
+		pf_buf_printf(out, "%s\n", d->map_head);
+		pf_legacy_map(out, in);
 	} else {
 		pf_buf_fail(out, rc);
 	}

@@ -32,6 +32,7 @@ static const char debug_root[] = "/usr/lib/debug";
 struct module {
 	const char *path, *build_id; /* the book's strings */
 	bool nameless;               /* no build id: the file may be another one tomorrow */
+	bool gone;                   /* another file is in its place */
 	int64_t none_until_ns;       /* 0: it may have debug information */
 };
 
@@ -45,6 +46,7 @@ struct entry { /* what is known of an address; nothing: line_count 0 */
 struct pf_lines {
 	pf_lines_ask_fn *ask;
 	void *with;
+	pid_t process;          /* whose mappings these are; 0: unknown */
 	struct pf_profile book; /* owner of strings and lines */
 	size_t book_bytes;
 	struct module *modules;
@@ -78,6 +80,11 @@ struct pf_lines *pf_lines_create(pf_lines_ask_fn *ask, void *with)
 	lines->with = with;
 	pf_profile_init(&lines->book);
 	return lines;
+}
+
+void pf_lines_set_process(struct pf_lines *lines, pid_t pid)
+{
+	lines->process = pid;
 }
 
 static void forget(struct pf_lines *l)
@@ -173,18 +180,33 @@ static void number_modules(struct asking *a)
 	}
 }
 
-/* Locations come by address, so those of a mapping come in a row. */
-static void ask_about(struct asking *a, uint32_t module, uint64_t offset, bool first)
+static void ask_about_module(struct asking *a, uint32_t module, const struct pf_mapping *mapping)
 {
-	struct entry entry = {.module = module, .offset = offset};
-	const struct module *m = &a->l->modules[module];
+	struct module *m = &a->l->modules[module];
 
-	if (first) {
-		pf_buf_char(&a->text, 'm');
-		pf_buf_add(&a->text, m->build_id, strlen(m->build_id) + 1);
-		pf_buf_add(&a->text, m->path, strlen(m->path) + 1);
-		pf_buf_add(&a->groups, &module, sizeof(module));
-	}
+	m->gone = false; /* until it is said again */
+	pf_buf_char(&a->text, 'm');
+	pf_buf_add(&a->text, m->build_id, strlen(m->build_id) + 1);
+	pf_buf_add(&a->text, m->path, strlen(m->path) + 1);
+	pf_buf_add(&a->groups, &module, sizeof(module));
+	if (!a->l->process)
+		return;
+	pf_buf_printf(&a->text, "o/proc/%d/map_files/%" PRIx64 "-%" PRIx64, (int)a->l->process,
+	    mapping->start, mapping->limit);
+	pf_buf_char(&a->text, '\0');
+	pf_buf_printf(&a->text, "o/proc/%d/exe", (int)a->l->process);
+	pf_buf_char(&a->text, '\0');
+}
+
+/* Locations come by address, so those of a mapping come in a row. */
+static void ask_about(
+    struct asking *a, uint32_t module, const struct pf_location *location, bool first)
+{
+	uint64_t offset = offset_of(a->in, location);
+	struct entry entry = {.module = module, .offset = offset};
+
+	if (first)
+		ask_about_module(a, module, &a->in->mappings[location->mapping - 1]);
 	pf_buf_printf(&a->text, "a%" PRIx64, offset);
 	pf_buf_char(&a->text, '\0');
 	pf_buf_add(&a->asked, &entry, sizeof(entry));
@@ -200,15 +222,13 @@ static void collect(struct asking *a)
 		const struct pf_location *location = &a->in->locations[i];
 		uint32_t number = location->mapping ? a->modules[location->mapping - 1] : 0;
 		const struct entry *entry;
-		uint64_t offset;
 
 		if (number == 0 || a->l->modules[number - 1].none_until_ns > now_ns)
 			continue;
-		offset = offset_of(a->in, location);
-		entry = find_entry(a->l, number - 1, offset);
+		entry = find_entry(a->l, number - 1, offset_of(a->in, location));
 		if (entry && !entry->unsure)
 			continue;
-		ask_about(a, number - 1, offset, number != last);
+		ask_about(a, number - 1, location, number != last);
 		last = number;
 	}
 }
@@ -265,13 +285,15 @@ static void read_frames(
 	entry->line_count = location.line_count;
 }
 
-static void read_none(struct asking *a, const char *number)
+static void read_none(struct asking *a, const char *number, bool gone)
 {
 	const uint32_t *groups = (const uint32_t *)(const void *)a->groups.at;
 	unsigned long at = strtoul(number, NULL, 10);
 
-	if (at < a->groups.length / sizeof(*groups))
-		a->l->modules[groups[at]].none_until_ns = pf_clock_now_ns() + NONE_FOR_NS;
+	if (at >= a->groups.length / sizeof(*groups))
+		return;
+	a->l->modules[groups[at]].none_until_ns = pf_clock_now_ns() + NONE_FOR_NS;
+	a->l->modules[groups[at]].gone = gone;
 }
 
 static void read_answer(struct asking *a, const struct pf_buf *answer)
@@ -284,8 +306,8 @@ static void read_answer(struct asking *a, const struct pf_buf *answer)
 
 		if (text[0] == 'f')
 			read_frames(a, text + 1, &texts, &next);
-		else if (strncmp(text, "none", 4) == 0)
-			read_none(a, text + 4);
+		else if (strncmp(text, "none", 4) == 0 || strncmp(text, "gone", 4) == 0)
+			read_none(a, text + 4, text[0] == 'g');
 		text = next ? next : pf_lines_next(&texts);
 	}
 }
@@ -416,6 +438,22 @@ static int fork_profile(struct pf_profile *out, const struct pf_profile *in)
 	return 0;
 }
 
+/* Whose lines nobody can know any more. */
+static void say_gone(const struct asking *a, struct pf_profile *out)
+{
+	for (size_t i = 0; i < a->in->mapping_count; i++) {
+		const struct module *m = a->modules[i] ? &a->l->modules[a->modules[i] - 1] : NULL;
+		bool said = false;
+
+		for (size_t k = 0; k < i; k++)
+			said |= a->modules[k] == a->modules[i];
+		if (m && m->gone && !said)
+			pf_profile_comment(out,
+			    "lines: %s is no longer the file that was loaded, or cannot be read",
+			    m->path);
+	}
+}
+
 static void finish(struct asking *a)
 {
 	free(a->modules);
@@ -445,6 +483,7 @@ int pf_lines_take(struct pf_lines *l, const struct pf_profile *in, struct pf_pro
 		pf_profile_comment(
 		    out, "lines: not all of them could be looked up: %s", strerrordesc_np(-rc));
 	}
+	say_gone(&a, out);
 	pf_counter_set(PF_COUNTER_LINE_UNKNOWN, unknown);
 	finish(&a);
 	return out->error;

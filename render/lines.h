@@ -1,12 +1,14 @@
 /* Lines: what is asked of proffs-lines, and what it answers. Both are texts that end with a NUL,
  * one behind the other:
  *
- *     asked     "/usr/lib/debug"  "m<build id>" "<path>"  "a<offset>" "a<offset>"...  "m"...
+ *     asked     "/usr/lib/debug"  "m<build id>" "<path>" "o<path>"...  "a<offset>" "a<offset>"...  "m"...
  *     answered  "f<number>"  "l<line> <start line>" "<function>" "<system name>" "<file>"  "l"...
- *               "none<number>"
+ *               "none<number>"  "gone<number>"
  *
+ * After "o" stands where the kernel still has the file when another one was put in its place, which only
+ * an equal build id makes safe to believe.
  * Offsets are hexadecimal, of the file. <number> counts what was asked for: addresses after "f",
- * modules after "none" (there is no debug information for it). What is not known is not mentioned.
+ * modules after "none" (there is no debug information for it) and "gone" (nor the file itself). What is not known is not mentioned.
  * An answer that was cut off is good up to there.
  */
 #pragma once

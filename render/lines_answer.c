@@ -60,14 +60,45 @@ static void take_offsets(struct pf_lines_request *r, struct pf_buf *out)
 	}
 }
 
-static void answer_module(struct pf_lines_request *r, const char *build_id, const char *path,
+enum { OTHERS_MAX = 4 };
+
+struct module {
+	const char *build_id, *path;
+	const char *others[OTHERS_MAX]; /* where else it may be seen */
+	size_t other_count;
+};
+
+static void take_others(struct pf_lines_request *r, struct module *m)
+{
+	while (r->texts.left && r->texts.at[0] == 'o') {
+		const char *other = pf_lines_next(&r->texts);
+
+		if (!other)
+			return;
+		if (m->other_count < OTHERS_MAX)
+			m->others[m->other_count++] = other + 1;
+	}
+}
+
+static int open_module(struct pf_dwarf **out, const struct module *m, const char *debug_root)
+{
+	int rc = pf_dwarf_open(out, m->path, m->path, m->build_id, debug_root);
+
+	for (size_t i = 0; i < m->other_count && m->build_id[0]; i++)
+		if (rc < 0 && rc != -ENODATA && rc != -ENOMEM)
+			rc = pf_dwarf_open(out, m->path, m->others[i], m->build_id, debug_root);
+	return rc;
+}
+
+static void answer_module(struct pf_lines_request *r, const struct module *m,
     const struct pf_buf *offsets, struct pf_buf *answer)
 {
 	struct teller teller = {answer, r->demangler, r->addresses};
 	struct pf_dwarf *dwarf;
+	int rc = open_module(&dwarf, m, r->debug_root);
 
-	if (pf_dwarf_open(&dwarf, path, build_id, r->debug_root) < 0) {
-		pf_buf_printf(answer, "none%zu", r->modules);
+	if (rc < 0) {
+		pf_buf_printf(answer, "%s%zu", rc == -ENODATA ? "none" : "gone", r->modules);
 		pf_buf_char(answer, '\0');
 		return;
 	}
@@ -94,17 +125,20 @@ void pf_lines_end(struct pf_lines_request *r)
 int pf_lines_answer(struct pf_lines_request *r, struct pf_buf *answer)
 {
 	PF_SCOPED(pf_buf) offsets = PF_BUF_INIT;
-	const char *module = r->pending;
-	const char *path = module && module[0] == 'm' ? pf_lines_next(&r->texts) : NULL;
+	struct module module = {.build_id = r->pending};
 
-	if (!path)
+	if (module.build_id && module.build_id[0] == 'm')
+		module.path = pf_lines_next(&r->texts);
+	if (!module.path)
 		return 0;
+	module.build_id++;
 	if (!r->demangler)
 		return -ENOMEM;
+	take_others(r, &module);
 	take_offsets(r, &offsets);
 	if (offsets.error)
 		return offsets.error;
-	answer_module(r, module + 1, path, &offsets, answer);
+	answer_module(r, &module, &offsets, answer);
 	r->addresses += offsets.length / sizeof(uint64_t);
 	r->modules++;
 	return answer->error ? answer->error : 1;

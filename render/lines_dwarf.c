@@ -1,7 +1,7 @@
 #include "render/lines_dwarf.h"
 #include "base/buf.h"
 #include "render/elf.h"
-#include "render/index.h"
+#include "render/lines_name.h"
 
 #include <dwarf.h>
 #include <elfutils/libdw.h>
@@ -44,12 +44,6 @@ struct ask {
 	int32_t node; /* innermost */
 };
 
-/* Of a function that the linker has no name for: "ns::f". Found by its entry. */
-struct full_name {
-	const void *entry;
-	char *text;
-};
-
 struct pf_dwarf {
 	int fd;
 	Elf *elf;
@@ -66,9 +60,7 @@ struct pf_dwarf {
 	size_t ask_count, ask_capacity;
 	struct node *nodes;
 	size_t node_count, node_capacity;
-	struct pf_index full_index; /* its count is that of `full` */
-	struct full_name *full;
-	size_t full_capacity;
+	struct pf_lines_names names;
 	int64_t visits_left;
 	int error;
 };
@@ -81,25 +73,26 @@ static bool has_debug_info(const struct pf_elf *elf)
 }
 
 /* The file to read, into debug_path (PATH_MAX bytes). */
-static int choose_file(struct pf_dwarf *d, const char *path, const char *build_id,
-    const char *debug_root, char *debug_path)
+static int choose_file(struct pf_dwarf *d, const char *path, const char *seen_at,
+    const char *build_id, const char *debug_root, char *debug_path)
 {
+	bool elsewhere = strcmp(path, seen_at) != 0;
 	struct pf_elf *elf = NULL, *debug = NULL;
 	const char *id;
-	int rc = strlen(path) < PATH_MAX ? pf_elf_open(&elf, path) : -ENAMETOOLONG;
+	int rc = strlen(seen_at) < PATH_MAX ? pf_elf_open(&elf, seen_at) : -ENAMETOOLONG;
 
 	if (rc < 0)
 		return rc;
 	id = pf_elf_build_id(elf);
-	if (id[0] && build_id[0] && strcmp(id, build_id) != 0) {
+	if ((elsewhere || (id[0] && build_id[0])) && strcmp(id, build_id) != 0) {
 		pf_elf_close(elf);
 		return -ESTALE;
 	}
 	d->segment_count = pf_elf_segments(elf, d->segments, SEGMENTS_MAX);
 	if (has_debug_info(elf))
-		strcpy(debug_path, path);
-	else
-		rc = pf_elf_open_debug(&debug, debug_path, elf, path, debug_root);
+		strcpy(debug_path, seen_at);
+	else if (pf_elf_open_debug(&debug, debug_path, elf, path, debug_root) < 0)
+		rc = -ENODATA;
 	pf_elf_close(debug);
 	pf_elf_close(elf);
 	return rc;
@@ -159,11 +152,11 @@ static int read_units(struct pf_dwarf *d)
 	}
 	if (d->range_count)
 		qsort(d->ranges, d->range_count, sizeof(*d->ranges), by_low);
-	return d->unit_count ? 0 : -ENOENT;
+	return d->unit_count ? 0 : -ENODATA;
 }
 
-int pf_dwarf_open(
-    struct pf_dwarf **out, const char *path, const char *build_id, const char *debug_root)
+int pf_dwarf_open(struct pf_dwarf **out, const char *path, const char *seen_at,
+    const char *build_id, const char *debug_root)
 {
 	struct pf_dwarf *d = calloc(1, sizeof(*d));
 	char debug_path[PATH_MAX];
@@ -173,7 +166,7 @@ int pf_dwarf_open(
 	if (!d)
 		return -ENOMEM;
 	d->fd = -1;
-	rc = choose_file(d, path, build_id, debug_root, debug_path);
+	rc = choose_file(d, path, seen_at, build_id, debug_root, debug_path);
 	if (rc == 0) {
 		d->fd = open(debug_path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
 		rc = d->fd < 0 ? -errno : 0;
@@ -181,7 +174,7 @@ int pf_dwarf_open(
 	if (rc == 0) {
 		d->elf = elf_begin(d->fd, ELF_C_READ_MMAP, NULL);
 		d->dwarf = d->elf ? dwarf_begin_elf(d->elf, DWARF_C_READ, NULL) : NULL;
-		rc = d->dwarf ? read_units(d) : -ENOENT;
+		rc = d->dwarf ? read_units(d) : -ENODATA;
 	}
 	if (rc < 0)
 		pf_dwarf_close(d);
@@ -202,10 +195,7 @@ void pf_dwarf_close(struct pf_dwarf *d)
 	pf_vec_free(d->ranges, d->range_capacity, sizeof(*d->ranges));
 	pf_vec_free(d->asks, d->ask_capacity, sizeof(*d->asks));
 	pf_vec_free(d->nodes, d->node_capacity, sizeof(*d->nodes));
-	for (size_t i = 0; i < d->full_index.count; i++)
-		free(d->full[i].text);
-	pf_vec_free(d->full, d->full_capacity, sizeof(*d->full));
-	pf_index_finish(&d->full_index);
+	pf_lines_names_finish(&d->names);
 	free(d);
 }
 
@@ -325,14 +315,6 @@ static void walk_children(const struct walk *w, Dwarf_Die *parent, int32_t outer
 
 /* ---- what is said about an address ---- */
 
-static const char *string_of(Dwarf_Die *die, unsigned name)
-{
-	Dwarf_Attribute attribute;
-	const char *text = dwarf_formstring(dwarf_attr_integrate(die, name, &attribute));
-
-	return text ? text : "";
-}
-
 static int64_t number_of(Dwarf_Die *die, unsigned name)
 {
 	Dwarf_Attribute attribute;
@@ -360,136 +342,6 @@ static const char *file_of(Dwarf_Die *die, unsigned name)
 	    dwarf_getsrcfiles(&unit, &files, &count) == 0 && number < count)
 		file = dwarf_filesrc(files, number, NULL, NULL);
 	return file ? file : "";
-}
-
-/* What the linker calls it; "" when it does not. */
-static const char *linkage_name(Dwarf_Die *die)
-{
-	const char *name = string_of(die, DW_AT_linkage_name);
-
-	return *name ? name : string_of(die, DW_AT_MIPS_linkage_name);
-}
-
-/* ---- names that only the source has: static functions of C++ ---- */
-
-/* The entry that says where a function belongs: its first declaration. */
-static void to_declaration(Dwarf_Die *die)
-{
-	static const unsigned ways[] = {DW_AT_abstract_origin, DW_AT_specification};
-	Dwarf_Attribute attribute;
-	Dwarf_Die next;
-
-	for (size_t i = 0; i < PF_COUNT(ways); i++)
-		if (dwarf_formref_die(dwarf_attr(die, ways[i], &attribute), &next))
-			*die = next;
-}
-
-/* As the demangler calls them. */
-static const char *unnamed_scope(int tag, const char *function)
-{
-	if (tag == DW_TAG_namespace)
-		return "(anonymous namespace)";
-	return strcmp(function, "operator()") == 0 ? "{lambda}" : "{unnamed}";
-}
-
-enum { NESTING_MAX = 8 }; /* functions in functions: what is broken may lead round and round */
-
-/* "ns::Class::", or "ns::function::{lambda}::": what the entry stands in. */
-static void add_scopes(struct pf_buf *out, Dwarf_Die *declaration, const char *name, int nesting)
-{
-	Dwarf_Die *scopes = NULL;
-	int count = dwarf_getscopes_die(declaration, &scopes);
-	int i = 1;
-
-	/* A function inside stands in its unit, whatever namespace it was declared in. */
-	while (i < count && dwarf_tag(&scopes[i]) != DW_TAG_subprogram)
-		i++;
-	if (i < count && nesting < NESTING_MAX) {
-		const char *function = string_of(&scopes[i], DW_AT_name);
-		Dwarf_Die outer = scopes[i];
-
-		to_declaration(&outer);
-		add_scopes(out, &outer, function, nesting + 1);
-		pf_buf_str(out, function);
-		pf_buf_str(out, *function ? "::" : "");
-	}
-	while (--i > 0) {
-		const char *scope = string_of(&scopes[i], DW_AT_name);
-		int tag = dwarf_tag(&scopes[i]);
-
-		if (tag != DW_TAG_namespace && tag != DW_TAG_class_type &&
-		    tag != DW_TAG_structure_type && tag != DW_TAG_union_type)
-			continue;
-		pf_buf_str(out, *scope ? scope : unnamed_scope(tag, name));
-		pf_buf_str(out, "::");
-	}
-	free(scopes);
-}
-
-static char *make_full_name(Dwarf_Die *declaration, const char *name)
-{
-	PF_SCOPED(pf_buf) text = PF_BUF_INIT;
-
-	add_scopes(&text, declaration, name, 0);
-	pf_buf_str(&text, name);
-	return text.error ? NULL : strdup(pf_buf_text(&text));
-}
-
-static bool same_full_name(const void *items, uint32_t number, const void *key)
-{
-	return ((const struct full_name *)items)[number].entry == key;
-}
-
-/* Made once for each function: finding its scopes takes a walk through the unit. */
-static const char *full_name(struct pf_dwarf *d, Dwarf_Die die, const char *name)
-{
-	uint32_t before = d->full_index.count;
-	uint32_t number;
-	char *text;
-
-	to_declaration(&die);
-	number = pf_index_get(
-	    &d->full_index, pf_hash_number((uintptr_t)die.addr), same_full_name, d->full, die.addr);
-	if (number != PF_INDEX_FULL)
-		return d->full[number].text;
-	text = make_full_name(&die, name);
-	if (!text || pf_vec_reserve((void **)&d->full, &d->full_capacity, sizeof(*d->full),
-			 (size_t)before + 1) < 0) {
-		free(text);
-		return name;
-	}
-	d->full[before] = (struct full_name){die.addr, text};
-	if (pf_index_put(&d->full_index, pf_hash_number((uintptr_t)die.addr), same_full_name,
-		d->full, die.addr) == PF_INDEX_FULL) {
-		free(text);
-		return name;
-	}
-	return text;
-}
-
-static bool has_scopes(Dwarf_Die *die)
-{
-	Dwarf_Die unit;
-
-	switch (dwarf_srclang(dwarf_diecu(die, &unit, NULL, NULL))) {
-	case DW_LANG_C_plus_plus:
-	case DW_LANG_C_plus_plus_03:
-	case DW_LANG_C_plus_plus_11:
-	case DW_LANG_C_plus_plus_14:
-	case DW_LANG_Rust:
-		return true;
-	default:
-		return false;
-	}
-}
-
-static void say_name(struct pf_dwarf *d, Dwarf_Die *die, struct pf_line *out)
-{
-	const char *linked = linkage_name(die);
-	const char *name = *linked ? linked : string_of(die, DW_AT_name);
-
-	out->system_name = name;
-	out->function = *linked || !has_scopes(die) ? name : full_name(d, *die, name);
 }
 
 /* ---- places ---- */
@@ -532,7 +384,7 @@ static void say_function(struct pf_dwarf *d, struct pf_line *out, Dwarf_Die *die
 {
 	const char *file = file_of(die, DW_AT_decl_file);
 
-	say_name(d, die, out);
+	pf_lines_name(&d->names, die, out);
 	if (*file && same_file(file, out->file))
 		out->start_line = number_of(die, DW_AT_decl_line);
 }
@@ -555,7 +407,7 @@ static void tell(struct pf_dwarf *d, const struct ask *ask, pf_dwarf_found_fn *f
 		place_of_call(die, &lines[count++]);
 	}
 	if (lines[0].file[0] || ask->node != NO_NODE)
-		found(to, ask->index, lines, count, string_of(&lines_die, DW_AT_comp_dir));
+		found(to, ask->index, lines, count, pf_lines_string(&lines_die, DW_AT_comp_dir));
 }
 
 /* ---- asking ---- */

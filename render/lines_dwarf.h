@@ -16,10 +16,11 @@
 struct pf_dwarf;
 
 /* The debug information of the file at `path`, which must have this build id (unless either has
- * none): in it, or in its separate debug file. 0; -ENOENT there is none; -ESTALE another file is
- * there now; -ENOMEM; what open() says. */
-int pf_dwarf_open(
-    struct pf_dwarf **out, const char *path, const char *build_id, const char *debug_root);
+ * none): in it, or in its separate debug file. `seen_at`: where to open it, `path`, or what must have
+ * the build id. 0; -ENODATA there is none; -ESTALE another file is there now; -ENOMEM; what open()
+ * says. */
+int pf_dwarf_open(struct pf_dwarf **out, const char *path, const char *seen_at,
+    const char *build_id, const char *debug_root);
 void pf_dwarf_close(struct pf_dwarf *dwarf); /* takes NULL */
 
 /* The frames of asked address number `index`: innermost first, the last is the function itself.

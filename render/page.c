@@ -92,6 +92,36 @@ void pf_page_string(struct pf_buf *out, const char *text)
 	pf_buf_char(out, '"');
 }
 
+void pf_page_lines(struct pf_buf *out, const char *from, size_t length)
+{
+	char line[1024];
+	size_t n = 0;
+
+	for (size_t i = 0; i <= length; i++) {
+		bool ends = i == length || from[i] == '\n';
+
+		if (ends || n + 1 == sizeof(line)) {
+			line[n] = '\0';
+			pf_page_text(out, line);
+			n = 0;
+		}
+		if (i < length && from[i] == '\n')
+			pf_buf_char(out, '\n');
+		else if (i < length)
+			line[n++] = (char)(from[i] == '\0' || from[i] == '\t' ? ' ' : from[i]);
+	}
+}
+
+void pf_page_plain(struct pf_buf *out, const char *title, const char *from, size_t length)
+{
+	pf_buf_str(out, "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n"
+			"<meta name=\"color-scheme\" content=\"light dark\">\n<title>");
+	pf_page_text(out, title);
+	pf_buf_str(out, "</title>\n</head>\n<body>\n<pre>");
+	pf_page_lines(out, from, length);
+	pf_buf_str(out, "</pre>\n</body>\n</html>\n");
+}
+
 /* ---- values ---- */
 
 struct scale {

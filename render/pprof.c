@@ -161,6 +161,7 @@ static void write_head(struct writer *w)
 	head.period = in->period;
 	head.time_nanos = in->time_ns;
 	head.duration_nanos = in->duration_ns;
+	head.drop_frames = string_number(w, in->drop_frames ? in->drop_frames : "");
 	if (in->default_type >= 0 && (uint32_t)in->default_type < in->type_count)
 		head.default_sample_type = types[in->default_type].type;
 	emit(w, &head);

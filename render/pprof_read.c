@@ -165,6 +165,8 @@ static void read_head(struct reader *r)
 	out->period = m->period;
 	out->time_ns = m->time_nanos;
 	out->duration_ns = m->duration_nanos;
+	if (m->drop_frames)
+		out->drop_frames = pf_profile_string(out, string(r, m->drop_frames));
 	/* Only profiles by time catch functions in their middle. */
 	out->leaf_is_return =
 	    m->n_sample_type && strcmp(string(r, m->sample_type[0]->type), "samples") != 0;

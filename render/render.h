@@ -4,6 +4,8 @@
 #include "base/number.h"
 #include "base/profile.h"
 
+#include <sys/types.h>
+
 struct pf_buf;
 
 /* Names. One per tree or command; a cache of what was looked up, bounded. Not thread-safe: the
@@ -27,6 +29,9 @@ struct pf_lines;
 typedef int pf_lines_ask_fn(void *with, const struct pf_buf *asked, struct pf_buf *answer);
 struct pf_lines *pf_lines_create(pf_lines_ask_fn *ask, void *with); /* NULL: no memory */
 void pf_lines_destroy(struct pf_lines *lines);                      /* takes NULL */
+/* The process whose mappings will be asked about: the kernel may have files of it that others have
+ * replaced. */
+void pf_lines_set_process(struct pf_lines *lines, pid_t pid);
 
 /* *out: `in`, whose addresses have names, with lines: inlined functions as lines of their own,
  * innermost first. What is not found keeps its name, and is counted. Everything else is in's, which
@@ -38,18 +43,20 @@ void pf_lines_finish(struct pf_profile *out);
 /* Finds them in this very process: for commands, not for a watched program. */
 pf_lines_ask_fn pf_lines_ask_here;
 
-pf_render_fn pf_render_pprof;    /* gzipped profile.proto */
-pf_render_fn pf_render_text;     /* for people and awk: flat, flat%, sum%, cum, cum%, function */
-pf_render_fn pf_render_folded;   /* root;...;leaf COUNT */
-pf_render_fn pf_render_threads;  /* one block per thread, same stacks together */
-pf_render_fn pf_render_births;   /* who created how many threads, and which of them live */
-pf_render_fn pf_render_frames;   /* the bare frames of its stacks, one a line */
-pf_render_fn pf_render_throws;   /* exceptions by type, how and where */
-pf_render_fn pf_render_leaks;    /* one row a stack, with the ages of its blocks */
-pf_render_fn pf_render_lifetime; /* one row a stack: allocations a second, median life */
-pf_render_fn pf_render_legacy;   /* Go's debug=1 (reference/pprof.md 3.5) */
-pf_render_fn pf_render_waiting;  /* pf_render_text, and who waits right now */
-pf_render_fn pf_render_stacks;   /* Go's goroutine?debug=2 */
+pf_render_fn pf_render_pprof;      /* gzipped profile.proto */
+pf_render_fn pf_render_text;       /* for people and awk: flat, flat%, sum%, cum, cum%, function */
+pf_render_fn pf_render_folded;     /* root;...;leaf COUNT */
+pf_render_fn pf_render_threads;    /* one block per thread, same stacks together */
+pf_render_fn pf_render_births;     /* who created how many threads, and which of them live */
+pf_render_fn pf_render_frames;     /* the bare frames of its stacks, one a line */
+pf_render_fn pf_render_throws;     /* exceptions by type, how and where */
+pf_render_fn pf_render_leaks;      /* one row a stack, with the ages of its blocks */
+pf_render_fn pf_render_lifetime;   /* one row a stack: allocations a second, median life */
+pf_render_fn pf_render_legacy;     /* Go's debug=1 (reference/pprof.md 3.5) */
+pf_render_fn pf_render_binary;     /* gperftools' CPU profile */
+pf_render_fn pf_render_symbolized; /* the same, or pf_render_legacy, with names in front */
+pf_render_fn pf_render_waiting;    /* pf_render_text, and who waits right now */
+pf_render_fn pf_render_stacks;     /* Go's goroutine?debug=2 */
 
 /* Errors stick in `out`. Key value lines; JSON; what Prometheus scrapes, in its own text format and
  * in the OpenMetrics one. */
@@ -67,6 +74,12 @@ void pf_render_history_json(struct pf_buf *out, const struct pf_history_rows *in
  * no complete, consistent profile; -E2BIG more columns than PF_VALUES_MAX; -EFBIG; -ENOMEM. */
 int pf_pprof_read(struct pf_profile *out, const void *bytes, size_t length);
 
+/* *out: `in` without what it says one need not see (drop_frames): shorter stacks; everything else
+ * is in's, which must outlive it. A pattern that is none drops nothing. 0 or -ENOMEM;
+ * pf_drop_finish(out) in every case. */
+int pf_drop_take(const struct pf_profile *in, struct pf_profile *out);
+void pf_drop_finish(struct pf_profile *out);
+
 pf_render_fn pf_render_svg;  /* a flame graph as a picture, the root at the bottom */
 pf_render_fn pf_render_html; /* an interactive one, as a page that needs nothing else */
 
@@ -83,5 +96,9 @@ void pf_page_close(struct pf_buf *out, enum pf_page page);
 /* Text from outside, between tags or in quotes, of HTML or XML: escaped, control characters as '?', bytes
  * that are not UTF-8 as U+FFFD. */
 void pf_page_text(struct pf_buf *out, const char *text);
+/* The same of a whole text for <pre>: lines stay. */
+void pf_page_lines(struct pf_buf *out, const char *from, size_t length);
+/* A page that shows a text. */
+void pf_page_plain(struct pf_buf *out, const char *title, const char *from, size_t length);
 /* The same as a JSON string with its quotes, safe inside <script>. */
 void pf_page_string(struct pf_buf *out, const char *text);

@@ -1,12 +1,14 @@
 /* Stacks: every thread by itself in the form of Go's goroutine?debug=2, which people and the tools
  * that sort stack dumps know.
  *
- *     goroutine 11 [futex, worker 1]:
+ *     goroutine 11 [futex, 5 minutes, worker 1]:
  *     cart::Cart::add(...)
  *     	/opt/shop/libcart.so+0x2010
- *     created by spawn_worker
+ *     created by spawn_worker in goroutine 10
+ *     	/opt/shop/server+0x4010
  */
 #include "base/buf.h"
+#include "base/clock.h"
 #include "render/frame.h"
 #include "render/render.h"
 #include "render/text.h"
@@ -17,6 +19,8 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
+
+static const int64_t MINUTE_NS = 60ll * PF_NS_PER_SECOND;
 
 /* file:line where they are known, else the place in the module. */
 static void add_where(struct pf_buf *out, const struct pf_place *place, const struct pf_line *line)
@@ -36,19 +40,23 @@ static void add_where(struct pf_buf *out, const struct pf_place *place, const st
 	pf_buf_char(out, '\n');
 }
 
+static const struct pf_line *line_at(
+    const struct pf_profile *p, const struct pf_location *l, uint32_t number)
+{
+	return l && number < l->line_count ? &p->lines[l->line_first + number] : NULL;
+}
+
 static void draw_address(struct pf_buf *out, const struct pf_frames *frames, uint64_t address)
 {
 	const struct pf_place *place =
 	    &frames->places.items[pf_places_find(&frames->places, address)];
-	const struct pf_location *l = place->location;
 	uint32_t count;
 	const uint32_t *ids = pf_frames_at(frames, address, &count);
 
 	for (uint32_t i = 0; i < count; i++) {
 		pf_utf8_add_plain(out, frames->items[ids[i]].function);
 		pf_buf_str(out, "(...)\n");
-		add_where(out, place,
-		    l && i < l->line_count ? &frames->in->lines[l->line_first + i] : NULL);
+		add_where(out, place, line_at(frames->in, place->location, i));
 	}
 }
 
@@ -67,6 +75,25 @@ static void add_thread_name(struct pf_buf *out, const char *name)
 			out->at[i] = ')';
 }
 
+/* Who created it, and where: the address is a label, not on any stack. */
+static void add_origin(
+    struct pf_buf *out, const struct pf_profile *in, const struct pf_thread_labels *t)
+{
+	struct pf_place place = {.address = t->creator_pc};
+
+	pf_buf_str(out, "created by ");
+	pf_utf8_add_plain(out, t->created_by);
+	if (t->creator)
+		pf_buf_printf(out, " in goroutine %" PRId64, t->creator);
+	pf_buf_char(out, '\n');
+	if (!t->creator_pc)
+		return;
+	place.location = pf_profile_location(in, t->creator_pc);
+	place.mapping = pf_profile_mapping(in, t->creator_pc);
+	add_where(out, &place,
+	    line_at(in, place.location, place.location ? place.location->line_count - 1 : 0));
+}
+
 static void draw_thread(
     struct pf_buf *out, const struct pf_frames *frames, const struct pf_sample *s)
 {
@@ -74,15 +101,14 @@ static void draw_thread(
 
 	pf_buf_printf(out, "goroutine %" PRId64 " [", t.tid);
 	pf_utf8_add_plain(out, t.state[0] ? t.state : "unknown");
+	if (t.age_ns >= MINUTE_NS) /* Go says it from one minute on, and "1 minutes" */
+		pf_buf_printf(out, ", %" PRId64 " minutes", t.age_ns / MINUTE_NS);
 	add_thread_name(out, t.name);
 	pf_buf_str(out, "]:\n");
 	for (uint32_t i = 0; i < s->pc_count; i++)
 		draw_address(out, frames, frames->in->pcs[s->pc_first + i]);
-	if (t.created_by[0]) {
-		pf_buf_str(out, "created by ");
-		pf_utf8_add_plain(out, t.created_by);
-		pf_buf_char(out, '\n');
-	}
+	if (t.created_by[0])
+		add_origin(out, frames->in, &t);
 }
 
 static int by_tid(const void *a, const void *b, void *profile)

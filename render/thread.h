@@ -5,6 +5,8 @@
 struct pf_thread_labels {
 	int64_t tid;
 	const char *name, *state, *syscall, *created_by; /* "" where there is none */
+	int64_t creator;                                 /* its tid; 0: not known */
+	uint64_t creator_pc;                             /* where created_by is; 0: not known */
 	int64_t age_ns;                                  /* 0: not known */
 };
 

@@ -34,6 +34,13 @@ static const char *name_of(const struct pf_profile *p, uint64_t address)
 	return p->lines[at->line_first + at->line_count - 1].function;
 }
 
+static void set_origin(
+    struct pf_thread_labels *out, const struct pf_profile *p, const struct pf_label *l)
+{
+	out->creator_pc = l->str ? 0 : (uint64_t)l->num;
+	out->created_by = l->str ? l->str : name_of(p, out->creator_pc);
+}
+
 struct pf_thread_labels pf_thread_labels(const struct pf_profile *p, const struct pf_sample *s)
 {
 	struct pf_thread_labels out = {.name = "", .state = "", .syscall = "", .created_by = ""};
@@ -52,7 +59,9 @@ struct pf_thread_labels pf_thread_labels(const struct pf_profile *p, const struc
 		else if (strcmp(l->key, "syscall") == 0)
 			out.syscall = text_label(l);
 		else if (strcmp(l->key, "created_by") == 0)
-			out.created_by = l->str ? l->str : name_of(p, (uint64_t)l->num);
+			set_origin(&out, p, l);
+		else if (strcmp(l->key, "creator") == 0)
+			out.creator = l->num;
 	}
 	return out;
 }

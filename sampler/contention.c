@@ -162,6 +162,22 @@ static void add_losses(struct pf_profile *out)
 	pf_loss_comment(out, losses, PF_COUNT(losses));
 }
 
+/* Who waits is of interest, not in which part of libc: every semaphore waits in the same function.
+ * Names that call code of the program (std::thread's, std::call_once) must not be here: what they
+ * call would go with them. */
+static const char primitives[] =
+    "_*futex_.*|_*lll_lock_wait.*|syscall|"
+    "_*(GI_)?_*pthread_(mutex_.*|cond_.*|rwlock_.*|spin_.*|barrier_wait|join|timedjoin_np|clockjoin.*)|"
+    "_*(new_)?sem_(wait|timedwait|clockwait|post)([_.].*)?|"
+    "(mtx|cnd)_(lock|timedlock|unlock|wait|timedwait|signal|broadcast)|thrd_join|"
+    "__gthread_[a-z_]+|"
+    "std::(__1::)?(mutex|timed_mutex|recursive_mutex|recursive_timed_mutex|shared_mutex|"
+    "shared_timed_mutex|__shared_mutex_pthread|__mutex_base|__condvar|condition_variable|"
+    "condition_variable_any)::[a-z_]+|"
+    "std::(__1::)?(lock_guard|unique_lock|shared_lock|scoped_lock)<.*>::[a-z_~]+|"
+    "std::(__1::)?thread::join|std::__detail::(__platform_wait|__waiter).*|"
+    "<?std::sys::.*(futex_wait|(Mutex|RwLock|Condvar)>?::[a-z_]+)";
+
 static int collect(struct pf_profile *out, enum pf_wait_profile which)
 {
 	int rc;
@@ -169,6 +185,7 @@ static int collect(struct pf_profile *out, enum pf_wait_profile which)
 	pf_waiter_flush();
 	out->time_ns = pf_clock_real_ns();
 	out->leaf_is_return = true;
+	out->drop_frames = primitives;
 	pf_profile_add_type(out, "contentions", "count");
 	pf_profile_add_type(out, "delay", "nanoseconds");
 	pf_profile_set_period(out, "contentions", "count", 1);

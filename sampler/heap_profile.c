@@ -74,6 +74,19 @@ void pf_heap_profile_fork_child(void)
 
 /* ---- begin and end ---- */
 
+/* Who allocates is of interest, not by what: "operator new" would be first in every C++ program.
+ * The names of C, C++ (with its allocators, where they are not inlined) and Rust; wrappers of a
+ * library's or the program's own are not ours to hide. */
+static const char allocators[] =
+    "(__libc_|je_|mi_|tc_)?(malloc|calloc|realloc|reallocarray|memalign|aligned_alloc|"
+    "posix_memalign|valloc|pvalloc)|"
+    "operator new(\\[\\])?|"
+    "(std::(__1::)?(allocator|allocator_traits|__new_allocator)|__gnu_cxx::new_allocator)<.*>::"
+    "allocate|"
+    "(__rustc(\\[[0-9a-f]+\\])?::)?__(rust|rdl|rg)_(alloc|alloc_zeroed|realloc)|"
+    "alloc::alloc::(alloc|alloc_zeroed|realloc|exchange_malloc|Global::.*)|"
+    "<alloc::alloc::Global as .*>::.*";
+
 int pf_heap_profile_begin(struct pf_profile *out)
 {
 	if (!pf_heap_enabled())
@@ -82,6 +95,7 @@ int pf_heap_profile_begin(struct pf_profile *out)
 	note_capture();
 	out->time_ns = pf_clock_real_ns();
 	out->leaf_is_return = true;
+	out->drop_frames = allocators;
 	pf_profile_set_period(out, "space", "bytes", pf_knob_get(PF_KNOB_HEAP_SAMPLE_BYTES));
 	return 0;
 }

@@ -39,6 +39,11 @@ start_split() {
 	has "$page" "<h2 id=\"lost\">"
 }
 
+@test "texts of a live tree are there in a browser, by the landing page's links" {
+	start_split
+	pages texts "$TREE/index.html"
+}
+
 @test "one clicks from the landing page to a flame graph and to the charts" {
 	start_split
 	echo 0.2 >"$TREE/cpu/seconds"
@@ -59,6 +64,9 @@ start_split() {
 	wait_until 20 says ready
 	pages go_index "$TREE/debug/pprof/index.html" >rows
 	grep -qx '21 goroutine' rows
-	grep -qx ' profile' rows
+	for name in profile wall cmdline symbol; do
+		grep -qx "0 $name" rows
+	done
+	is "$(grep -v '^Count' rows)" "$(grep -v '^Count' rows | sort -k 2)"
 	grep -qE '^[1-9][0-9]* heap$' rows
 }

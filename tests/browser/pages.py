@@ -28,6 +28,19 @@ def landing(browser, file, picture):
     print('\n'.join(urllib.parse.unquote(link) for link in links if not link.startswith('#')))
 
 
+def texts(browser, file, picture):
+    """Texts by their links: not empty, the same as the file's."""
+    for name in 'threads.txt', 'status', 'README':
+        wait_ready(browser, file)
+        page = '.page/' + name + '.html'
+        browser.run("document.querySelector('a[href=\"' + arguments[0] + '\"]').click()", page)
+        browser.until("return document.title === arguments[0]", name)
+        shown = browser.run("return document.querySelector('pre').textContent")
+        with open(os.path.join(os.path.dirname(file), name)) as text:
+            same(name, shown.split('\n')[0].split()[:1], text.readline().split()[:1])
+        same('it has lines', shown.count('\n') > 5, True)
+
+
 def follow(browser, file, picture):
     """From the landing page to a flame graph and back, by clicks."""
     wait_ready(browser, file)

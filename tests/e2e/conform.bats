@@ -282,6 +282,119 @@ total() {
 	has "$output" "malformed profile format"
 }
 
+@test "C31-C33: gperftools' names: CPU time and heap for google-pprof, with and without the program" {
+	shelf=$BATS_FILE_TMPDIR/shelf
+	tree_start --set heap_sample_bytes=1 -- "$shelf"
+	cp "$TREE/pprof/profile?seconds=1" profile
+	google-pprof --text "$shelf" profile >perl
+	go_pprof -top -symbolize=local profile >go
+	cat perl go
+	has "$(grep -m1 '%' perl)" Cart::add
+	has "$(cat go)" "Type: cpu"
+	count=$(awk '/^Total:/ {print $2}' perl)
+	[ "$count" -gt 20 ]
+	is "$(samples profile | awk '/^ +[0-9]+ +[0-9]+$/ {n += $1} END {print n}')" "$count"
+	google-pprof --collapsed "$shelf" profile >collapsed 2>/dev/null
+	cat collapsed
+	grep -qE ';main(<[0-9a-f]+>)?;.*;shop::Shelf::put.*;Cart<long>::add\(long\) [0-9]+$' collapsed
+	# Read where it stands, by a tool that believes the size.
+	has "$(google-pprof --text "$shelf" "$TREE/pprof/profile?seconds=0.5" 2>/dev/null | grep -m1 '%')" Cart::add
+	# With its names: no program is needed, and Go does not know it.
+	cp "$TREE/pprof/profile.sym?seconds=0.5" profile.sym
+	cp "$TREE/pprof/heap" "$TREE/pprof/heap.sym" .
+	(cd / && google-pprof --text "$OLDPWD/profile.sym") >perl 2>/dev/null
+	cat perl
+	has "$(grep -m1 '%' perl)" "Cart::add"
+	run go tool pprof -top heap.sym
+	has "$output" "unrecognized profile format"
+	google-pprof --text --alloc_space heap.sym >perl 2>/dev/null
+	cat perl
+	has "$(cat perl)" "std::thread"
+	is "$(grep Total: perl)" "$(google-pprof --text --alloc_space "$shelf" heap 2>/dev/null | grep Total:)"
+	is "$(tr '\0' ' ' <"$TREE/pprof/cmdline")" "$shelf"
+	is "$(cat "$TREE/pprof/symbol")" "num_symbols: 1"
+}
+
+@test "who allocates comes first, not operator new; frames=all and the file itself have that, too" {
+	cat >vector.cc <<'C'
+#include <cstdio>
+#include <unistd.h>
+#include <vector>
+static std::vector<char *> all;
+__attribute__((noinline)) void hold() { all.push_back(new char[1000]); asm volatile(""); }
+int main() {
+	for (int i = 0; i < 100; i++)
+		hold();
+	puts("ready");
+	fflush(stdout);
+	for (;;)
+		pause();
+}
+C
+	g++ -O1 -o vector vector.cc
+	tree_start --set heap_sample_bytes=1 -- ./vector
+	wait_until 10 says ready
+	for file in heap heap.folded heap.svg inuse_space heap_leaks; do
+		hasnt "$(cat "$TREE/$file")" "operator new"
+		has "$(cat "$TREE/$file?frames=all")" "operator new"
+	done
+	is "$(awk '!/^#/ {print $1, $6; exit}' "$TREE/heap")" "100000 hold"
+	cp "$TREE/heap.pprof" .
+	top=$(pprof_rows heap.pprof -unit=B)
+	echo "$top"
+	is "$(column 1 hold <<<"$top")" 100000B
+	hasnt "$top" "operator new"
+	has "$(go_pprof -raw heap.pprof)" "operator new"
+	cp "$TREE/heap.pprof?frames=all" .
+	has "$(go_pprof -top 'heap.pprof?frames=all')" "operator new"
+	run -1 cat "$TREE/heap?frames=none"
+	has "$output" "Invalid argument"
+}
+
+@test "who waits comes first, not the part of libc or of libstdc++ in which it does" {
+	cat >turns.cc <<'C'
+#include <mutex>
+#include <semaphore.h>
+#include <cstdio>
+#include <thread>
+#include <unistd.h>
+static std::mutex turn;
+static sem_t done;
+__attribute__((noinline)) void hold() {
+	std::lock_guard<std::mutex> mine(turn);
+	usleep(20000);
+}
+__attribute__((noinline)) void hold_often() { for (int i = 0; i < 10; i++) hold(); }
+__attribute__((noinline)) void wait_for_done() { sem_wait(&done); asm volatile(""); }
+int main() {
+	sem_init(&done, 0, 0);
+	std::thread other(hold_often), last([] { wait_for_done(); });
+	hold_often();
+	other.join();
+	sem_post(&done);
+	last.join();
+	puts("ready");
+	fflush(stdout);
+	for (;;)
+		pause();
+}
+C
+	g++ -O0 -pthread -o turns turns.cc
+	tree_start --set enable=mutex,block --set block_rate_ns=1 --set mutex_fraction=1 -- ./turns
+	wait_until 30 says ready
+	cat "$TREE/mutex" "$TREE/block"
+	is "$(awk '!/^#/ {print $6; exit}' "$TREE/mutex")" hold
+	for name in hold wait_for_done; do
+		flat=$(awk -v name=$name '!/^#/ && $6 == name {print $1 > 0}' "$TREE/block")
+		is "$flat" 1
+	done
+	hasnt "$(grep -v '^#' "$TREE/block")" __gthread
+	hasnt "$(grep -v '^#' "$TREE/block")" std::mutex
+	has "$(cat "$TREE/block?frames=all")" std::mutex
+	cp "$TREE/block.pprof" .
+	is "$(pprof_rows block.pprof | awk '$6 ~ /gthread|std::mutex|sem_wait/')" ""
+}
+
 @test "C44: a million blocks of 64 bytes, of which one in hundreds is sampled, add up" {
 	tree_start --set heap_sample_bytes=16384 -- "$BATS_FILE_TMPDIR/blocks"
 	wait_until 30 says ready

@@ -62,6 +62,37 @@ C
 	grep -q config/symbols "$TREE/error_log"
 }
 
+@test "a program and a library that were replaced on disk keep their lines" {
+	cat >plug.c <<'C'
+__attribute__((noinline)) void spin_in_plug(void) { for (int i = 0; i < 100000; i++) __asm__ volatile(""); }
+C
+	cat >host.c <<'C'
+void spin_in_plug(void);
+__attribute__((noinline)) static void spin_in_host(void) { for (int i = 0; i < 100000; i++) __asm__ volatile(""); }
+int main(void) { for (;;) { spin_in_host(); spin_in_plug(); } }
+C
+	gcc -O1 -g -shared -fPIC -Wl,--build-id -o libplug.so plug.c
+	gcc -O1 -g -Wl,--build-id -o host host.c ./libplug.so
+	tree_start -- ./host
+	for file in host libplug.so; do
+		cp /bin/true new
+		mv new "$file"
+	done
+	# Each has had its turn.
+	both() {
+		echo 0.5 >"$TREE/cpu/seconds"
+		cat "$TREE/cpu/wait" >/dev/null
+		cp "$TREE/cpu.txt?lines=1" text
+		grep -q spin_in_host text && grep -q spin_in_plug text
+	}
+	wait_until 30 both
+	cat text
+	grep -q "spin_in_host  $PWD/host.c:2" text
+	# Whoever may not look into map_files is told which file it is.
+	grep -q "spin_in_plug  $PWD/plug.c:1" text ||
+		{ [ "$(id -u)" -ne 0 ] && grep -q "^# lines: $PWD/libplug.so is no longer" text; }
+}
+
 @test "the program notices nothing: no SIGCHLD, no child, no wait that ends" {
 	tree_start -- bash -c 'trap "echo a child ended" CHLD; trap "echo still here" USR1; while :; do :; done'
 	cat "$TREE/threads?lines=1" "$TREE/cpu.txt?lines=1" >/dev/null

@@ -155,6 +155,35 @@ go_pprof() {
 	[[ $output == *"Total: 0.501 seconds"* ]]
 }
 
+@test "gperftools' CPU profile: the same samples for go tool pprof and for google-pprof" {
+	draw cpu binary
+	run go_pprof -raw "$T/cpu.binary"
+	echo "$output"
+	[ "$status" -eq 0 ]
+	[[ $output == *"PeriodType: cpu nanoseconds"* ]]
+	[[ $output == *"Period: 10309000"* ]]
+	# 70 and 30 periods, each in halves; no frame is taken for the profiler's own.
+	[ "$(grep -cE '^ +(35|15) +[0-9]+: ' <<<"$output")" -eq 4 ]
+	[ "$(grep -cE '^ +35 +360815000: [0-9]+ [0-9]+ [0-9]+ $' <<<"$output")" -eq 2 ]
+	google-pprof --text /bin/true "$T/cpu.binary" >"$T/perl" 2>/dev/null
+	grep -q '^Total: 100 samples' "$T/perl"
+}
+
+@test "a symbolized profile has its names in it, for google-pprof alone" {
+	for profile in cpu heap mutex; do
+		draw $profile symbolized
+		google-pprof --text "$T/$profile.symbolized" >"$T/perl" 2>/dev/null
+		cat "$T/perl"
+		grep -q ' main$' "$T/perl"
+		run go_pprof -raw "$T/$profile.symbolized"
+		[[ $(cat "$T/stderr") == *"unrecognized profile format"* ]]
+	done
+	google-pprof --collapsed "$T/cpu.symbolized" >"$T/collapsed" 2>/dev/null
+	[ "$(awk '$1 == "main;handle;cart::Cart::add" {n += $2} END {print n}' "$T/collapsed")" = 70 ]
+	draw nasty symbolized
+	google-pprof --text "$T/nasty.symbolized" 2>/dev/null | grep -q 'semi;colon'
+}
+
 @test "count text: go tool pprof reads threads" {
 	draw threads legacy
 	run go_pprof -raw "$T/threads.legacy"

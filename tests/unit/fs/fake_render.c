@@ -25,6 +25,17 @@ void pf_symbols_resolve(struct pf_symbols *symbols, struct pf_profile *p)
 	pf_profile_set_locations(p);
 }
 
+int pf_drop_take(const struct pf_profile *in, struct pf_profile *out)
+{
+	*out = *in;
+	return 0;
+}
+
+void pf_drop_finish(struct pf_profile *out)
+{
+	*out = (struct pf_profile){0};
+}
+
 static void draw(struct pf_buf *out, const struct pf_profile *in, const char *how)
 {
 	uint32_t type = pf_profile_default_type(in);
@@ -53,6 +64,8 @@ FAKE(frames)
 FAKE(leaks)
 FAKE(throws)
 FAKE(legacy)
+FAKE(binary)
+FAKE(symbolized)
 FAKE(lifetime)
 FAKE(stacks)
 FAKE(svg)
@@ -73,6 +86,18 @@ void pf_page_text(struct pf_buf *out, const char *text)
 	pf_buf_printf(out, "{%s}", text);
 }
 
+void pf_page_lines(struct pf_buf *out, const char *from, size_t length)
+{
+	for (size_t i = 0; i < length; i++)
+		pf_buf_char(out, from[i] ? from[i] : ' ');
+}
+
+void pf_page_plain(struct pf_buf *out, const char *title, const char *from, size_t length)
+{
+	pf_buf_printf(out, "plain %s ", title);
+	pf_buf_add(out, from, length);
+}
+
 void pf_page_string(struct pf_buf *out, const char *text)
 {
 	pf_buf_printf(out, "\"%s\"", text);
@@ -84,6 +109,10 @@ struct pf_lines {
 	pf_lines_ask_fn *ask;
 	void *with;
 };
+
+void pf_lines_set_process(struct pf_lines *lines, pid_t pid)
+{
+}
 
 struct pf_lines *pf_lines_create(pf_lines_ask_fn *ask, void *with)
 {

@@ -133,7 +133,9 @@ static void go_sees_counts(void **state)
 				"<td><a href=\"../../heap.html\">flame graph</a></td>");
 	/* What takes time is not taken to be counted. */
 	has(pf_buf_text(&page),
-	    "<td class=\"number\"></td><td><a href=\"profile\">profile</a></td><td></td>");
+	    "<td class=\"number\">0</td><td><a href=\"profile\">profile</a></td><td></td>");
+	has(pf_buf_text(&page),
+	    "<td class=\"number\">0</td><td><a href=\"cmdline\">cmdline</a></td>");
 	assert_int_equal(fake.cpu_windows, 0);
 }
 

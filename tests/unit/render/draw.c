@@ -17,6 +17,8 @@ static const struct {
     {"threads", pf_render_threads},
     {"legacy", pf_render_legacy},
     {"stacks", pf_render_stacks},
+    {"binary", pf_render_binary},
+    {"symbolized", pf_render_symbolized},
     {"svg", pf_render_svg},
     {"html", pf_render_html},
 };

@@ -164,6 +164,31 @@ static void what_is_not_found_keeps_its_name_is_counted_and_left_alone(void **st
 	pf_lines_destroy(lines);
 }
 
+static void a_file_that_was_replaced_is_looked_for_where_the_kernel_has_it_and_said(void **state)
+{
+	struct oracle oracle = {.answer = "gone0|f2|l4 0|y|y|/src/y.c|"};
+	struct pf_lines *lines = pf_lines_create(ask, &oracle);
+	PF_SCOPED(pf_profile) in = {0};
+	struct pf_profile out;
+
+	make(&in);
+	in.mappings[1].build_id = "cd";
+	pf_lines_set_process(lines, 77);
+	for (int i = 0; i < 2; i++) { /* remembered, and said again */
+		assert_int_equal(pf_lines_take(lines, &in, &out), 0);
+		assert_int_equal(out.comment_count, 2);
+		assert_string_equal(out.comments[1],
+		    "lines: /bin/x is no longer the file that was loaded, or cannot be read");
+		assert_line(line(&out, 1, 0), "main", "", 0);
+		pf_lines_finish(&out);
+		if (i == 0)
+			assert_string_equal(oracle.asked,
+			    "/usr/lib/debug|mab|/bin/x|o/proc/77/map_files/1000-2000|o/proc/77/exe|"
+			    "a110|a210|mcd|/lib/y|o/proc/77/map_files/7000-8000|o/proc/77/exe|a20|");
+	}
+	pf_lines_destroy(lines);
+}
+
 static void a_failure_leaves_names_a_comment_and_a_count(void **state)
 {
 	struct oracle oracle = {.answer = "f0|l7 5|MAIN|MAIN|/src/x.c|", .rc = -ETIMEDOUT};
@@ -255,6 +280,8 @@ int main(void)
 	    cmocka_unit_test(what_is_known_is_not_asked_again),
 	    cmocka_unit_test(a_file_that_cannot_be_told_from_its_successor_is_asked_about_again),
 	    cmocka_unit_test(what_is_not_found_keeps_its_name_is_counted_and_left_alone),
+	    cmocka_unit_test(
+		a_file_that_was_replaced_is_looked_for_where_the_kernel_has_it_and_said),
 	    cmocka_unit_test(a_failure_leaves_names_a_comment_and_a_count),
 	    cmocka_unit_test(an_answer_cut_anywhere_is_no_danger_and_no_lie),
 	    cmocka_unit_test(an_empty_profile_asks_nothing),

@@ -71,7 +71,7 @@ static void every_thread_by_itself_as_go_writes_it(void **state)
 	    "main(...)\n"
 	    "\t/opt/shop/server+0x1010\n"
 	    "\n"
-	    "goroutine 12 [futex, worker 2]:\n"
+	    "goroutine 12 [futex, 2 minutes, worker 2]:\n"
 	    "cart::Cart::add(...)\n"
 	    "\t/opt/shop/libcart.so+0x2010\n"
 	    "handle(...)\n"
