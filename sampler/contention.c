@@ -166,9 +166,9 @@ static void add_losses(struct pf_profile *out)
  * Names that call code of the program (std::thread's, std::call_once) must not be here: what they
  * call would go with them. */
 static const char primitives[] =
-    "_*futex_.*|_*lll_lock_wait.*|syscall|"
+    "__futex_.*|futex_(wait|wake)|_*lll_lock_wait.*|syscall|"
     "_*(GI_)?_*pthread_(mutex_.*|cond_.*|rwlock_.*|spin_.*|barrier_wait|join|timedjoin_np|clockjoin.*)|"
-    "_*(new_)?sem_(wait|timedwait|clockwait|post)([_.].*)?|"
+    "(__new_)?sem_(wait|timedwait|clockwait|post)(_slow.*|@.*|\\..*)?|"
     "(mtx|cnd)_(lock|timedlock|unlock|wait|timedwait|signal|broadcast)|thrd_join|"
     "__gthread_[a-z_]+|"
     "std::(__1::)?(mutex|timed_mutex|recursive_mutex|recursive_timed_mutex|shared_mutex|"
