@@ -136,8 +136,9 @@ static bool is_dumped(const struct pf_tree *tree, const struct pf_entry *entry)
 
 	if (entry->kind == PF_KIND_PRINT)
 		return entry->parent == PF_TREE_ROOT && entry->listed;
-	if (entry->kind != PF_KIND_PROFILE || entry->view == &pf_table.go_view)
-		return false;
+	if (entry->kind != PF_KIND_PROFILE || entry->view < pf_table.views ||
+	    entry->view >= pf_table.views + pf_table.view_count)
+		return false; /* one of other tools' names */
 	return entry->parent == PF_TREE_ROOT || (above && strcmp(above->name, ".now") == 0);
 }
 

@@ -128,6 +128,7 @@ static int build(struct pf_fs *fs, const char **why)
 	pf_captures_on_change(fs->live.captures, hurry, fs);
 	pf_events_on_change(&fs->live.events, hurry, fs);
 	fs->live.where = fs->mount.path;
+	fs->live.served = true;
 	return 0;
 }
 

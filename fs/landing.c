@@ -46,12 +46,17 @@ static void add_link(struct pf_buf *out, const char *path, const char *shown)
 	pf_buf_str(out, "</a>");
 }
 
-/* A text of a live tree, as a page and as it is. */
-static void add_text_links(struct pf_buf *out, const char *path, const char *shown)
+/* A text: as a page, where it has one, and as it is. */
+static void add_text_links(
+    struct pf_buf *out, const struct pf_live *live, const char *path, const char *shown)
 {
 	char page[PF_TREE_PAGE_PATH];
 
 	pf_tree_page_path(path, page);
+	if (!live->served || !pf_tree_path(live->tree, page)) {
+		add_link(out, path, shown);
+		return;
+	}
 	add_link(out, page, shown);
 	pf_buf_str(out, " <span class=\"soft\">");
 	add_link(out, path, "file");
@@ -206,10 +211,7 @@ static void add_profile(
 		if (!*suffix)
 			continue;
 		snprintf(path, sizeof(path), "%s%s", row->stem, suffix);
-		if (strcmp(suffix, ".txt") == 0)
-			add_text_links(out, path, suffix + 1);
-		else
-			add_link(out, path, suffix + 1);
+		add_text_links(out, live, path, suffix + 1);
 	}
 	pf_buf_str(out, "</td></tr>\n");
 }
@@ -314,15 +316,11 @@ static void add_file(struct pf_buf *out, struct pf_live *live, const struct pf_e
 {
 	bool told = e->kind == PF_KIND_CONTROL ||
 		    (e->kind == PF_KIND_PRINT && e->plain && e->plain->frozen);
-	char path[128], page[PF_TREE_PAGE_PATH];
+	char path[128];
 
 	pf_tree_name(live->tree, e, path, sizeof(path));
-	pf_tree_page_path(path, page);
 	pf_buf_str(out, "<tr><th scope=\"row\">");
-	if (pf_tree_path(live->tree, page))
-		add_text_links(out, path, path);
-	else
-		add_link(out, path, path);
+	add_text_links(out, live, path, path);
 	pf_buf_str(out, "</th><td>");
 	text(out, e->help);
 	if (told) {
@@ -342,11 +340,12 @@ static void add_files(struct pf_buf *out, struct pf_live *live)
 		if (e->listed && e->help && e->kind != PF_KIND_LIST)
 			add_file(out, live, e);
 	}
-	pf_buf_str(out,
-	    "</table>\n<p class=\"soft\">Browsers ask for a file's size before they open it, and "
-	    "files of a live tree have none until then: Chromium shows what is linked as "
-	    "<i>file</i> as empty, and saves a .pprof empty. Names lead to pages with the same text; "
-	    "for a .pprof use cp, or one under captures.</p>\n");
+	pf_buf_str(out, "</table>\n");
+	if (live->served)
+		pf_buf_str(out,
+		    "<p class=\"soft\">Browsers ask for a file's size before they open it, and "
+		    "files of a live tree have none until then: Chromium shows what is linked as "
+		    "<i>file</i> as empty. Names lead to pages with the same text.</p>\n");
 }
 
 void pf_landing_show(struct pf_buf *out, struct pf_live *live, int arg)

@@ -26,6 +26,7 @@ struct pf_live {
 	struct pf_symbols *symbols; /* guarded by symbol_lock */
 	struct pf_lookup lookup;
 	const char *where;   /* the tree's place, for status */
+	bool served;         /* as a tree; else it is written as plain files, which have sizes */
 	uint64_t node_count; /* atomic: files remembered for the kernel */
 	pid_t pid;           /* the program's */
 };

@@ -29,6 +29,7 @@ static int setup(void **state)
 	fake_door_reset(true);
 	rc = pf_live_init(&live, &fake.door);
 	live.where = "/tmp/<tree>";
+	live.served = true;
 	return rc;
 }
 
@@ -61,6 +62,19 @@ static void every_link_leads_somewhere(void **state)
 			fail_msg("no %s", path);
 	}
 	assert_true(links > pf_table.profile_count * (pf_table.view_count - 1));
+}
+
+static void plain_files_are_linked_as_they_are(void **state)
+{
+	PF_SCOPED(pf_buf) page = PF_BUF_INIT;
+
+	pf_landing_show(&page, &live, 0);
+	has(pf_buf_text(&page), "<a href=\".page/heap.txt.html\">");
+	pf_buf_clear(&page);
+	live.served = false;
+	pf_landing_show(&page, &live, 0);
+	assert_null(strstr(pf_buf_text(&page), ".page/"));
+	has(pf_buf_text(&page), "<a href=\"heap.txt\">");
 }
 
 static void every_listed_file_is_linked(void **state)
@@ -167,6 +181,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test_setup_teardown(every_link_leads_somewhere, setup, teardown),
+	    cmocka_unit_test_setup_teardown(plain_files_are_linked_as_they_are, setup, teardown),
 	    cmocka_unit_test_setup_teardown(every_listed_file_is_linked, setup, teardown),
 	    cmocka_unit_test_setup_teardown(
 		names_of_captures_cannot_leave_their_link, setup, teardown),
