@@ -21,38 +21,52 @@ static bool imports(const struct pf_module *m, const char *symbol)
 	return false;
 }
 
-/* Constants that nobody writes: linkers put them into segments of their own, or beside the code. */
-static bool has_mark(const struct dl_phdr_info *info)
+/* Not memmem(): that may be a sanitizer's, which takes the gaps between constants for mistakes. */
+static __attribute__((no_sanitize("address"))) bool holds_mark(const char *at, size_t size)
 {
-	for (int i = 0; i < info->dlpi_phnum; i++) {
-		const ElfW(Phdr) *segment = &info->dlpi_phdr[i];
-		const char *start = (const char *)(info->dlpi_addr + segment->p_vaddr);
+	for (size_t i = 0; i + sizeof(mark) <= size; i++) {
+		size_t same = 0;
 
-		if (segment->p_type == PT_LOAD && (segment->p_flags & PF_R) &&
-		    !(segment->p_flags & PF_W) &&
-		    memmem(start, segment->p_filesz, mark, sizeof(mark)))
+		while (same < sizeof(mark) && at[i + same] == mark[same])
+			same++;
+		if (same == sizeof(mark))
 			return true;
 	}
 	return false;
 }
 
-/* The first one is the executable. */
-static int look(struct dl_phdr_info *info, size_t size, void *found)
+/* Constants that nobody writes: linkers put them into segments of their own, or beside the code. */
+static bool has_mark(const struct dl_phdr_info *info)
+{
+	for (int i = 0; i < info->dlpi_phnum; i++) {
+		const ElfW(Phdr) *segment = &info->dlpi_phdr[i];
+
+		if (segment->p_type == PT_LOAD && (segment->p_flags & PF_R) &&
+		    !(segment->p_flags & PF_W) &&
+		    holds_mark(
+			(const char *)(info->dlpi_addr + segment->p_vaddr), segment->p_filesz))
+			return true;
+	}
+	return false;
+}
+
+/* The first one is the executable, which stays: what takes long is done when the loader is free again. */
+static int find_executable(struct dl_phdr_info *info, size_t size, void *found)
 {
 	struct pf_module m;
 
 	if (pf_module_read(&m, info) && !imports(&m, "_Unwind_RaiseException") &&
 	    !imports(&m, "__cxa_throw"))
-		*(bool *)found = has_mark(info);
+		*(struct dl_phdr_info *)found = *info;
 	return 1;
 }
 
 bool pf_throw_static(void)
 {
-	bool found = false;
+	struct dl_phdr_info executable = {.dlpi_phnum = 0};
 
 	pf_gate_enter();
-	dl_iterate_phdr(look, &found);
+	dl_iterate_phdr(find_executable, &executable);
 	pf_gate_leave();
-	return found;
+	return has_mark(&executable);
 }

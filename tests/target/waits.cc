@@ -143,7 +143,10 @@ int main()
 	std_unlock();
 	a.join();
 	wait_three();
-	std::thread b([] { wait_three(); three_unlock(); });
+	std::thread b([] {
+		wait_three();
+		three_unlock();
+	});
 	std::this_thread::sleep_for(100ms);
 	three_unlock();
 	b.join();
