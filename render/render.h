@@ -17,6 +17,7 @@ void pf_symbols_destroy(struct pf_symbols *symbols);
 
 /* Names for every address of `p` and every label `type` that is a linker's name: pf_profile_set_locations(), then lines from the symbol tables
  * of the mapped files (or their separate debug files), demangled; mappings get has_functions.
+ * Of the addresses `created_by` of a sample one remains, as a name (render/creator.h).
  * Errors stick in p->error; an address without a name is no error: its line is "[module]". */
 void pf_symbols_resolve(struct pf_symbols *symbols, struct pf_profile *p);
 

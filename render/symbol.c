@@ -6,6 +6,7 @@
 #include "base/buf.h"
 #include "base/counter.h"
 #include "base/feature.h"
+#include "render/creator.h"
 #include "render/demangle.h"
 #include "render/jit.h"
 #include "render/module.h"
@@ -216,5 +217,6 @@ void pf_symbols_resolve(struct pf_symbols *symbols, struct pf_profile *p)
 		pf_module_rest(module);
 	trim(symbols);
 	name_types(symbols, p, &text);
+	pf_creator_name(p);
 	pf_counter_set(PF_COUNTER_SYMBOL_UNKNOWN, unknown);
 }

@@ -24,21 +24,10 @@ static const char *text_label(const struct pf_label *l)
 	return l->str ? l->str : "";
 }
 
-/* The function an address lies in, outermost if inlined; "" where nobody knows. */
-static const char *name_of(const struct pf_profile *p, uint64_t address)
+static void set_origin(struct pf_thread_labels *out, const struct pf_label *l)
 {
-	const struct pf_location *at = pf_profile_location(p, address);
-
-	if (!at || at->line_count == 0)
-		return "";
-	return p->lines[at->line_first + at->line_count - 1].function;
-}
-
-static void set_origin(
-    struct pf_thread_labels *out, const struct pf_profile *p, const struct pf_label *l)
-{
-	out->creator_pc = l->str ? 0 : (uint64_t)l->num;
-	out->created_by = l->str ? l->str : name_of(p, out->creator_pc);
+	out->created_by = text_label(l);
+	out->creator_pc = (uint64_t)l->num;
 }
 
 struct pf_thread_labels pf_thread_labels(const struct pf_profile *p, const struct pf_sample *s)
@@ -59,7 +48,7 @@ struct pf_thread_labels pf_thread_labels(const struct pf_profile *p, const struc
 		else if (strcmp(l->key, "syscall") == 0)
 			out.syscall = text_label(l);
 		else if (strcmp(l->key, "created_by") == 0)
-			set_origin(&out, p, l);
+			set_origin(&out, l);
 		else if (strcmp(l->key, "creator") == 0)
 			out.creator = l->num;
 	}
