@@ -12,9 +12,12 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-enum { LOOKS = 3, MET_MAX = 3 };
+enum { LOOKS = 3, MET_MAX = 5 };
+static const int64_t LOOK_SOON_NS = 10ll * PF_NS_PER_MS;
 
-static bool wants_look; /* atomic */
+/* How often the blocker met least often since the last look round was met before, plus one; 0: nobody
+ * was met. Atomic. */
+static uint32_t met_least;
 
 /* The next live thread from *number on, or NULL. */
 static struct pf_thread *next_live(uint32_t *number)
@@ -52,19 +55,24 @@ static bool look(const struct pf_thread *t)
 	return mask >> (pf_signal_number() - 1) & 1 && mask != pf_signal_mask_inside();
 }
 
-bool pf_arm_wants_look(void)
+int64_t pf_arm_look_again_ns(void)
 {
-	return __atomic_exchange_n(&wants_look, false, __ATOMIC_RELAXED);
+	uint32_t met = __atomic_exchange_n(&met_least, 0, __ATOMIC_RELAXED);
+
+	return met ? LOOK_SOON_NS << (met - 1) : -1;
 }
 
 /* Who is still met after some looks does not only block it for a moment. */
 static void note_blocker(struct pf_thread *t)
 {
+	uint32_t least = __atomic_load_n(&met_least, __ATOMIC_RELAXED);
+
 	if (!t->blocks || t->blocks_counted)
 		return;
 	if (t->blocks_met < MET_MAX) {
 		t->blocks_met++;
-		__atomic_store_n(&wants_look, true, __ATOMIC_RELAXED);
+		if (!least || t->blocks_met < least)
+			__atomic_store_n(&met_least, t->blocks_met, __ATOMIC_RELAXED);
 		return;
 	}
 	t->blocks_counted = true;

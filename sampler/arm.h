@@ -13,8 +13,9 @@ int pf_arm_all(int64_t period_ns);
  * not be armed for want of room (RLIMIT_SIGPENDING); why some were refused. */
 int pf_arm_missing(int64_t period_ns);
 /* Has somebody been met who blocks the signal, perhaps for a moment only (around pthread_create, in
- * the C library itself)? Then look again soon. True once for each look. */
-bool pf_arm_wants_look(void);
+ * the C library itself)? Then in how long to look again: soon, and later each time it still does. -1:
+ * nobody new. Once for each look. */
+int64_t pf_arm_look_again_ns(void);
 
 /* Of those that owe more CPU time than this, who blocks the signal by now loses its timer. */
 void pf_arm_check(int64_t owed_ns);

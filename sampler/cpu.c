@@ -30,7 +30,6 @@ enum { OVERDUE_SAMPLES = 4 };
 
 static const int64_t DRAIN_INTERVAL_NS = 100ll * PF_NS_PER_MS;
 static const int64_t LOOK_INTERVAL_NS = PF_NS_PER_SECOND;
-static const int64_t LOOK_SOON_NS = 10ll * PF_NS_PER_MS;
 
 static struct pf_lock control_lock = PF_LOCK_INIT(PF_LOCK_WINDOW);
 static struct pf_demand recorder; /* in the list while the recorder is on */
@@ -182,18 +181,19 @@ int64_t pf_cpu_turn(int64_t now_ns)
 	}
 	if (__atomic_exchange_n(&look_asked, false, __ATOMIC_ACQ_REL))
 		look_due_ns = 0;
-	else if (now_ns < due_ns)
-		return due_ns;
+	else if (now_ns < due_ns && now_ns < look_due_ns)
+		return look_due_ns < due_ns ? look_due_ns : due_ns;
 	drain();
 	pf_precise_shuffle();
 	due_ns = now_ns + DRAIN_INTERVAL_NS;
 	if (now_ns >= look_due_ns) {
+		int64_t again_ns;
+
 		look_round();
-		look_due_ns = now_ns + LOOK_INTERVAL_NS;
-		if (pf_arm_wants_look())
-			due_ns = look_due_ns = now_ns + LOOK_SOON_NS;
+		again_ns = pf_arm_look_again_ns();
+		look_due_ns = now_ns + (again_ns >= 0 ? again_ns : LOOK_INTERVAL_NS);
 	}
-	return due_ns;
+	return look_due_ns < due_ns ? look_due_ns : due_ns;
 }
 
 /* ---- on and off ---- */

@@ -198,16 +198,18 @@ static void thousands_of_short_threads_lose_no_time(void **state)
 static int64_t blocked_used_ns;
 static pid_t blocked_tid;
 
-static void *block_and_burn(void *unused)
+static void *block_and_burn(void *counted)
 {
+	uint64_t before = pf_counter_get(PF_COUNTER_CPU_LOST_BLOCKED);
 	sigset_t all;
 
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, NULL);
 	blocked_tid = (pid_t)syscall(SYS_gettid);
-	life_burn(SECOND * 3 / 2);
+	while (pf_counter_get(PF_COUNTER_CPU_LOST_BLOCKED) == before)
+		life_burn(SECOND / 50);
 	blocked_used_ns = life_own_cpu_ns();
-	return unused;
+	return counted;
 }
 
 static void a_thread_that_blocks_the_signal_is_counted_and_its_time_shown(void **state)
@@ -223,6 +225,55 @@ static void a_thread_that_blocks_the_signal_is_counted_and_its_time_shown(void *
 	assert_int_equal(pf_counter_get(PF_COUNTER_CPU_LOST_BLOCKED), before + 1);
 	assert_true(life_sum(&life.profile, blocked_tid, 1) >= blocked_used_ns);
 	assert_true(life_at_leaf(&life.profile, PF_PC_NOT_SAMPLED, 1) >= blocked_used_ns);
+	pf_profile_finish(&life.profile);
+}
+
+static uint32_t let_go; /* atomic */
+static int64_t used_after_ns;
+
+/* Looks as one that blocks the signal for good, until it is let go; then it burns until a sample of
+ * it has been taken, and notes how long that took of its CPU time. */
+static void *block_for_a_moment(void *unused)
+{
+	sigset_t all, before;
+	uint64_t samples;
+	int64_t since;
+
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &before);
+	blocked_tid = (pid_t)syscall(SYS_gettid);
+	while (!__atomic_load_n(&let_go, __ATOMIC_ACQUIRE))
+		life_burn(SECOND / 1000);
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	samples = pf_counter_get(PF_COUNTER_CPU_SAMPLES);
+	since = life_own_cpu_ns();
+	while (pf_counter_get(PF_COUNTER_CPU_SAMPLES) == samples)
+		life_burn(SECOND / 1000);
+	used_after_ns = life_own_cpu_ns() - since;
+	return unused;
+}
+
+/* The window opens just while the thread blocks all signals, as inside pthread_create. */
+static void who_blocks_the_signal_for_a_moment_is_sampled_soon_after(void **state)
+{
+	int64_t began_ns, blocked_ns;
+	pthread_t thread;
+	struct life life;
+
+	blocked_tid = 0;
+	let_go = 0;
+	assert_int_equal(pthread_create(&thread, NULL, block_for_a_moment, NULL), 0);
+	while (!__atomic_load_n(&blocked_tid, __ATOMIC_ACQUIRE))
+		usleep(1000);
+	began_ns = pf_clock_now_ns();
+	life_begin(&life, pf_cpu_collect, 1000);
+	blocked_ns = pf_clock_now_ns() - began_ns;
+	__atomic_store_n(&let_go, 1, __ATOMIC_RELEASE);
+	pthread_join(thread, NULL);
+	assert_int_equal(life_end(&life), 0);
+	/* Looked at again after about as long as it has been met so; the next look of all threads is
+	 * a second after the first. */
+	assert_true(used_after_ns < 2 * blocked_ns + SECOND / 4);
 	pf_profile_finish(&life.profile);
 }
 
@@ -417,6 +468,7 @@ int main(void)
 	    cmocka_unit_test(sixteen_threads_have_their_shares),
 	    cmocka_unit_test(thousands_of_short_threads_lose_no_time),
 	    cmocka_unit_test(a_thread_that_blocks_the_signal_is_counted_and_its_time_shown),
+	    cmocka_unit_test(who_blocks_the_signal_for_a_moment_is_sampled_soon_after),
 	    cmocka_unit_test(without_room_for_timers_threads_are_counted_and_their_time_shown),
 	    cmocka_unit_test(the_recorder_has_what_was_before_the_question),
 	    cmocka_unit_test(two_windows_at_a_time_see_the_same),
