@@ -13,10 +13,13 @@ enum pf_callsite {
 	PF_CALLSITE_NONE,     /* no call ends here: not a return address */
 	PF_CALLSITE_OTHER,    /* a direct call, of another function (which may have jumped on) */
 	PF_CALLSITE_INDIRECT, /* a call through a register or memory */
-	PF_CALLSITE_MATCH,    /* a direct call of the function that `callee` lies in */
+	PF_CALLSITE_MATCH, /* a direct call of the function that `callee` lies in, or that jumps there */
 };
 
-/* What call ends at `return_address`, if `callee` is a lookup address in the function called. */
+enum { PF_CALLSITE_ANY = 0 };
+
+/* What call ends at `return_address`, if `callee` is a lookup address in the function called; with
+ * PF_CALLSITE_ANY whether one does is all that is looked at. */
 enum pf_callsite pf_callsite_look(uint64_t return_address, uint64_t callee);
 
 /* By how much the frame pointer lies above the stack pointer while `pc` (a lookup address; a return

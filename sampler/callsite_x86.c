@@ -9,6 +9,8 @@
 /* The longest call is 8 bytes: with a prefix, ModRM, SIB and a 32-bit offset. */
 enum { BEFORE = 8 };
 enum { PROLOGUE_BYTES = 256, PROLOGUE_STEPS = 60 };
+/* How much of a function is searched for jumps out of it, and how much of it is read at once. */
+enum { SEARCH_BYTES = 4096, SEARCH_PIECE = 512, JUMP_BYTES = 5 };
 
 /* ---- calls ---- */
 
@@ -52,16 +54,59 @@ static uint64_t stub_target(uint64_t at)
 	return pf_callsite_peek(at, &target, sizeof(target)) ? target : 0;
 }
 
+static int64_t jump_target(const uint8_t *code, uint64_t at)
+{
+	bool jump = code[0] == 0xe9;
+	bool conditional = code[-1] == 0x0f && (code[0] & 0xf0) == 0x80;
+	int32_t offset;
+
+	if (!jump && !conditional)
+		return -1;
+	memcpy(&offset, code + 1, sizeof(offset));
+	return (int64_t)(at + JUMP_BYTES + (uint64_t)(int64_t)offset);
+}
+
+/* Does the function at `start` jump into the one that begins at `callee_start`? So are parts of a
+ * function entered that the compiler has split off (.part.0, .cold), and last calls made. Bytes are
+ * not told from instructions: by chance four of them hardly lead into just that function. */
+static bool jumps_into(uint64_t start, uint64_t callee_start)
+{
+	uint8_t code[1 + SEARCH_PIECE + JUMP_BYTES] = {0};
+
+	for (uint64_t from = start; from < start + SEARCH_BYTES; from += SEARCH_PIECE) {
+		if (!pf_callsite_peek(from, code + 1, sizeof(code) - 1))
+			return false;
+		for (uint64_t i = 0; i < SEARCH_PIECE; i++) {
+			int64_t target = jump_target(code + 1 + i, from + i);
+
+			if (target < 0 || target - (int64_t)callee_start > SEARCH_BYTES ||
+			    target < (int64_t)callee_start)
+				continue;
+			if (pf_callsite_function((uint64_t)target) == callee_start)
+				return pf_callsite_function(from + i) == start;
+		}
+		if (pf_callsite_function(from + SEARCH_PIECE) != start)
+			return false;
+		code[0] = code[SEARCH_PIECE];
+	}
+	return false;
+}
+
 static enum pf_callsite look_at_direct(uint64_t target, uint64_t callee)
 {
-	uint64_t behind;
+	uint64_t behind, start;
 
 	if (!pf_callsite_is_code(target))
 		return PF_CALLSITE_NONE;
+	if (callee == PF_CALLSITE_ANY)
+		return PF_CALLSITE_OTHER;
 	if (is_same_function(target, callee))
 		return PF_CALLSITE_MATCH;
 	behind = stub_target(target);
 	if (behind && is_same_function(behind, callee))
+		return PF_CALLSITE_MATCH;
+	start = pf_callsite_function(callee);
+	if (start && jumps_into(behind ? behind : target, start))
 		return PF_CALLSITE_MATCH;
 	return PF_CALLSITE_OTHER;
 }

@@ -102,13 +102,20 @@ static uint64_t frame_stack_pointer(struct pf_copied_stack *s, const uint64_t *p
 	return 0;
 }
 
-/* Every caller's address must follow a call; what a signal interrupted need not. */
-static bool all_called(const uint64_t *pcs, uint32_t count)
+/* Every caller's address must follow a call; what a signal interrupted need not. From frame `fitting`
+ * on it must be a call of the function that was walked, as far as that can be told. */
+static bool all_called(const uint64_t *pcs, uint32_t count, uint32_t fitting)
 {
-	for (uint32_t i = 1; i < count; i++)
-		if (pf_callsite_look(pcs[i] + 1, pcs[i - 1]) == PF_CALLSITE_NONE &&
-		    !pf_callsite_is_sigreturn(pcs[i - 1]))
+	for (uint32_t i = 1; i < count; i++) {
+		bool fit = i >= fitting;
+		enum pf_callsite site =
+		    pf_callsite_look(pcs[i] + 1, fit ? pcs[i - 1] : PF_CALLSITE_ANY);
+
+		if (pf_callsite_is_sigreturn(pcs[i - 1]))
+			continue;
+		if (site == PF_CALLSITE_NONE || (fit && site == PF_CALLSITE_OTHER))
 			return false;
+	}
 	return true;
 }
 
@@ -133,6 +140,7 @@ struct guess {
 	uint64_t callee; /* lookup address in the frame that needs its frame pointer */
 	uint32_t known;  /* frames up to and with this one */
 	bool aligned;
+	bool strict;             /* all calls further out fit as well */
 	enum pf_callsite wanted; /* NONE: any call */
 };
 
@@ -156,7 +164,7 @@ static bool try_guess(
 	s->regs.known &= ~(PF_REG_BIT(PF_REG_BP));
 	/* One that does not get past this frame says nothing. */
 	return (s->end == PF_UNWIND_ROOT || s->end == PF_UNWIND_TRUNCATED) && *count > g->known &&
-	       all_called(pcs, *count);
+	       all_called(pcs, *count, g->strict ? g->known + 1 : *count);
 }
 
 /* The prologue says how far the frame pointer lies above the stack pointer; pushes in the body may
@@ -188,28 +196,45 @@ static bool guess_by_search(struct pf_copied_stack *s, struct guess *g, uint64_t
 	return false;
 }
 
-/* A walk has stopped at a frame that needs the frame pointer, which the kernel does not tell. No
- * frame so far has changed it: one guess at the start serves the whole walk. (stacks.md 5) */
-static bool guess_frame_pointer(struct pf_copied_stack *s, uint64_t *pcs, uint32_t *count)
+static bool guess(
+    struct pf_copied_stack *s, struct guess *g, uint64_t sp, uint64_t *pcs, uint32_t *count)
 {
 	static const enum pf_callsite order[] = {
 	    PF_CALLSITE_MATCH, PF_CALLSITE_INDIRECT, PF_CALLSITE_OTHER};
-	struct guess g = {.callee = pcs[*count - 1], .known = *count};
+
+	s->guesses = 0;
+	g->aligned = false;
+	if (guess_by_prologue(s, g, sp, pcs, count))
+		return true;
+	for (size_t i = 0; i < PF_COUNT(order); i++)
+		for (int aligned = 0; aligned < 2; aligned++) {
+			g->aligned = aligned;
+			if (guess_by_search(s, g, sp, order[i], pcs, count))
+				return true;
+		}
+	return false;
+}
+
+/* A walk has stopped at a frame that needs the frame pointer, which the kernel does not tell. No
+ * frame so far has changed it: one guess at the start serves the whole walk. (stacks.md 5)
+ *
+ * What earlier calls have left in a large frame looks like frames, too, up to where the walk over them
+ * meets the real ones: there is a call of some other function then, the one that stands there now. So
+ * a walk in which all calls fit is better than any other; that a function which was called makes its
+ * last call by a jump, so that nothing fits, is rarer. */
+static bool guess_frame_pointer(struct pf_copied_stack *s, uint64_t *pcs, uint32_t *count)
+{
+	struct guess g = {.callee = pcs[*count - 1], .known = *count, .strict = true};
 	uint64_t sp = frame_stack_pointer(s, pcs, *count);
 	uint64_t found[PF_STACK_DEPTH_MAX];
 	uint32_t found_count = 0;
-	bool right = false;
+	bool right;
 
-	s->guesses = 0;
 	if (!sp)
 		return false;
-	right = guess_by_prologue(s, &g, sp, found, &found_count);
-	for (size_t i = 0; !right && i < PF_COUNT(order); i++) {
-		g.aligned = false;
-		right = guess_by_search(s, &g, sp, order[i], found, &found_count);
-		g.aligned = true;
-		right = right || guess_by_search(s, &g, sp, order[i], found, &found_count);
-	}
+	right = guess(s, &g, sp, found, &found_count);
+	g.strict = false;
+	right = right || guess(s, &g, sp, found, &found_count);
 	if (!right)
 		return false;
 	memcpy(pcs, found, found_count * sizeof(*pcs));

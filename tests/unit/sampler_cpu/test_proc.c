@@ -7,6 +7,7 @@
 #include "sampler/cpu.h"
 #include "sampler/feed.h"
 #include "sampler/proc.h"
+#include "split_frames.h"
 
 #include <errno.h>
 #include <linux/futex.h>
@@ -235,16 +236,57 @@ static void where_proc_refuses_it_is_said(void **state)
 	assert_int_equal(WEXITSTATUS(status), 0);
 }
 
+#if defined(__x86_64__)
+static void *sleep_in_a_split_function(void *tid)
+{
+	__atomic_store_n((pid_t *)tid, (pid_t)syscall(SYS_gettid), __ATOMIC_RELEASE);
+	split_stand();
+	return NULL;
+}
+
+static bool lies_in(uint64_t pc, const char *from, const char *to)
+{
+	return pc >= (uintptr_t)from && pc < (uintptr_t)to;
+}
+
+static void what_earlier_calls_have_left_in_a_large_frame_is_not_taken_for_callers(void **state)
+{
+	pid_t tid = 0; /* atomic */
+	pthread_t thread;
+	enum pf_proc_answer answer;
+	struct pf_thread *t;
+
+	assert_int_equal(pthread_create(&thread, NULL, sleep_in_a_split_function, &tid), 0);
+	while (!__atomic_load_n(&tid, __ATOMIC_ACQUIRE))
+		usleep(100);
+	t = slot_of(tid);
+	do
+		answer = pf_proc_read(reader, t, &stack);
+	while (answer == PF_PROC_RUNNING || stack.state != SYS_pause);
+	assert_int_equal(answer, PF_PROC_ASLEEP);
+	assert_true(stack.count > 3);
+	assert_true(lies_in(stack.pcs[0], split_part, split_part_end));
+	assert_true(lies_in(stack.pcs[1], split_caller, split_caller_end));
+	for (uint32_t i = 0; i < stack.count; i++)
+		assert_false(lies_in(stack.pcs[i], split_litter, split_litter_end));
+	pthread_detach(thread); /* it sleeps on */
+}
+#endif
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    cmocka_unit_test(sleepers_without_frame_pointers_are_read_as_they_are),
-	    cmocka_unit_test(sleepers_with_frame_pointers_are_read_as_they_are),
-	    cmocka_unit_test(sleepers_in_unoptimised_code_are_read_as_they_are),
-	    cmocka_unit_test(sleepers_in_mixed_code_are_read_as_they_are),
-	    cmocka_unit_test(a_stack_deeper_than_is_kept_is_cut_and_says_so),
-	    cmocka_unit_test(a_thread_that_has_ended_is_gone),
-	    cmocka_unit_test(where_proc_refuses_it_is_said),
+		cmocka_unit_test(sleepers_without_frame_pointers_are_read_as_they_are),
+		cmocka_unit_test(sleepers_with_frame_pointers_are_read_as_they_are),
+		cmocka_unit_test(sleepers_in_unoptimised_code_are_read_as_they_are),
+		cmocka_unit_test(sleepers_in_mixed_code_are_read_as_they_are),
+#if defined(__x86_64__)
+		cmocka_unit_test(
+		    what_earlier_calls_have_left_in_a_large_frame_is_not_taken_for_callers),
+#endif
+		cmocka_unit_test(a_stack_deeper_than_is_kept_is_cut_and_says_so),
+		cmocka_unit_test(a_thread_that_has_ended_is_gone),
+		cmocka_unit_test(where_proc_refuses_it_is_said),
 	};
 	pthread_t thread;
 	int rc;
