@@ -251,6 +251,15 @@ PF_INLINE bool signal_registers(struct walk *w, struct pf_unwind_regs *caller)
 	return true;
 }
 
+/* Interrupted anywhere: perhaps on another stack than the handler's. */
+static PF_SIGSAFE void follow_interrupted(struct walk *w)
+{
+	uint64_t sp = w->regs.value[PF_REG_SP];
+
+	if (!w->memory.copy && (sp < w->memory.low || sp >= w->memory.high))
+		pf_unwind_bounds(sp, &w->memory);
+}
+
 /* To the caller by the whole row. */
 static PF_SIGSAFE bool step_long(
     struct walk *w, struct pf_unwind_image *image, struct pf_unwind_frame *frame)
@@ -272,10 +281,7 @@ static PF_SIGSAFE bool step_long(
 	if (!go_on(w, caller.value[PF_REG_PC], caller.value[PF_REG_SP], frame->signal))
 		return false;
 	if (frame->signal) {
-		/* Interrupted anywhere: perhaps on another stack than the handler's. */
-		sp = w->regs.value[PF_REG_SP];
-		if (!w->memory.copy && (sp < w->memory.low || sp >= w->memory.high))
-			pf_unwind_bounds(sp, &w->memory);
+		follow_interrupted(w);
 		return true;
 	}
 	if (w->regs.value[PF_REG_SP] < sp + !leaf)
@@ -296,28 +302,32 @@ static PF_SIGSAFE void doubt(struct walk *w)
 	w->copies = pf_unwind_syscall(SYS_prctl, GET_SECCOMP, 0, 0, 0, 0, 0) == 0;
 }
 
-/* Is there a call in front of `pc`? Asked of the kernel first: it may be anything but code, and gone
- * between two instructions of ours. */
+/* Eight bytes of what may be code. Asked of the kernel first: it may be anything else, and gone between
+ * two instructions of ours. */
+static PF_SIGSAFE bool read_code(const struct walk *w, uint64_t at, uint64_t *code)
+{
+	bool there;
+
+	if (at < PF_PC_MARKER_END)
+		return false;
+	if (w->copies)
+		return pf_unwind_memory_copy(at, code, sizeof(*code));
+	if (!pf_unwind_image_hold())
+		return false;
+	there = pf_unwind_memory_probe(at);
+	if (there)
+		*code = pf_unwind_peek(at);
+	pf_unwind_image_let_go();
+	return there;
+}
+
+/* Is there a call in front of `pc`? */
 static PF_SIGSAFE enum pf_code_call call_before(const struct walk *w, uint64_t pc, uint64_t *target)
 {
-	uint64_t at = pc - PF_CODE_BEFORE, code;
+	uint64_t code;
 
-	if (pc < PF_PC_MARKER_END)
+	if (pc < PF_CODE_BEFORE || !read_code(w, pc - PF_CODE_BEFORE, &code))
 		return PF_CODE_NO_CALL;
-	if (w->copies) {
-		if (!pf_unwind_memory_copy(at, &code, sizeof(code)))
-			return PF_CODE_NO_CALL;
-	} else {
-		bool there;
-
-		if (!pf_unwind_image_hold())
-			return PF_CODE_NO_CALL;
-		there = pf_unwind_memory_probe(at);
-		code = there ? pf_unwind_peek(at) : 0;
-		pf_unwind_image_let_go();
-		if (!there)
-			return PF_CODE_NO_CALL;
-	}
 	return pf_unwind_code_call((const uint8_t *)&code, pc, target);
 }
 
@@ -371,12 +381,41 @@ static PF_SIGSAFE bool step_by_pointer(struct walk *w)
 	return true;
 }
 
+/* Is this the kernel's way back from a handler? Machines that keep the registers at a known place of
+ * the signal frame have it in the vdso, without unwind info (aarch64 since Linux 5.8). */
+static PF_SIGSAFE bool is_way_back(const struct walk *w)
+{
+	uint64_t code;
+
+	return PF_REG_SIGNAL_FRAME && read_code(w, w->regs.value[PF_REG_PC], &code) &&
+	       code == PF_REG_SIGRETURN;
+}
+
+static PF_SIGSAFE bool step_signal(struct walk *w)
+{
+	struct pf_unwind_regs caller;
+
+	if (!emit(w, w->regs.value[PF_REG_PC]) || !signal_registers(w, &caller))
+		return false;
+	for (uint32_t reg = 0; reg < PF_REG_COUNT; reg++) {
+		w->regs.value[reg] = caller.value[reg];
+		__asm__ volatile("" ::: "memory"); /* stays a loop */
+	}
+	w->regs.known = caller.known & (w->all ? ~0ull : FOLLOWED);
+	if (!go_on(w, caller.value[PF_REG_PC], caller.value[PF_REG_SP], true))
+		return false;
+	follow_interrupted(w);
+	return true;
+}
+
 /* Code without unwind info: made at run time, or written by hand. */
 static PF_SIGSAFE bool climb_without(struct walk *w)
 {
 	uint64_t pc = w->regs.value[PF_REG_PC], target;
 
 	doubt(w);
+	if (is_way_back(w))
+		return step_signal(w);
 	if (!w->exact && !w->is_return && call_before(w, pc, &target) == PF_CODE_NO_CALL)
 		return stop(w, PF_UNWIND_NO_INFO); /* no call came from there: not a frame */
 	if (w->look >= PF_PC_MARKER_END && !emit(w, w->look))

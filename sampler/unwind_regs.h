@@ -23,6 +23,8 @@ enum {
 	PF_SHORT_UNIT = 8,
 };
 
+#define PF_REG_SIGRETURN 0ull /* not asked for */
+
 /* A return address as it is stored is one. */
 PF_INLINE uint64_t pf_unwind_strip(uint64_t pc)
 {
@@ -80,6 +82,9 @@ enum {
 	PF_SHORT_BP_BITS = 8,
 	PF_SHORT_UNIT = 16,
 };
+
+/* mov x8, #139; svc #0: as the kernel (and an emulator) writes its way back from a handler. */
+#define PF_REG_SIGRETURN 0xd4000001d2801168ull
 
 /* Takes the signature off a signed return address; a no-op where there is none. */
 PF_INLINE uint64_t pf_unwind_strip(uint64_t pc)

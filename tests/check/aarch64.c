@@ -2,7 +2,7 @@
  * a stack was not complete.
  *
  * The right answer: every stack taken at a random moment of f1..f4 ends in a root and goes through
- * the caller of `begin`.
+ * the caller of `begin`; a third of the time in a handler of the program, on another stack.
  */
 #include "base/profile.h"
 #include "sampler/stack.h"
@@ -21,7 +21,8 @@ enum { SAMPLES = 300, MAX = 500, DEPTH = 14 };
 static volatile bool stop;
 static volatile long sink;
 static uint64_t bottom; /* a PC that every stack must show; 0: not there yet */
-static uint32_t taken, complete;
+static uint32_t taken, complete, in_handlers;
+static volatile bool handling;
 
 static void on_sample(int number, siginfo_t *info, void *context)
 {
@@ -40,6 +41,7 @@ static void on_sample(int number, siginfo_t *info, void *context)
 		if (pcs[i] == bottom)
 			complete++;
 	}
+	in_handlers += handling;
 	stop = ++taken == SAMPLES;
 }
 
@@ -48,18 +50,32 @@ static int by_value(const void *a, const void *b)
 	return *(const int *)a - *(const int *)b;
 }
 
-static __attribute__((noinline)) void leaf(void)
+static __attribute__((noinline)) void work(void)
 {
 	char text[100];
 	int values[50];
 
+	for (int i = 0; i < 50; i++)
+		values[i] = rand();
+	qsort(values, 50, sizeof(values[0]), by_value);
+	snprintf(text, sizeof(text), "%d %g", values[3], values[4] * 1.5);
+	sink += strtol(text, NULL, 10);
+}
+
+/* No malloc: it may have interrupted one. */
+static void on_signal(int number)
+{
+	handling = true;
+	work();
+	handling = false;
+}
+
+static __attribute__((noinline)) void leaf(void)
+{
 	while (!stop) {
-		for (int i = 0; i < 50; i++)
-			values[i] = rand();
-		qsort(values, 50, sizeof(values[0]), by_value);
-		snprintf(text, sizeof(text), "%d %g", values[3], values[4] * 1.5);
-		sink += strtol(text, NULL, 10);
-		free(malloc((size_t)values[1] & 4095));
+		work();
+		raise(SIGUSR1);
+		free(malloc((size_t)rand() & 4095));
 	}
 }
 
@@ -115,6 +131,10 @@ static void *run(void *arg)
 	const uint64_t *pcs;
 	uint32_t count;
 
+	static char other_stack[65536];
+	stack_t other = {.ss_sp = other_stack, .ss_size = sizeof(other_stack)};
+
+	sigaltstack(&other, NULL);
 	pf_stack_init();
 	pf_unwind_bounds((uintptr_t)__builtin_frame_address(0), &memory);
 	count = pf_stack_read(pf_stack_capture_here(), &pcs);
@@ -129,16 +149,18 @@ static void *run(void *arg)
 int main(void)
 {
 	struct sigaction action = {.sa_sigaction = on_sample, .sa_flags = SA_SIGINFO | SA_RESTART};
+	struct sigaction own = {.sa_handler = on_signal, .sa_flags = SA_ONSTACK};
 	struct timespec pause = {.tv_nsec = 2 * 1000 * 1000};
 	pthread_t thread;
 
 	sigaction(SIGPROF, &action, NULL);
+	sigaction(SIGUSR1, &own, NULL);
 	pthread_create(&thread, NULL, run, NULL);
 	while (!stop) {
 		nanosleep(&pause, NULL);
 		pthread_kill(thread, SIGPROF);
 	}
 	pthread_join(thread, NULL);
-	printf("%u stacks, %u complete\n", taken, complete);
-	return complete != SAMPLES;
+	printf("%u stacks, %u in a handler, %u complete\n", taken, in_handlers, complete);
+	return complete != SAMPLES || in_handlers < SAMPLES / 20;
 }
