@@ -20,7 +20,7 @@
 	X(CPU_LOST_BLOCKED, "cpu_lost_signal_blocked", "threads that block the sampling signal")   \
 	X(CPU_LOST_RECORDER, "cpu_lost_recorder", "CPU samples forgotten early by the recorder")   \
 	X(CPU_FOREIGN_SIGNAL, "cpu_foreign_signals", "sampling signals that were not ours")        \
-	X(CPU_HANDLER_NS, "cpu_handler_ns", "time spent in the sampling handler")                  \
+	X(CPU_HANDLER_NS, "cpu_handler_ns", "CPU time spent in the sampling handler")              \
 	X(WALL_SAMPLES, "wall_samples", "wall-clock samples taken")                                \
 	X(WALL_REUSED, "wall_reused", "of these, stacks reused: the thread had not run since")     \
 	X(WALL_LOST, "wall_lost", "wall-clock samples dropped")                                    \

@@ -88,6 +88,9 @@ static const char *reason(int error)
 		return "not possible in this process (see status)";
 	case -EACCES:
 		return "not the owner of this tree";
+	case -EPERM:
+	case -ENOSYS:
+		return "a system call was refused (a seccomp filter?): see status";
 	case -EEXIST:
 		return "there is one of that name";
 	case -EINTR:

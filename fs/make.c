@@ -67,6 +67,17 @@ static int release_if_asked(struct pf_live *live, enum pf_source source, struct 
 	return asked ? pf_control_release_memory(live, true) : 0;
 }
 
+/* What the process, or the kernel, has refused us: a reader sees no more than an errno, and no shell says
+ * which call it was. The other errors are answers, and `status` has the reasons. */
+static void tell(struct pf_live *live, enum pf_source source, int error)
+{
+	static const char what[] = "(read)";
+
+	if (error == -EPERM || error == -EACCES || error == -ENOSYS || error == -EMFILE ||
+	    error == -ENFILE)
+		pf_control_refuse(live, pf_make_row(source)->stem, what, sizeof(what) - 1, error);
+}
+
 int pf_make_profile(struct pf_live *live, enum pf_source source, const struct pf_query *query,
     struct pf_wait *wait, struct pf_profile *out)
 {
@@ -82,8 +93,10 @@ int pf_make_profile(struct pf_live *live, enum pf_source source, const struct pf
 		rc = make_difference(live, source, &asked, wait, out);
 	else if (rc == 0)
 		rc = collect(out, &asked, wait);
-	if (rc < 0)
+	if (rc < 0) {
+		tell(live, source, rc);
 		return rc;
+	}
 	pf_profile_comment(out, "proffs %s", PF_VERSION);
 	pf_profile_comment(out, "stack_depth %lld", (long long)pf_knob_get(PF_KNOB_STACK_DEPTH));
 	if (out->error == 0)

@@ -75,9 +75,10 @@ static PF_SIGSAFE void push(
 	lose(weight_ns);
 }
 
-static PF_SIGSAFE void take(struct pf_thread *t, const ucontext_t *context, int64_t time_ns)
+static PF_SIGSAFE void take(struct pf_thread *t, const ucontext_t *context, int64_t cpu_ns)
 {
-	int64_t weight = account(t, pf_clock_ns(CLOCK_THREAD_CPUTIME_ID));
+	int64_t time_ns = pf_clock_now_ns();
+	int64_t weight = account(t, cpu_ns);
 
 	if (!pf_signal_has_room(t, context)) {
 		pf_count(PF_COUNTER_CPU_LOST_STACK);
@@ -90,7 +91,7 @@ static PF_SIGSAFE void take(struct pf_thread *t, const ucontext_t *context, int6
 
 PF_SIGSAFE void pf_sample_take(struct pf_thread *t, const ucontext_t *context)
 {
-	int64_t began_ns;
+	int64_t began_ns, took_ns;
 
 	if (pf_sample_period_ns() == 0)
 		return;
@@ -100,10 +101,12 @@ PF_SIGSAFE void pf_sample_take(struct pf_thread *t, const ucontext_t *context)
 		return;
 	}
 	t->in_handler = 1;
-	began_ns = pf_clock_now_ns();
+	began_ns = pf_clock_ns(CLOCK_THREAD_CPUTIME_ID);
 	take(t, context, began_ns);
 	t->in_handler = 0;
-	pf_count_many(PF_COUNTER_CPU_HANDLER_NS, (uint64_t)(pf_clock_now_ns() - began_ns));
+	/* On the thread's own clock: the kernel may have had others run in between. */
+	took_ns = pf_clock_ns(CLOCK_THREAD_CPUTIME_ID) - began_ns;
+	pf_count_many(PF_COUNTER_CPU_HANDLER_NS, (uint64_t)took_ns);
 }
 
 static PF_HOOK void push_rest(struct pf_thread *t, int64_t cpu_ns)
