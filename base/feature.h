@@ -20,6 +20,7 @@
 	X(BLOCK, "block")                                                                          \
 	X(THREADS, "threads")                                                                      \
 	X(SLEEPER_STACKS, "stacks_of_sleeping_threads")                                            \
+	X(RUNNER_STACKS, "stacks_of_running_threads")                                              \
 	X(EXCEPTIONS, "exceptions")                                                                \
 	X(THREAD_HOOK, "thread_creation_hook")                                                     \
 	X(UNWIND_LIB, "libunwind_fallback")                                                        \

@@ -13,6 +13,7 @@ struct pf_query {
 	int64_t rows;       /* n=: rows of text; 0: as the view likes */
 	int64_t least;      /* min=: only stacks with so much; 0: all */
 	int64_t captures;   /* of heap_leaks: what has outlived so many; 0: not asked for */
+	int64_t tid;        /* set by fs: of this thread alone; 0: of all */
 	bool balance;       /* set by fs: the heap's text, which ends with the whole process */
 	bool json;          /* instead of lines */
 	bool gc;            /* give free memory back first */

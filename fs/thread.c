@@ -128,38 +128,19 @@ static void show_labels(struct pf_buf *out, struct pf_live *live, int tid)
 		live->door->print_labels(view.labels, out);
 }
 
-static bool is_thread(const struct pf_profile *p, const struct pf_sample *s, int tid)
-{
-	for (uint32_t i = 0; i < s->label_count; i++) {
-		const struct pf_label *l = &p->labels[s->label_first + i];
-
-		if (!l->str && l->num == tid && strcmp(l->key, "tid") == 0)
-			return true;
-	}
-	return false;
-}
-
-/* A profile of all threads with names, of which `show` gets the sample of the one asked for. */
-static void show_dumped(struct pf_buf *out, struct pf_live *live, enum pf_source source, int tid,
+/* A profile of this thread alone, with names. */
+static void show_profile(struct pf_buf *out, struct pf_live *live, enum pf_source source, int tid,
     void (*show)(struct pf_buf *out, const struct pf_profile *one))
 {
-	struct pf_query query = {0};
-	struct pf_profile all;
-	int rc = pf_make_profile(live, source, &query, NULL, &all);
+	struct pf_query query = {.tid = tid};
+	struct pf_profile one;
+	int rc = pf_make_profile(live, source, &query, NULL, &one);
 
+	if (rc == 0 && one.sample_count == 0)
+		rc = -ESRCH; /* it ended while it was looked at */
 	if (rc == 0)
-		rc = -ESRCH;
-	for (size_t i = 0; rc == -ESRCH && i < all.sample_count; i++) {
-		struct pf_profile one = all; /* the same arrays, this sample alone */
-
-		if (!is_thread(&all, &all.samples[i], tid))
-			continue;
-		one.samples = &all.samples[i];
-		one.sample_count = 1;
 		show(out, &one);
-		rc = 0;
-	}
-	pf_profile_finish(&all);
+	pf_profile_finish(&one);
 	if (rc < 0)
 		pf_buf_fail(out, rc);
 }
@@ -197,7 +178,7 @@ static void put_creator(struct pf_buf *out, const struct pf_profile *one)
 
 static void show_stack(struct pf_buf *out, struct pf_live *live, int tid)
 {
-	show_dumped(out, live, PF_SOURCE_THREADS, tid, put_stack);
+	show_profile(out, live, PF_SOURCE_THREADS, tid, put_stack);
 }
 
 static void show_creator(struct pf_buf *out, struct pf_live *live, int tid)
@@ -205,7 +186,7 @@ static void show_creator(struct pf_buf *out, struct pf_live *live, int tid)
 	if (tid == getpid())
 		pf_buf_str(out, "nobody: the main thread\n");
 	else
-		show_dumped(out, live, PF_SOURCE_THREADCREATE, tid, put_creator);
+		show_profile(out, live, PF_SOURCE_THREADCREATE, tid, put_creator);
 }
 
 /* To the directory of the thread that it waits for. In a circle, and on the way into one, to that

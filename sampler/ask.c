@@ -36,11 +36,26 @@ static int prepare(struct pf_ask *ask, struct pf_thread *t)
 
 	ask->thread = t;
 	ask->timer = -1;
+	ask->why_no_timer = 0;
 	ask->after = __atomic_load_n(&answers, __ATOMIC_ACQUIRE);
 	rc = pf_signal_install();
 	if (rc < 0)
 		return rc;
 	return pf_arm_is_blocked(t) ? -EPERM : 0;
+}
+
+static int send(const struct pf_thread *t)
+{
+	siginfo_t info;
+
+	memset(&info, 0, sizeof(info));
+	info.si_signo = pf_signal_number();
+	info.si_code = SI_QUEUE;
+	info.si_pid = getpid();
+	info.si_value = pf_signal_value(t, PF_SIGNAL_ASK);
+	if (syscall(SYS_rt_tgsigqueueinfo, getpid(), t->tid, info.si_signo, &info) == 0)
+		return 0;
+	return errno == EAGAIN || errno == ESRCH ? -errno : -EOPNOTSUPP;
 }
 
 int pf_ask_begin(struct pf_ask *ask, struct pf_thread *t)
@@ -50,26 +65,21 @@ int pf_ask_begin(struct pf_ask *ask, struct pf_thread *t)
 	if (rc < 0)
 		return rc;
 	rc = pf_timer_create(t->tid, pf_signal_value(t, PF_SIGNAL_ASK));
-	if (rc < 0)
+	if (rc == -EINVAL)
 		return rc;
+	if (rc < 0) {
+		ask->why_no_timer = rc;
+		return send(t);
+	}
 	ask->timer = rc;
 	return pf_timer_set(ask->timer, 1, 0);
 }
 
 int pf_ask_send(struct pf_ask *ask, struct pf_thread *t)
 {
-	siginfo_t info;
 	int rc = prepare(ask, t);
 
-	if (rc < 0)
-		return rc;
-	memset(&info, 0, sizeof(info));
-	info.si_signo = pf_signal_number();
-	info.si_code = SI_QUEUE;
-	info.si_pid = getpid();
-	info.si_value = pf_signal_value(t, PF_SIGNAL_ASK);
-	return syscall(SYS_rt_tgsigqueueinfo, getpid(), t->tid, info.si_signo, &info) < 0 ? -errno
-											  : 0;
+	return rc < 0 ? rc : send(t);
 }
 
 bool pf_ask_answered(const struct pf_ask *ask, uint32_t *stack)

@@ -41,17 +41,6 @@ static bool read_memory(uint64_t address, void *to, size_t size)
 	return pf_own_memory_read(to, (const void *)(uintptr_t)address, size) == (ssize_t)size;
 }
 
-static struct pf_thread *thread_of(pid_t tid)
-{
-	for (uint32_t i = 0; i < pf_thread_limit(); i++) {
-		struct pf_thread *t = pf_thread_at(i);
-
-		if (t && t->tid == tid && pf_thread_is_live(t))
-			return t;
-	}
-	return NULL;
-}
-
 /* `tid`, if it is a thread of this process; else 0. */
 static pid_t known(uint32_t tid)
 {
@@ -199,7 +188,7 @@ pid_t pf_blocked_on(pid_t tid, bool *endless)
 
 	*endless = false;
 	while (length < CHAIN_MAX) {
-		struct pf_thread *t = thread_of(tid);
+		struct pf_thread *t = pf_thread_find(tid);
 		struct blocked b;
 
 		if (!t || !look(t, &b) || b.owner == 0)
@@ -299,7 +288,7 @@ static void add_stack(struct pf_profile *p, struct pf_proc_reader *reader, struc
 static void add_labels(struct pf_profile *p, const struct blocked *b, int64_t now_ns)
 {
 	int64_t since_ns = b->since_ns;
-	struct pf_thread *owner = b->owner ? thread_of(b->owner) : NULL;
+	struct pf_thread *owner = b->owner ? pf_thread_find(b->owner) : NULL;
 
 	if (!since_ns)
 		since_ns = __atomic_load_n(&b->thread->still_since_ns, __ATOMIC_RELAXED);

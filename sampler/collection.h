@@ -18,6 +18,7 @@ struct pf_collection {
 	bool (*recorded)(void);                        /* is the recorder on? */
 	int (*demand)(struct pf_demand *demand, bool); /* 0 or -errno; off never fails */
 	void (*bring_up_to_date)(void);                /* what was up to now is in the feed */
+	bool spans;                                    /* its records span time (feed.h) */
 	void (*comment)(struct pf_profile *out, int64_t hz);
 	const char *nothing; /* what it means when there is no sample at all */
 	const enum pf_counter *losses;

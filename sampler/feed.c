@@ -106,9 +106,21 @@ int64_t pf_feed_replay(struct pf_feed *feed, struct pf_window *window)
 void pf_feed_attach(struct pf_feed *feed, struct pf_window *window)
 {
 	pf_lock_take(&feed->lock);
+	window->since_ns = pf_clock_now_ns();
 	window->next = feed->windows;
 	feed->windows = window;
 	pf_lock_give(&feed->lock);
+}
+
+int64_t pf_feed_close(struct pf_feed *feed, struct pf_window *window)
+{
+	int64_t now_ns;
+
+	pf_lock_take(&feed->lock);
+	now_ns = pf_clock_now_ns();
+	window->until_ns = now_ns;
+	pf_lock_give(&feed->lock);
+	return now_ns;
 }
 
 void pf_feed_detach(struct pf_feed *feed, struct pf_window *window)

@@ -30,6 +30,7 @@ enum {
 struct pf_record {
 	int64_t time_ns; /* monotonic */
 	int64_t weight_ns;
+	bool spans;         /* the weight is the time before time_ns, whoever ran then */
 	int64_t nominal_ns; /* what such a sample stands for on average */
 	uint64_t start;     /* the thread's start routine */
 	uint32_t stack;
@@ -65,8 +66,12 @@ void pf_feed_record(struct pf_feed *feed, bool on);
  * complete is the result, or -ENODATA: the recorder is off. */
 int64_t pf_feed_replay(struct pf_feed *feed, struct pf_window *window);
 
-/* From here on every record also goes to this window, until it is detached. */
+/* From this moment on every record also goes to this window, until it is detached; of those that span
+ * time the part that lies in it. */
 void pf_feed_attach(struct pf_feed *feed, struct pf_window *window);
+/* What is after this moment, which is the result, is not the window's: for records that span time. They
+ * may still come. */
+int64_t pf_feed_close(struct pf_feed *feed, struct pf_window *window);
 void pf_feed_detach(struct pf_feed *feed, struct pf_window *window);
 
 /* In the child after fork: nobody listens; the memory is left alone. PF_SIGSAFE. */

@@ -53,6 +53,17 @@ uint32_t pf_thread_limit(void)
 	return __atomic_load_n(&limit, __ATOMIC_ACQUIRE);
 }
 
+struct pf_thread *pf_thread_find(pid_t tid)
+{
+	for (uint32_t i = 0; i < pf_thread_limit(); i++) {
+		struct pf_thread *t = pf_thread_at(i);
+
+		if (t && t->tid == tid && pf_thread_is_live(t))
+			return t;
+	}
+	return NULL;
+}
+
 /* ---- slots ---- */
 
 static PF_HOOK bool grow_locked(void)
@@ -102,10 +113,12 @@ static PF_HOOK struct pf_thread *take_locked(void)
 	t->blocks = false;
 	t->blocks_known = false;
 	t->blocks_counted = false;
+	t->blocks_met = 0;
 	t->cpu_ns = 0;
 	t->born_ns = pf_clock_now_ns();
 	t->still_since_ns = t->born_ns;
 	t->answer = 0;
+	t->left_over = 0;
 	__atomic_fetch_add(&t->generation, 1, __ATOMIC_RELEASE);
 	return t;
 }

@@ -76,6 +76,9 @@ struct pf_thread {
 	uint32_t read_stack;
 	int32_t read_nr;
 
+	/* Of gather.c: the generation that the wall clock's gathering left over; 0: none. */
+	uint32_t left_over;
+
 	/* Of wall.c, the drainer's alone: what the last full tick saw. */
 	uint32_t wall_generation;
 	uint32_t wall_stack;
@@ -97,6 +100,8 @@ struct pf_thread {
 /* Slots by number, 0 <= number < pf_thread_limit(). */
 struct pf_thread *pf_thread_at(uint32_t number); /* PF_SIGSAFE */
 uint32_t pf_thread_limit(void);
+/* The living thread of this number, or NULL. Our own threads. */
+struct pf_thread *pf_thread_find(pid_t tid);
 
 PF_INLINE bool pf_thread_is_live(const struct pf_thread *thread)
 {

@@ -117,23 +117,31 @@ static void add_ended(void *arg, const struct pf_tally_row *row, uint64_t count)
 		add_sample(l->out, (uint32_t)stack, (int64_t)count - living, "ended");
 }
 
-int pf_threadcreate_collect(
-    struct pf_profile *out, const struct pf_query *query, struct pf_wait *wait)
+/* Of one thread: who created it. */
+static int add_one(struct pf_profile *out, pid_t tid)
 {
-	static const enum pf_counter losses[] = {
-	    PF_COUNTER_THREAD_LOST_TABLE, PF_COUNTER_STACK_OVERFLOW};
+	struct living living = {.out = out, .room = 1, .stacks = &(uint32_t){0}};
+	const struct pf_thread *t = pf_thread_find(tid);
+
+	if (!t) {
+		pf_cpu_scan(); /* made a moment ago, past our hook */
+		t = pf_thread_find(tid);
+	}
+	if (!t)
+		return -ESRCH;
+	add_living(&living, t);
+	return 0;
+}
+
+static int add_all(struct pf_profile *out)
+{
 	struct living living = {.out = out};
-	int rc;
 
 	pf_cpu_scan();
 	living.room = pf_thread_limit();
 	living.stacks = calloc(living.room + 1, sizeof(*living.stacks));
 	if (!living.stacks)
 		return -ENOMEM;
-	out->time_ns = pf_clock_real_ns();
-	out->leaf_is_return = true;
-	pf_profile_add_type(out, "threadcreate", "count");
-	pf_profile_set_period(out, "threadcreate", "count", 1);
 	for (uint32_t i = 0; i < living.room; i++) {
 		const struct pf_thread *t = pf_thread_at(i);
 
@@ -143,6 +151,24 @@ int pf_threadcreate_collect(
 	qsort(living.stacks, living.count, sizeof(*living.stacks), by_number);
 	pf_tally_for_each(&created, add_ended, &living);
 	free(living.stacks);
+	return 0;
+}
+
+int pf_threadcreate_collect(
+    struct pf_profile *out, const struct pf_query *query, struct pf_wait *wait)
+{
+	static const enum pf_counter losses[] = {
+	    PF_COUNTER_THREAD_LOST_TABLE, PF_COUNTER_STACK_OVERFLOW};
+	int rc;
+
+	(void)wait;
+	out->time_ns = pf_clock_real_ns();
+	out->leaf_is_return = true;
+	pf_profile_add_type(out, "threadcreate", "count");
+	pf_profile_set_period(out, "threadcreate", "count", 1);
+	rc = query->tid ? add_one(out, (pid_t)query->tid) : add_all(out);
+	if (rc < 0)
+		return rc;
 	pf_loss_comment(out, losses, PF_COUNT(losses));
 	rc = pf_map_fill(out);
 	return rc < 0 ? rc : out->error;

@@ -18,14 +18,20 @@
 /* How long a thread that runs may take to answer: it does so at the next tick that meets it, and on
  * a machine with more to do than processors it has to wait for its turn. */
 enum { ANSWER_NS = 500 * PF_NS_PER_MS };
+/* Of the stack that created a thread: std::async in unoptimized code is 13 frames deep. */
+enum { CREATOR_FRAMES = 16 };
 
+/* Innermost first: whoever knows names chooses among them (render/creator.h). */
 static void label_origin(struct pf_profile *p, const struct pf_thread *t)
 {
 	const uint64_t *pcs;
+	uint32_t count = t->created_by ? pf_stack_read(t->created_by, &pcs) : 0;
 
-	if (t->created_by == 0 || pf_stack_read(t->created_by, &pcs) == 0)
+	if (count == 0)
 		return;
-	pf_profile_label_num(p, "created_by", (int64_t)pcs[0], "address");
+	for (uint32_t i = 0; i < count && i < CREATOR_FRAMES; i++)
+		if (i == 0 || pcs[i] >= PF_PC_MARKER_END)
+			pf_profile_label_num(p, "created_by", (int64_t)pcs[i], "address");
 	pf_profile_label_num(p, "creator", t->creator, NULL);
 }
 
@@ -35,6 +41,8 @@ static void add(void *profile, const struct pf_sight *sight)
 	const struct pf_thread *t = sight->thread;
 	struct pf_profile *p = profile;
 
+	if (sight->ended)
+		return;
 	pf_profile_add_sample(p, sight->pcs, sight->count, &one);
 	pf_profile_label_str(p, "thread", t->name);
 	pf_profile_label_num(p, "tid", t->tid, NULL);
@@ -51,20 +59,25 @@ int pf_threads_collect(struct pf_profile *out, const struct pf_query *query, str
 {
 	static const enum pf_counter losses[] = {PF_COUNTER_THREAD_LOST,
 	    PF_COUNTER_THREAD_LOST_TABLE, PF_COUNTER_STACK_OVERFLOW, PF_COUNTER_LABEL_LOST};
-	struct pf_proc_reader *reader = pf_proc_create();
-	int rc;
+	struct pf_gather *gather = pf_gather_create();
+	struct pf_round round = {.last = true, .each = add, .context = out};
+	int rc = 0;
 
-	(void)query;
 	(void)wait;
-	if (!reader)
+	if (!gather)
 		return -ENOMEM;
 	out->name = pf_profile_string(out, "threads");
 	pf_profile_add_type(out, "threads", "count");
 	pf_profile_set_period(out, "threads", "count", 1);
 	out->time_ns = pf_clock_real_ns();
-	pf_cpu_scan();
-	rc = pf_gather(reader, pf_clock_now_ns() + ANSWER_NS, add, out);
-	pf_proc_destroy(reader);
+	if (!query->tid || !pf_thread_find((pid_t)query->tid))
+		pf_cpu_scan();
+	round.deadline_ns = pf_clock_now_ns() + ANSWER_NS;
+	if (!query->tid)
+		pf_gather_round(gather, &round);
+	else if (!pf_gather_one(gather, (pid_t)query->tid, &round))
+		rc = -ESRCH;
+	pf_gather_destroy(gather);
 	if (rc < 0)
 		return rc;
 	pf_loss_comment(out, losses, PF_COUNT(losses));
@@ -102,27 +115,16 @@ size_t pf_threads_list(struct pf_thread_view *out, size_t max)
 	return count;
 }
 
-static const struct pf_thread *find(pid_t tid)
-{
-	for (uint32_t i = 0; i < pf_thread_limit(); i++) {
-		const struct pf_thread *t = pf_thread_at(i);
-
-		if (t && t->tid == tid && pf_thread_is_live(t))
-			return t;
-	}
-	return NULL;
-}
-
 /* Asks the kernel of this thread alone: a shell that reads a file of each of thousands has no patience
  * for all of them each time. */
 bool pf_threads_one(pid_t tid, struct pf_thread_view *out)
 {
-	const struct pf_thread *t = find(tid);
+	const struct pf_thread *t = pf_thread_find(tid);
 	ssize_t length;
 
 	if (!t) {
 		pf_cpu_scan(); /* made a moment ago, past our hook */
-		t = find(tid);
+		t = pf_thread_find(tid);
 	}
 	if (!t)
 		return false;

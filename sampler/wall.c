@@ -16,10 +16,13 @@
 #include <string.h>
 
 static const int64_t SCAN_INTERVAL_NS = PF_NS_PER_SECOND;
-/* How long threads that run may take to answer, when the tick is not shorter than that. */
+/* How long a tick waits for threads that run, when the next one is not due earlier: who answers later
+ * is in the samples of a later tick, with its time since this one. */
 static const int64_t ANSWER_NS = 25ll * PF_NS_PER_MS;
-/* How long a collector waits for a tick of its own. */
-static const int64_t TICK_WAIT_NS = PF_NS_PER_SECOND;
+/* And the tick with which a window begins or ends: nobody's time may be left over then. */
+static const int64_t LAST_ANSWER_NS = 500ll * PF_NS_PER_MS;
+/* How long a collector waits for a tick of its own: on a busy machine we must wait for our turn, too. */
+static const int64_t TICK_WAIT_NS = 10ll * PF_NS_PER_SECOND;
 
 static struct pf_lock control_lock = PF_LOCK_INIT(PF_LOCK_WINDOW);
 static struct pf_demand recorder; /* in the list while the recorder is on */
@@ -32,14 +35,15 @@ static uint32_t ticks_wanted; /* atomic: ticks that collectors have asked for */
 static uint32_t ticks_done;   /* atomic, a futex: of these, how many are done */
 
 /* The drainer's alone. */
-static struct pf_proc_reader *reader;
+static struct pf_gather *gather;
 static int64_t last_tick_ns; /* 0: the next one only begins */
 static int64_t due_ns, scan_due_ns;
 
 /* ---- a tick ---- */
 
 struct tick {
-	int64_t now_ns, before_ns;
+	int64_t now_ns;
+	int64_t span_ns;
 	bool all_asleep; /* so far */
 };
 
@@ -49,21 +53,22 @@ static void add(struct tick *tick, const struct pf_sight *sight)
 {
 	const struct pf_thread *t = sight->thread;
 	struct pf_record record = {
-	    .time_ns = tick->now_ns,
-	    .weight_ns = tick->now_ns - tick->before_ns,
+	    .time_ns = sight->before ? tick->now_ns - tick->span_ns : tick->now_ns,
+	    .weight_ns = sight->span_ns,
+	    .spans = true,
 	    .start = t->start,
 	    .stack = sight->stack,
 	    .tid = t->tid,
 	    .labels = __atomic_load_n(&t->labels, __ATOMIC_RELAXED),
 	    .state = (int16_t)sight->state,
 	    .kind = PF_RECORD_SAMPLE,
-	    .count = 1,
+	    .count = sight->rounds,
 	};
 
 	memcpy(record.name, t->name, sizeof(record.name) - 1);
 	if (sight->stack == PF_STACK_OVERFLOW)
 		record.stack = pf_stack_intern(sight->pcs, sight->count);
-	pf_count(PF_COUNTER_WALL_SAMPLES);
+	pf_count_many(PF_COUNTER_WALL_SAMPLES, sight->rounds);
 	if (sight->reused)
 		pf_count(PF_COUNTER_WALL_REUSED);
 	pf_feed_add(&feed, &record);
@@ -85,8 +90,9 @@ static void see(void *context, const struct pf_sight *sight)
 {
 	struct tick *tick = context;
 
-	keep(tick, sight);
-	if (tick->before_ns)
+	if (!sight->ended)
+		keep(tick, sight);
+	if (sight->span_ns)
 		add(tick, sight);
 }
 
@@ -114,7 +120,8 @@ static void repeat(struct tick *tick)
 {
 	for (uint32_t i = 0; i < pf_thread_limit(); i++) {
 		const struct pf_thread *t = pf_thread_at(i);
-		struct pf_sight sight = {.thread = t, .reused = true};
+		struct pf_sight sight = {
+		    .thread = t, .reused = true, .span_ns = tick->span_ns, .rounds = 1};
 
 		if (!t || !pf_thread_is_live(t))
 			continue;
@@ -124,14 +131,25 @@ static void repeat(struct tick *tick)
 	}
 }
 
-static void take_tick(int64_t now_ns, int64_t period)
+static void take_tick(int64_t now_ns, int64_t period, bool last)
 {
-	struct tick tick = {.now_ns = now_ns, .before_ns = last_tick_ns, .all_asleep = true};
+	struct tick tick = {
+	    .now_ns = now_ns,
+	    .span_ns = last_tick_ns ? now_ns - last_tick_ns : 0,
+	    .all_asleep = true,
+	};
 	int64_t patience = period / 2 < ANSWER_NS ? period / 2 : ANSWER_NS;
+	struct pf_round round = {
+	    .deadline_ns = now_ns + (last ? LAST_ANSWER_NS : patience),
+	    .span_ns = tick.span_ns,
+	    .last = last,
+	    .each = see,
+	    .context = &tick,
+	};
 	struct pf_activity now;
 
-	if (!reader)
-		reader = pf_proc_create();
+	if (!gather)
+		gather = pf_gather_create();
 	/* While the CPU is sampled too, the drainer has looked within the same second. */
 	if (now_ns >= scan_due_ns) {
 		if (!pf_cpu_active() || scan_due_ns == 0)
@@ -142,18 +160,17 @@ static void take_tick(int64_t now_ns, int64_t period)
 	now = pf_activity_read();
 	if (last_tick_ns && is_quiet(&now)) {
 		repeat(&tick);
-	} else if (reader) {
-		pf_gather(reader, now_ns + patience, see, &tick);
+	} else if (gather) {
+		seen_all_asleep = pf_gather_round(gather, &round) == 0 && tick.all_asleep;
 		seen = now;
-		seen_all_asleep = tick.all_asleep;
 	}
 	last_tick_ns = now_ns;
 }
 
 static void rest(void)
 {
-	pf_proc_destroy(reader);
-	reader = NULL;
+	pf_gather_destroy(gather);
+	gather = NULL;
 	last_tick_ns = 0;
 	seen_all_asleep = false;
 	due_ns = 0;
@@ -164,11 +181,12 @@ int64_t pf_wall_turn(int64_t now_ns)
 {
 	int64_t period = __atomic_load_n(&period_ns, __ATOMIC_ACQUIRE);
 	uint32_t wanted = __atomic_load_n(&ticks_wanted, __ATOMIC_ACQUIRE);
+	bool is_asked = wanted != __atomic_load_n(&ticks_done, __ATOMIC_RELAXED);
 
 	if (period == 0)
 		rest();
-	else if (now_ns >= due_ns || wanted != __atomic_load_n(&ticks_done, __ATOMIC_RELAXED)) {
-		take_tick(now_ns, period);
+	else if (now_ns >= due_ns || is_asked) {
+		take_tick(now_ns, period, is_asked);
 		/* Late by a period or more: leave these ticks out, the weight stays right. */
 		due_ns = due_ns + period > now_ns ? due_ns + period : now_ns + period;
 	}
@@ -267,7 +285,7 @@ PF_SIGSAFE void pf_wall_fork_child(void)
 	control_lock.word = 0;
 	demands = NULL;
 	period_ns = 0;
-	reader = NULL;
+	gather = NULL;
 	last_tick_ns = 0;
 	due_ns = 0;
 	scan_due_ns = 0;
@@ -290,6 +308,7 @@ int pf_wall_collect(struct pf_profile *out, const struct pf_query *query, struct
 	    .hz = PF_KNOB_WALL_HZ,
 	    .feed = &feed,
 	    .recorded = pf_wall_enabled,
+	    .spans = true,
 	    .demand = demand,
 	    .bring_up_to_date = force_tick,
 	    .comment = comment,

@@ -75,10 +75,37 @@ static bool grow_buckets(struct pf_window *w)
 	return true;
 }
 
-void pf_window_add(struct pf_window *w, const struct pf_record *r)
+/* The part of a record that lies in the window; false: none does. */
+static bool cut(const struct pf_window *w, const struct pf_record *r, struct pf_record *part)
+{
+	int64_t from = r->time_ns - r->weight_ns, to = r->time_ns;
+	int64_t weight_ns;
+
+	*part = *r;
+	if (!r->spans)
+		return true;
+	if (from < w->since_ns)
+		from = w->since_ns;
+	if (w->until_ns && to > w->until_ns)
+		to = w->until_ns;
+	weight_ns = to - from;
+	if (weight_ns <= 0)
+		return false;
+	if (r->count > 1 && weight_ns < r->weight_ns)
+		part->count = 1 + (uint32_t)((double)(r->count - 1) * (double)weight_ns /
+					     (double)r->weight_ns);
+	part->weight_ns = weight_ns;
+	return true;
+}
+
+void pf_window_add(struct pf_window *w, const struct pf_record *record)
 {
 	struct pf_window_entry *entry;
+	struct pf_record part;
+	const struct pf_record *r = &part;
 
+	if (!cut(w, record, &part))
+		return;
 	if (w->error || (w->count >= w->bucket_count && !grow_buckets(w)))
 		return;
 	for (uint32_t at = w->buckets[hash_of(r) & (w->bucket_count - 1)]; at; at = entry->next) {

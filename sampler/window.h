@@ -26,7 +26,8 @@ struct pf_window {
 	size_t count, capacity;
 	uint32_t *buckets; /* a power of two of them */
 	size_t bucket_count;
-	int error; /* 0 or the first -errno */
+	int64_t since_ns, until_ns; /* of records that span time; 0: always, for ever */
+	int error;                  /* 0 or the first -errno */
 };
 
 void pf_window_init(struct pf_window *window);

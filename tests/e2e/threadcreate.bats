@@ -66,6 +66,18 @@ text_row() {
 	is "$(cat "$TREE/thread/"*/created_by | grep -c unknown)" 1
 }
 
+@test "who makes a thread through the C++ library is named, not the library" {
+	tree_start -- "$TARGET/spawned"
+	wait_until 10 says ready
+	local text=$(cat "$TREE/threads")
+	echo "$text"
+	is "$(grep -c "created by by_thread" <<<"$text")" 1
+	is "$(grep -c "created by by_vector" <<<"$text")" 2
+	is "$(grep -c "created by by_async" <<<"$text")" 1
+	has "$(cat "$TREE/threads?debug=2")" "created by by_async"
+	is "$(pprof_rows "$TREE/threads.pprof" -tagfocus=created_by=by_vector | column 4 stay)" 2
+}
+
 @test "seconds= shows who was created, and who ended, meanwhile" {
 	births_start
 	cat "$TREE/threadcreate,seconds=4" >delta &
