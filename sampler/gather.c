@@ -216,6 +216,13 @@ static void say_how_asked(const struct pf_gather *g)
 
 /* ---- answers ---- */
 
+/* Not what another thread has said that has its slot by now. */
+static bool has_answered(const struct asked *a, uint32_t *stack)
+{
+	return pf_ask_answered(&a->ask, stack) &&
+	       pf_thread_generation(a->ask.thread) == a->then.generation;
+}
+
 /* It was alive when it was met, so its time is shown; where it was nobody will know. */
 static void show_ended(struct pf_gather *g, const struct asked *a, const struct subject *of)
 {
@@ -233,7 +240,7 @@ static bool settle(struct pf_gather *g, struct asked *a)
 	enum pf_proc_answer answer;
 	uint32_t stack;
 
-	if (pf_ask_answered(&a->ask, &stack)) {
+	if (has_answered(a, &stack)) {
 		show_answer(g, &of, a, stack);
 		return true;
 	}
@@ -305,7 +312,7 @@ static bool settle_late(struct pf_gather *g, struct asked *a)
 	struct subject before = of_rounds_before(a);
 	uint32_t stack;
 
-	if (!pf_ask_answered(&a->ask, &stack))
+	if (!has_answered(a, &stack))
 		return false;
 	show_answer(g, &before, a, stack);
 	forget(a);
