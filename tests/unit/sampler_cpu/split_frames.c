@@ -38,7 +38,8 @@ FUNCTION(split_part, ".cfi_def_cfa rbp, 16\n"
 		     "jmp 1b\n");
 FUNCTION(split_entry, PUSH_BP "sub $4096, %rsp\n"
 			      "and $-64, %rsp\n"
-			      "jmp.d32 split_part\n");
+			      ".byte 0xe9\n"
+			      ".long split_part - . - 4\n");
 
 FUNCTION(split_caller, "sub $8, %rsp\n"
 		       ".cfi_def_cfa_offset 16\n"
