@@ -5,6 +5,7 @@
 #include "sampler/heap_draw.h"
 #include "sampler/heap_name.h"
 #include "sampler/heap_region.h"
+#include "sampler/shard.h"
 #include "sampler/stack.h"
 
 static const int64_t PATIENCE_NS = PF_NS_PER_SECOND;
@@ -15,15 +16,14 @@ static int64_t opened_ns;        /* written before open_generation */
 
 /* How many are writing, an atomic futex word each: threads share one only by chance, so that they
  * do not take a cache line from each other twice a sample. */
-enum { DOORS = 16 };
+enum { DOORS = PF_SHARDS };
 static struct door {
 	uint32_t inside;
 } __attribute__((aligned(64))) doors[DOORS];
 
 PF_INLINE struct door *my_door(void)
 {
-	/* Thread-local blocks are pages apart. */
-	return &doors[((uintptr_t)&pf_draw_here >> 12) * 0x9e3779b97f4a7c15ull >> 60];
+	return &doors[pf_shard()];
 }
 
 /* The generation of the book, which stays as it is until leave(); 0: closed, not entered. */
@@ -107,7 +107,7 @@ PF_HOOK void pf_book_drop(const void *at)
 {
 	struct pf_live_entry entry;
 
-	if (!pf_book_enter())
+	if (!pf_live_has(at) || !pf_book_enter())
 		return;
 	if (pf_live_remove(at, &entry))
 		pf_book_account_free(&entry);

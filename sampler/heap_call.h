@@ -1,7 +1,7 @@
 /* Heap call: what the hooks of any allocator's functions are made of (heap_hook.c, heap_direct_hook.c).
  *
  * Three hooks for each function: pf_real_after_NAME counts bytes and jumps on; slow_NAME is where the
- * count has run out, or the block may be in the book; every_NAME is the hook of rate 1.
+ * count has run out, or another block of the page is in the book; every_NAME is the hook of rate 1.
  */
 #pragma once
 #include "base/mark.h"
@@ -109,6 +109,8 @@ void pf_call_resize_end(struct pf_call_resize *r, void *at, void *to, size_t siz
 	}                                                                                          \
 	static PF_HOOK void *known_##name params                                                   \
 	{                                                                                          \
+		if (!pf_live_has(at))                                                              \
+			return pf_real_##name args;                                                \
 		return take_##name(0, PF_UNPACK args);                                             \
 	}                                                                                          \
 	static PF_HOOK PF_CALL_HOT void *pf_real_after_##name params                               \

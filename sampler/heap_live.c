@@ -11,7 +11,7 @@ enum { FIRST_BUCKETS = 4, TABLES_MAX = 13 };
 #else
 enum { FIRST_BUCKETS = 4096, TABLES_MAX = 8 };
 #endif
-enum { BUCKET = 8, PAGE = 4096 };
+enum { BUCKET = 8, PAGE = 1 << PF_LIVE_PAGE_SHIFT };
 
 static const uintptr_t EMPTY = 0;
 static const uintptr_t CLAIMED = 1;
@@ -21,6 +21,7 @@ static const uint8_t FILTER_STUCK = UINT8_MAX;
 struct table {
 	uintptr_t *words;
 	struct pf_live_entry *entries;
+	bool spilled; /* atomic; some block has stood outside its page's bucket */
 };
 
 static struct table *tables[TABLES_MAX]; /* atomic; each once, in order */
@@ -85,36 +86,58 @@ static PF_HOOK struct table *table_at(int k)
 	return other;
 }
 
-/* Where the block's bucket begins. Blocks are at least 16 bytes apart. */
-PF_INLINE size_t first_word(const void *at, int k)
+PF_INLINE uintptr_t *bucket_of(const struct table *table, int k, uint64_t number, int next)
 {
-	uint64_t hash = ((uintptr_t)at >> 4) * 0x9e3779b97f4a7c15ull;
+	uint64_t hash = (number * 0x9e3779b97f4a7c15ull >> 32) + (uint64_t)next;
 
-	return (hash >> 32) % bucket_count(k) * BUCKET;
+	return &table->words[(hash & (bucket_count(k) - 1)) * BUCKET];
 }
 
-/* The n-th word to look at: the bucket's, then the next bucket's. */
-PF_INLINE size_t word_at(size_t first, size_t n, int k)
+/* The bucket of a block's page, which the frees of other blocks of that page keep warm. */
+PF_INLINE uintptr_t *page_bucket(const struct table *table, int k, const void *at)
 {
-	return (first + n) % (bucket_count(k) * BUCKET);
+	return bucket_of(table, k, (uintptr_t)at >> PF_LIVE_PAGE_SHIFT, 0);
 }
 
-/* Claims a word that holds `value`; NULL: there is none in this table. */
-static PF_HOOK uintptr_t *claim_in(
-    const struct table *table, int k, const void *at, uintptr_t value)
+/* Its own two, for pages with many: blocks are at least 16 bytes apart. */
+PF_INLINE uintptr_t *own_bucket(const struct table *table, int k, const void *at, int next)
 {
-	size_t first = first_word(at, k);
+	return bucket_of(table, k, (uintptr_t)at >> 4, next);
+}
 
-	for (size_t n = 0; n < 2 * BUCKET; n++) {
-		uintptr_t *word = &table->words[word_at(first, n, k)];
+/* The word of the bucket that holds `value`, or NULL. */
+PF_INLINE uintptr_t *find_in(uintptr_t *bucket, uintptr_t value)
+{
+	for (int n = 0; n < BUCKET; n++)
+		if (__atomic_load_n(&bucket[n], __ATOMIC_RELAXED) == value)
+			return &bucket[n];
+	return NULL;
+}
+
+/* The same, and it is the caller's alone now. */
+PF_INLINE uintptr_t *claim_in(uintptr_t *bucket, uintptr_t value)
+{
+	for (int n = 0; n < BUCKET; n++) {
 		uintptr_t was = value;
 
-		if (__atomic_load_n(word, __ATOMIC_RELAXED) == value &&
+		if (__atomic_load_n(&bucket[n], __ATOMIC_RELAXED) == value &&
 		    __atomic_compare_exchange_n(
-			word, &was, CLAIMED, false, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED))
-			return word;
+			&bucket[n], &was, CLAIMED, false, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED))
+			return &bucket[n];
 	}
 	return NULL;
+}
+
+PF_INLINE uintptr_t *claim_in_own(const struct table *table, int k, const void *at, uintptr_t value)
+{
+	uintptr_t *word = claim_in(own_bucket(table, k, at, 0), value);
+
+	return word ? word : claim_in(own_bucket(table, k, at, 1), value);
+}
+
+PF_INLINE bool has_spilled(const struct table *table)
+{
+	return __atomic_load_n(&table->spilled, __ATOMIC_RELAXED);
 }
 
 /* Claims the block's own word; NULL: it is not here. */
@@ -126,7 +149,9 @@ static PF_HOOK uintptr_t *claim_known(const void *at, struct table **table)
 		*table = __atomic_load_n(&tables[k], __ATOMIC_ACQUIRE);
 		if (!*table)
 			return NULL;
-		word = claim_in(*table, k, at, (uintptr_t)at);
+		word = claim_in(page_bucket(*table, k, at), (uintptr_t)at);
+		if (!word && has_spilled(*table))
+			word = claim_in_own(*table, k, at, (uintptr_t)at);
 		if (word)
 			return word;
 	}
@@ -141,11 +166,34 @@ static PF_HOOK uintptr_t *claim_empty(const void *at, struct table **table)
 		*table = table_at(k);
 		if (!*table)
 			return NULL;
-		word = claim_in(*table, k, at, EMPTY);
+		word = claim_in(page_bucket(*table, k, at), EMPTY);
+		if (word)
+			return word;
+		/* Before the block is in: whoever frees it has its address from here on. */
+		if (!has_spilled(*table))
+			__atomic_store_n(&(*table)->spilled, true, __ATOMIC_RELAXED);
+		word = claim_in_own(*table, k, at, EMPTY);
 		if (word)
 			return word;
 	}
 	return NULL;
+}
+
+PF_HOOK bool pf_live_has(const void *at)
+{
+	for (int k = 0; at && k < TABLES_MAX; k++) {
+		const struct table *table = __atomic_load_n(&tables[k], __ATOMIC_ACQUIRE);
+
+		if (!table)
+			return false;
+		if (find_in(page_bucket(table, k, at), (uintptr_t)at))
+			return true;
+		if (PF_UNLIKELY(has_spilled(table)) &&
+		    (find_in(own_bucket(table, k, at, 0), (uintptr_t)at) ||
+			find_in(own_bucket(table, k, at, 1), (uintptr_t)at)))
+			return true;
+	}
+	return false;
 }
 
 PF_HOOK int pf_live_insert(
@@ -190,8 +238,10 @@ int pf_live_init(void)
 
 void pf_live_clear(void)
 {
-	for (int k = 0; k < TABLES_MAX && tables[k]; k++)
+	for (int k = 0; k < TABLES_MAX && tables[k]; k++) {
 		memset(tables[k]->words, 0, bucket_count(k) * BUCKET * sizeof(uintptr_t));
+		tables[k]->spilled = false;
+	}
 	/* Mostly never touched: give the pages back rather than touch them all. */
 	if (madvise(pf_live_filter, sizeof(pf_live_filter), MADV_DONTNEED) != 0)
 		memset(pf_live_filter, 0, sizeof(pf_live_filter));

@@ -2,8 +2,9 @@
  *
  * In front stands a filter, one byte for a page: how many sampled blocks start there. Nearly every
  * free finds a zero and is done. Behind it are buckets of eight addresses, a cache line each, with
- * their entries in an array beside. A bucket that is full spills into the next one, then into a
- * table of twice the size.
+ * their entries in an array beside. A block stands in the bucket of its page: the other blocks of
+ * that page, which the filter cannot tell from it, all look into the same line and then are done.
+ * When that is full, it stands in one of two buckets of its own, then in a table of twice the size.
  *
  *     free(p) --> filter[page of p] == 0 ? done
  *                        |
@@ -59,6 +60,9 @@ PF_INLINE bool pf_live_maybe(const void *at)
 {
 	return __atomic_load_n(&pf_live_filter[pf_live_page(at)], __ATOMIC_RELAXED) != 0;
 }
+
+/* Is it there? For who frees it: a look, nothing is claimed. PF_HOOK. */
+bool pf_live_has(const void *at);
 
 /* Takes a block in: 0. 1: its address was there already, so a free was missed; the old entry is in
  * *replaced. -ENOSPC: full. PF_HOOK. */

@@ -51,10 +51,10 @@ PF_HOOK uint16_t pf_name_here(void)
 	for (uint32_t probe = 0; probe < PROBES; probe++) {
 		uint32_t place = (uint32_t)(hash + probe) % NAMES;
 		struct name *name = &names[place];
-		uint64_t state = FREE;
+		uint64_t state = __atomic_load_n(&name->state, __ATOMIC_ACQUIRE);
 
-		if (__atomic_compare_exchange_n(
-			&name->state, &state, TAKEN, false, __ATOMIC_ACQUIRE, __ATOMIC_ACQUIRE)) {
+		if (state == FREE && __atomic_compare_exchange_n(&name->state, &state, TAKEN, false,
+					 __ATOMIC_ACQUIRE, __ATOMIC_ACQUIRE)) {
 			name->words[0] = words[0];
 			name->words[1] = words[1];
 			__atomic_store_n(&name->state, READY, __ATOMIC_RELEASE);

@@ -3,6 +3,7 @@
 #include "base/clock.h"
 #include "base/counter.h"
 #include "sampler/heap_draw.h"
+#include "sampler/shard.h"
 #include "sampler/stack.h"
 
 #include <errno.h>
@@ -16,10 +17,13 @@ enum { FIRST_ROWS = 2048, TABLES_MAX = 8, PROBES = 32 };
 
 static const uint64_t KEY_USED = 1ull << 63;
 
+/* A turn is 2^TURN_BITS parts, and `parts` counts the last 256 turns, too: with that, whoever reads
+ * the two one after the other knows if one is ahead of the other. */
 struct sum {
-	uint64_t whole; /* atomic */
-	uint64_t parts; /* atomic; of 2^-PF_DRAW_WEIGHT_BITS; more than one whole, too */
+	uint64_t parts; /* atomic; of 2^-PF_DRAW_WEIGHT_BITS; goes round at 2^64 */
+	uint64_t turns; /* atomic */
 };
+enum { TURN_BITS = 56 };
 
 /* The first cache line is all that an allocation touches. */
 struct row {
@@ -34,8 +38,11 @@ struct row {
 static struct row *tables[TABLES_MAX]; /* atomic; each once, in order */
 static struct row overflow = {.key = KEY_USED};
 
-static uint32_t made;        /* atomic: rows in use */
-static struct sum allocated; /* bytes ever allocated, of all rows */
+static uint32_t made; /* atomic: rows in use */
+/* Bytes ever allocated, of all rows: the sum of these. */
+static struct {
+	struct sum sum;
+} __attribute__((aligned(64))) allocated[PF_SHARDS];
 /* In parts of a byte: room for eight terabytes in use. */
 static int64_t live_parts; /* atomic */
 static int64_t peak_parts; /* atomic */
@@ -95,7 +102,7 @@ static PF_HOOK struct row *table_at(int k)
 /* The number of the key's row in table k, made if there is room; 0: neither. */
 static PF_HOOK uint32_t find_in(struct row *table, int k, uint64_t key)
 {
-	size_t place = (key * 0x9e3779b97f4a7c15ull >> 32) % row_count(k);
+	size_t place = (key * 0x9e3779b97f4a7c15ull >> 32) & (row_count(k) - 1);
 
 	for (int probe = 0; probe < PROBES; probe++) {
 		struct row *row = &table[place];
@@ -108,7 +115,7 @@ static PF_HOOK uint32_t find_in(struct row *table, int k, uint64_t key)
 		}
 		if (was == key)
 			return first_number(k) + (uint32_t)place;
-		place = (place + 1) % row_count(k);
+		place = (place + 1) & (row_count(k) - 1);
 	}
 	return 0;
 }
@@ -159,20 +166,22 @@ static PF_HOOK struct row *row_of(uint32_t number)
 
 PF_INLINE void add(struct sum *sum, unsigned __int128 parts)
 {
-	uint64_t rest = (uint64_t)parts & ((1ull << PF_DRAW_WEIGHT_BITS) - 1);
+	uint64_t was = __atomic_fetch_add(&sum->parts, (uint64_t)parts, __ATOMIC_RELAXED);
+	uint64_t turned = (uint64_t)((was + parts) >> TURN_BITS) - (was >> TURN_BITS);
 
-	__atomic_fetch_add(&sum->whole, (uint64_t)(parts >> PF_DRAW_WEIGHT_BITS), __ATOMIC_RELAXED);
-	if (rest)
-		__atomic_fetch_add(&sum->parts, rest, __ATOMIC_RELAXED);
+	if (PF_UNLIKELY(turned))
+		__atomic_fetch_add(&sum->turns, turned, __ATOMIC_RELEASE);
 }
 
 /* In parts. */
 PF_INLINE __int128 read_sum(const struct sum *sum)
 {
 	uint64_t parts = __atomic_load_n(&sum->parts, __ATOMIC_ACQUIRE);
-	uint64_t whole = __atomic_load_n(&sum->whole, __ATOMIC_ACQUIRE);
+	uint64_t turns = __atomic_load_n(&sum->turns, __ATOMIC_ACQUIRE);
 
-	return ((__int128)whole << PF_DRAW_WEIGHT_BITS) + parts;
+	/* The turns as they were when `parts` was read: at most 127 before or after. */
+	turns += (uint64_t)(int8_t)((parts >> TURN_BITS) - turns);
+	return ((__int128)turns << TURN_BITS) + (int64_t)(parts & ((1ull << TURN_BITS) - 1));
 }
 
 /* What the row has in use; freed first: it must not see go what it has not seen come. */
@@ -224,7 +233,7 @@ PF_HOOK void pf_site_add_bytes(
 	note_peak(row);
 	add(&row->sums[bytes], parts);
 	if (bytes == PF_SITE_BYTES)
-		add(&allocated, parts);
+		add(&allocated[pf_shard()].sum, parts);
 	change_total(bytes == PF_SITE_BYTES ? (int64_t)parts : -(int64_t)parts);
 }
 
@@ -330,8 +339,12 @@ uint32_t pf_site_count(void)
 
 void pf_site_totals(int64_t *now_bytes, int64_t *ever_bytes)
 {
+	__int128 ever = 0;
+
 	*now_bytes = to_units(__atomic_load_n(&live_parts, __ATOMIC_RELAXED));
-	*ever_bytes = to_units(read_sum(&allocated));
+	for (size_t i = 0; i < PF_COUNT(allocated); i++)
+		ever += read_sum(&allocated[i].sum);
+	*ever_bytes = to_units(ever);
 }
 
 PF_HOOK struct pf_site_key pf_site_key(uint32_t site)
@@ -357,7 +370,7 @@ void pf_site_clear(void)
 {
 	overflow = (struct row){.key = KEY_USED};
 	live_parts = peak_parts = peak_ns = 0;
-	allocated = (struct sum){0};
+	memset(allocated, 0, sizeof(allocated));
 	made = 0;
 	peak = 1; /* no row has noted anything of it */
 	for (int k = 0; k < TABLES_MAX && tables[k]; k++)

@@ -1,9 +1,10 @@
 /* Heap site: the sums of what was allocated and freed, one row for each (stack, size class, kind,
  * name of the thread).
  *
- * Rows are found by hash, made by whoever comes first, and stay. A sum is two counters that are
- * only added to: whole units, and parts of a unit (2^-PF_DRAW_WEIGHT_BITS), so that taking away
- * exactly what was added leaves exactly nothing, and a day of terabytes does not overflow.
+ * Rows are found by hash, made by whoever comes first, and stay. A sum is a counter of parts of a
+ * unit (2^-PF_DRAW_WEIGHT_BITS) that is only added to, so that taking away exactly what was added
+ * leaves exactly nothing. It goes round like a clock's hand, and a second counter, of its turns, is
+ * touched so seldom that it costs nothing: a day of terabytes does not overflow.
  *
  * The peak is a picture taken without copying: each new highest total gets a number, and a row that
  * is about to change for the first time since then first notes what it holds.

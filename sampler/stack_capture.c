@@ -12,6 +12,7 @@
 #include "sampler/gate.h"
 #include "sampler/past.h"
 #include "sampler/past_look.h"
+#include "sampler/shard.h"
 #include "sampler/stack.h"
 #include "sampler/unwind.h"
 
@@ -30,8 +31,11 @@ enum {
 	ROOM_PCS = PF_STACK_DEPTH_MAX + OWN_FRAMES_MAX + 1,
 };
 
-static uint64_t rooms_taken; /* atomic; bit n: rooms[n] is lent */
-static uint64_t *rooms;      /* atomic; ROOMS of ROOM_PCS, mapped at the first capture */
+static uint64_t *rooms; /* atomic; ROOMS of ROOM_PCS, mapped at the first capture */
+/* Is room n lent? On a line each: threads that capture at the same time do not meet there. */
+static struct {
+	bool lent; /* atomic */
+} __attribute__((aligned(64))) keys[ROOMS];
 
 /* Set by the linker: the ends of our sections. Weak, because a program may have none of one. */
 #define EDGE extern const char __attribute__((weak, visibility("hidden")))
@@ -61,7 +65,8 @@ void pf_stack_init(void)
 
 void pf_stack_fork_child(void)
 {
-	rooms_taken = 0;
+	for (uint32_t i = 0; i < ROOMS; i++)
+		__atomic_store_n(&keys[i].lent, false, __ATOMIC_RELAXED);
 	pf_past_fork_child();
 	pf_unwind_fork_child();
 }
@@ -105,23 +110,24 @@ static PF_SIGSAFE uint64_t *rooms_get(void)
 /* A room for ROOM_PCS addresses, or NULL when all are lent. */
 static PF_SIGSAFE uint64_t *room_take(void)
 {
-	uint64_t taken = __atomic_load_n(&rooms_taken, __ATOMIC_RELAXED), *all = rooms_get();
-	int number;
+	uint64_t *all = rooms_get();
+	uint32_t first = pf_shard(); /* who is alone touches one room only */
 
-	do {
-		if (!all || taken == ~0ull >> (64 - ROOMS))
-			return NULL;
-		number = __builtin_ctzll(~taken);
-	} while (!__atomic_compare_exchange_n(&rooms_taken, &taken, taken | 1ull << number, false,
-	    __ATOMIC_ACQUIRE, __ATOMIC_RELAXED));
-	return all + (size_t)number * ROOM_PCS;
+	for (uint32_t n = 0; all && n < ROOMS; n++) {
+		uint32_t number = (first + n) % ROOMS;
+
+		if (!__atomic_load_n(&keys[number].lent, __ATOMIC_RELAXED) &&
+		    !__atomic_exchange_n(&keys[number].lent, true, __ATOMIC_ACQUIRE))
+			return all + (size_t)number * ROOM_PCS;
+	}
+	return NULL;
 }
 
 static PF_SIGSAFE void room_give(const uint64_t *room)
 {
 	uint64_t number = (uint64_t)(room - rooms) / ROOM_PCS;
 
-	__atomic_fetch_and(&rooms_taken, ~(1ull << number), __ATOMIC_RELEASE);
+	__atomic_store_n(&keys[number].lent, false, __ATOMIC_RELEASE);
 }
 
 /* Cuts out our own frames, wherever they are: in front, when the program called us; below, when

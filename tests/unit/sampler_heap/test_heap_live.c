@@ -94,6 +94,23 @@ static void a_hundred_thousand_blocks_are_all_found(void **state)
 	assert_int_equal(pf_live_count(), 0);
 }
 
+/* More than a bucket's eight on a page: each is found, and the page's others are not taken for them. */
+static void a_page_may_have_many(void **state)
+{
+	struct pf_live_entry out;
+
+	for (uint64_t i = 0; i < 256; i += 2)
+		insert(i, i);
+	for (uint64_t i = 0; i < 256; i++)
+		assert_int_equal(pf_live_has(block(i)), i % 2 == 0);
+	for (uint64_t i = 0; i < 256; i += 2) {
+		assert_true(pf_live_remove(block(i), &out));
+		assert_int_equal(out.size, i);
+		assert_false(pf_live_has(block(i)));
+	}
+	assert_false(pf_live_has(NULL));
+}
+
 /* 256 blocks and more start on one page: the filter's byte is full, and must not run over. */
 static void a_crowded_page_stays_suspect(void **state)
 {
@@ -168,6 +185,7 @@ int main(void)
 	    cmocka_unit_test_setup(others_on_the_page_are_not_it, fresh),
 	    cmocka_unit_test_setup(an_address_that_is_there_already_has_missed_a_free, fresh),
 	    cmocka_unit_test_setup(a_hundred_thousand_blocks_are_all_found, fresh),
+	    cmocka_unit_test_setup(a_page_may_have_many, fresh),
 	    cmocka_unit_test_setup(a_crowded_page_stays_suspect, fresh),
 	    cmocka_unit_test_setup(threads_do_not_disturb_each_other, fresh),
 	    cmocka_unit_test_setup(a_full_table_says_so, fresh),

@@ -111,6 +111,21 @@ static void a_petabyte_does_not_overflow(void **state)
 	assert_true(sums_of(9).alloc_objects == 1024 + (1ll << 40));
 }
 
+/* Sums go round at every 256 terabytes: what is in use is what came less what went, at any place. */
+static void sums_go_round_and_keep_their_difference(void **state)
+{
+	uint32_t row = site_of(9, 1ull << 45);
+
+	pf_site_add(row, PF_SITE_OBJECTS, 1000, ONE + 1);
+	for (uint64_t i = 1; i <= 4000; i++) {
+		pf_site_add(row, PF_SITE_OBJECTS, 1ull << 34, ONE + i);
+		pf_site_add(row, PF_SITE_FREED_OBJECTS, 1ull << 34, ONE + i);
+		assert_int_equal(sums_of(9).live_bytes, 1000);
+		assert_int_equal(sums_of(9).live_objects, 1);
+		assert_true(sums_of(9).alloc_bytes >= (int64_t)(i << 34) + 1000);
+	}
+}
+
 enum { THREADS = 8, ROUNDS = 20000 };
 
 static void *add_everywhere(void *arg)
@@ -155,6 +170,7 @@ int main(void)
 	    cmocka_unit_test_setup(sums_are_to_the_nearest_unit, fresh),
 	    cmocka_unit_test_setup(totals_are_the_sums_of_all_rows, fresh),
 	    cmocka_unit_test_setup(a_petabyte_does_not_overflow, fresh),
+	    cmocka_unit_test_setup(sums_go_round_and_keep_their_difference, fresh),
 	    cmocka_unit_test_setup(threads_add_to_the_same_rows, fresh),
 	    cmocka_unit_test_setup(without_room_the_total_stays_true, fresh),
 	};
