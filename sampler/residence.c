@@ -196,7 +196,8 @@ static void find_programs_stacks(struct reader *r, const struct pf_task_list *li
 		    count ? bsearch(&key, known, count, sizeof(*known), by_tid) : NULL;
 		uintptr_t at = it ? it->stack : stack_pointer(list->tids[i]);
 
-		r->out->threads += at != 0;
+		/* The first thread's stack has a name of its own: known even while it runs. */
+		r->out->threads += at != 0 || list->tids[i] == getpid();
 		add_stack(r, at, false);
 	}
 	free(known);
