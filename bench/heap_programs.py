@@ -16,6 +16,7 @@ import time
 
 from bench import PROFFS, TARGET, Watched, percent, row
 
+CC1_FUNCTIONS = 2000
 LIBRARIES = pathlib.Path('/usr/lib/x86_64-linux-gnu')
 PEERS = {
     'jemalloc prof over jemalloc': (
@@ -55,16 +56,17 @@ def pairs(plain, changed, count):
     return ratios
 
 
-def peers_of(command, count=9, with_heaptrack=False):
+def peers_of(command, count=9, with_heaptrack=False, env=None):
     cells = []
     for name, (plain, changed) in PEERS.items():
         if plain['LD_PRELOAD'].exists():
-            cells.append(f'{name} ' + percent(pairs(lambda: cpu_seconds(command, plain),
-                                                    lambda: cpu_seconds(command, changed), count)))
+            cells.append(f'{name} ' + percent(pairs(lambda: cpu_seconds(command, {**(env or {}), **plain}),
+                                                    lambda: cpu_seconds(command, {**(env or {}), **changed}), count)))
     if with_heaptrack and shutil.which('heaptrack'):
         with tempfile.TemporaryDirectory() as folder:
             heaptrack = ['heaptrack', '-o', folder + '/h', *command]
-            cells.append('heaptrack ' + percent(pairs(lambda: cpu_seconds(command), lambda: cpu_seconds(heaptrack), 3)))
+            cells.append('heaptrack ' + percent(pairs(lambda: cpu_seconds(command, env),
+                                                      lambda: cpu_seconds(heaptrack, env), 3)))
     return cells
 
 
@@ -85,26 +87,35 @@ def python():
     finally:
         subprocess.run(['umount', '-l', folder + '/tree'], stderr=subprocess.DEVNULL)
         shutil.rmtree(folder, ignore_errors=True)
-    row('python3, PYTHONMALLOC=malloc', '<= 2.5 %', percent(ratios['proffs']), 'null ' + percent(ratios['null']))
+    command = ['/usr/bin/python3', script, 'plain', '8']
+    row('python3, PYTHONMALLOC=malloc', '<= 2.5 %', percent(ratios['proffs']),
+        '; '.join(['null ' + percent(ratios['null']),
+                   *peers_of(command, 7, with_heaptrack=True, env={'PYTHONMALLOC': 'malloc'})]))
 
 
 class Redis:
-    """redis-server under proffs, spoken to over a socket, timed by its own CPU clock."""
+    """redis-server, spoken to over a socket, timed by its own CPU clock; under proffs, or with only an environment."""
 
-    def __init__(self, preload=None):
+    def __init__(self, env, watched=True):
         self.folder = tempfile.mkdtemp(prefix='proffs-bench-')
         self.socket_path = self.folder + '/s'
         # The package redis-tools has the server's code under another name; its own name makes it a server.
         server = pathlib.Path(self.folder) / 'redis-server'
         server.symlink_to(shutil.which('redis-server') or shutil.which('redis-check-rdb'))
-        env = {'LD_PRELOAD': str(preload)} if preload else {}
-        os.environ.update(env)
-        try:
-            self.program = Watched(server, '--port', '0', '--unixsocket', self.socket_path, '--save', '',
-                                   '--enable-debug-command', 'yes', sets=['enable=0'])
-        finally:
-            for name in env:
-                del os.environ[name]
+        command = [server, '--port', '0', '--unixsocket', self.socket_path, '--save', '', '--enable-debug-command', 'yes']
+        env = {name: str(value) for name, value in env.items()}
+        self.program = None
+        if watched:
+            os.environ.update(env)
+            try:
+                self.program = Watched(*command, sets=['enable=0'])
+            finally:
+                for name in env:
+                    del os.environ[name]
+            self.process = self.program.process
+        else:
+            self.process = subprocess.Popen(command, env={**os.environ, **env}, stdin=subprocess.DEVNULL,
+                                            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         deadline = time.monotonic() + 10
         self.connection = socket.socket(socket.AF_UNIX)
         while self.connection.connect_ex(self.socket_path) != 0:
@@ -119,74 +130,99 @@ class Redis:
             answer += self.connection.recv(65536)
         assert not answer.startswith(b'-'), answer
 
+    def work(self, mixed):
+        self.say('DEBUG POPULATE 50000')
+        if mixed:
+            script = ("for i=1,20000 do redis.call('set','k'..i,string.rep('x',i%200)) "
+                      "redis.call('rpush','l'..(i%100),i) end")
+            self.connection.sendall(f'*3\r\n$4\r\nEVAL\r\n${len(script)}\r\n{script}\r\n$1\r\n0\r\n'.encode())
+            assert self.connection.recv(64).startswith(b'$-1')
+        self.say('FLUSHALL SYNC')
+
     def cpu(self):
-        pid = self.program.process.pid
+        pid = self.process.pid
         return int(pathlib.Path(f'/proc/{pid}/task/{pid}/schedstat').read_text().split()[0])
 
-    def timed(self, work):
+    def timed(self, mixed):
         start = self.cpu()
-        work()
+        self.work(mixed)
         return self.cpu() - start
 
-    def toggled(self, work, rounds):
+    def toggled(self, mixed, rounds):
         ratios = {'null': [], 'proffs': []}
-        work()
-        before = self.timed(work)
+        self.work(mixed)
+        before = self.timed(mixed)
         for i in range(rounds):
             if i % 2:
                 self.program.write('enable', '+heap')
-            middle = self.timed(work)
+            middle = self.timed(mixed)
             if i % 2:
                 self.program.write('enable', '-heap')
-            after = self.timed(work)
+            after = self.timed(mixed)
             ratios['proffs' if i % 2 else 'null'].append(middle / ((before + after) / 2))
             before = after
         return ratios
 
     def close(self):
         self.connection.close()
-        self.program.close()
+        if self.program:
+            self.program.close()
+        else:
+            self.process.kill()
+            self.process.wait()
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
-def redis(what, bar, preload, rounds, mixed):
-    server = Redis(preload)
-    script = "for i=1,20000 do redis.call('set','k'..i,string.rep('x',i%200)) redis.call('rpush','l'..(i%100),i) end"
-
-    def work():
-        server.say('DEBUG POPULATE 50000')
-        if mixed:
-            server.connection.sendall(
-                f'*3\r\n$4\r\nEVAL\r\n${len(script)}\r\n{script}\r\n$1\r\n0\r\n'.encode())
-            assert server.connection.recv(64).startswith(b'$-1')
-        server.say('FLUSHALL SYNC')
+def redis_cpu(env, mixed, times=4):
+    """The work a few times in a server of its own."""
+    server = Redis(env, watched=False)
     try:
-        ratios = server.toggled(work, rounds)
+        server.work(mixed)
+        return sum(server.timed(mixed) for _ in range(times))
     finally:
         server.close()
-    row(what, bar, percent(ratios['proffs']), 'null ' + percent(ratios['null']))
+
+
+def redis(what, bar, preload, rounds, mixed):
+    server = Redis({'LD_PRELOAD': preload})
+    try:
+        ratios = server.toggled(mixed, rounds)
+    finally:
+        server.close()
+    cells = ['null ' + percent(ratios['null'])]
+    for name, (plain, changed) in PEERS.items():
+        if plain['LD_PRELOAD'].exists():
+            cells.append(f'{name} ' + percent(pairs(lambda: redis_cpu(plain, mixed),
+                                                    lambda: redis_cpu(changed, mixed), 9)))
+    row(what, bar, percent(ratios['proffs']), '; '.join(cells))
 
 
 def cc1():
+    """A compiler lives too briefly to be switched on and off: pairs of processes with the agent in both."""
     compiler = subprocess.run(['gcc', '-print-prog-name=cc1'], capture_output=True, text=True).stdout.strip()
     with tempfile.NamedTemporaryFile('w', suffix='.c') as source:
-        for i in range(6000):
+        for i in range(CC1_FUNCTIONS):
             source.write(f'struct s{i} {{ int a; char *b; struct s{i} *c; }};\n'
                          f'int f{i}(struct s{i} *s, int n) {{ int t = 0; for (int i = 0; i < n; i++) '
                          f'{{ switch (i % 5) {{ case 0: t += s->a; break; case 1: t ^= n; break; default: t -= i; }} '
                          f's = s->c ? s->c : s; }} return t + {i}; }}\n')
         source.flush()
         plain = [compiler, '-quiet', '-O0', source.name, '-o', '/dev/null']
-        watched = [PROFFS, 'run', '--set', 'enable=-cpu', '--', *plain]
-        row('cc1 -O0, 6,000 functions (pairs of processes)', '<= 1 %',
-            percent(pairs(lambda: cpu_seconds(plain), lambda: cpu_seconds(watched), 15)),
-            '; '.join(peers_of(plain, 5)))
+        off, heap = ([PROFFS, 'run', '--set', 'enable=' + what, '--', *plain] for what in ('0', 'heap'))
+        row(f'cc1 -O0, {CC1_FUNCTIONS} functions, pairs of processes: heap on to heap off', '<= 1 %',
+            percent(pairs(lambda: cpu_seconds(off), lambda: cpu_seconds(heap), 21)),
+            '; '.join(['the agent as a whole, with its start and its end '
+                       + percent(pairs(lambda: cpu_seconds(plain), lambda: cpu_seconds(heap), 7)),
+                       *peers_of(plain, 7, with_heaptrack=True)]))
 
 
 def larson():
     for threads in (2, 8):
-        ratios = by_way([TARGET / 'larson', str(threads), '120', str(600000 // threads)])
-        row(f'larson, {threads} threads', '<= +8 %', percent(ratios['proffs']), 'null ' + percent(ratios['null']))
+        operations = str(600000 // threads)
+        ratios = by_way([TARGET / 'larson', str(threads), '120', operations])
+        row(f'larson, {threads} threads', '<= +8 %', percent(ratios['proffs']),
+            '; '.join(['null ' + percent(ratios['null']),
+                       *peers_of([TARGET / 'larson_plain', str(threads), '20', operations])]))
 
 
 def redis_glibc():

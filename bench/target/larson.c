@@ -1,8 +1,16 @@
 /* larson: THREADS threads, each replaces random ones of its 1,000 blocks of 16..1024 bytes; now and
  * then a thread hands its blocks to the next generation (Larson & Krishnan, ISMM 1998). Phases are
- * switched as in toggle.h, by the CPU time of all threads together.
+ * switched as in toggle.h, by the CPU time of all threads together. With PLAIN nothing of proffs is
+ * linked and nothing switched: for profilers that start with the process.
  * Usage: larson THREADS ROUNDS OPERATIONS */
+#ifdef PLAIN
+#include "busy.h"
+
+#include <stdlib.h>
+#include <string.h>
+#else
 #include "toggle.h"
+#endif
 
 #include <pthread.h>
 
@@ -49,20 +57,22 @@ static int64_t generation(void)
 	return used_ns;
 }
 
-int main(int argc, char **argv)
+#ifdef PLAIN
+static int run(int rounds)
+{
+	for (int i = 0; i < rounds; i++)
+		generation();
+	return 0;
+}
+#else
+static int run(int rounds)
 {
 	int64_t before, after, took;
 
-	if (argc != 4)
-		return 2;
-	threads = (unsigned)atoi(argv[1]);
-	operations = (unsigned)atoi(argv[3]);
-	if (threads < 1 || threads > THREADS_MAX)
-		return 2;
 	toggle_start("enable", NULL);
 	generation();
 	before = generation();
-	for (int i = 0; i < atoi(argv[2]); i++) {
+	for (int i = 0; i < rounds; i++) {
 		if (i % 2)
 			toggle_write("+heap");
 		took = generation();
@@ -74,4 +84,16 @@ int main(int argc, char **argv)
 		before = after;
 	}
 	return proffs_stop() == 0 ? 0 : 1;
+}
+#endif
+
+int main(int argc, char **argv)
+{
+	if (argc != 4)
+		return 2;
+	threads = (unsigned)atoi(argv[1]);
+	operations = (unsigned)atoi(argv[3]);
+	if (threads < 1 || threads > THREADS_MAX)
+		return 2;
+	return run(atoi(argv[2]));
 }

@@ -1,6 +1,7 @@
 """The cost of heap sampling in python3 with PYTHONMALLOC=malloc: switched by the program itself.
 
 usage: toggle_python.py TREE ROUNDS
+       toggle_python.py plain ROUNDS       only the work, for profilers that start with the process
 """
 import sys
 import time
@@ -22,6 +23,10 @@ def timed():
 
 def main():
     tree, rounds = sys.argv[1], int(sys.argv[2])
+    if tree == 'plain':
+        for _ in range(rounds):
+            work()
+        return
     deadline = time.monotonic() + 10
     while True:
         try:
