@@ -1,6 +1,7 @@
 #include "sampler/heap_direct_hook.h"
 #include "base/mark.h"
 #include "sampler/heap_call.h"
+#include "sampler/heap_mi_hook.h"
 #include "sampler/patch.h"
 #include "sampler/real.h"
 
@@ -154,99 +155,6 @@ PF_CALL_RESIZING(tc_realloc, (void *at, size_t size), (at, size), size, usable_t
 	X(tc_realloc)                                                                              \
 	X(tc_posix_memalign)
 
-/* ---- mimalloc ---- */
-
-static PF_HOOK size_t usable_mi(void *at)
-{
-	return at && pf_real_pointers[PF_REAL_mi_usable_size] ? pf_real_mi_usable_size(at) : 0;
-}
-
-PF_CALL_ALLOCATING(mi_malloc, void *, (size_t size), (size), size)
-PF_CALL_ALLOCATING(mi_zalloc, void *, (size_t size), (size), size)
-PF_CALL_ALLOCATING(mi_malloc_small, void *, (size_t size), (size), size)
-PF_CALL_ALLOCATING(mi_zalloc_small, void *, (size_t size), (size), size)
-PF_CALL_ALLOCATING(mi_valloc, void *, (size_t size), (size), size)
-PF_CALL_ALLOCATING(mi_pvalloc, void *, (size_t size), (size), size)
-PF_CALL_ALLOCATING(mi_new, void *, (size_t size), (size), size)
-PF_CALL_ALLOCATING(mi_new_nothrow, void *, (size_t size), (size), size)
-PF_CALL_ALLOCATING(
-    mi_calloc, void *, (size_t count, size_t size), (count, size), pf_call_product(count, size))
-PF_CALL_ALLOCATING(
-    mi_mallocn, void *, (size_t count, size_t size), (count, size), pf_call_product(count, size))
-PF_CALL_ALLOCATING(
-    mi_new_n, void *, (size_t count, size_t size), (count, size), pf_call_product(count, size))
-PF_CALL_ALLOCATING(mi_malloc_aligned, void *, (size_t size, size_t align), (size, align), size)
-PF_CALL_ALLOCATING(mi_zalloc_aligned, void *, (size_t size, size_t align), (size, align), size)
-PF_CALL_ALLOCATING(mi_new_aligned, void *, (size_t size, size_t align), (size, align), size)
-PF_CALL_ALLOCATING(mi_new_aligned_nothrow, void *, (size_t size, size_t align), (size, align), size)
-PF_CALL_ALLOCATING(mi_memalign, void *, (size_t align, size_t size), (align, size), size)
-PF_CALL_ALLOCATING(mi_aligned_alloc, void *, (size_t align, size_t size), (align, size), size)
-PF_CALL_ALLOCATING(mi_calloc_aligned, void *, (size_t count, size_t size, size_t align),
-    (count, size, align), pf_call_product(count, size))
-
-static PF_HOOK int take_mi_posix_memalign(uint64_t rate, void **out, size_t align, size_t size)
-{
-	int rc = pf_real_mi_posix_memalign(out, align, size);
-
-	if (rate && rc == 0)
-		pf_call_note(*out, size, rate);
-	return rc;
-}
-PF_CALL_COUNTING(
-    mi_posix_memalign, int, (void **out, size_t align, size_t size), (out, align, size), size)
-
-PF_CALL_FREEING(mi_free, (void *at), (at))
-PF_CALL_FREEING(mi_free_size, (void *at, size_t size), (at, size))
-PF_CALL_FREEING(mi_free_aligned, (void *at, size_t align), (at, align))
-PF_CALL_FREEING(mi_free_size_aligned, (void *at, size_t size, size_t align), (at, size, align))
-PF_CALL_RESIZING(mi_realloc, (void *at, size_t size), (at, size), size, usable_mi)
-PF_CALL_RESIZING(mi_rezalloc, (void *at, size_t size), (at, size), size, usable_mi)
-PF_CALL_RESIZING(mi_new_realloc, (void *at, size_t size), (at, size), size, usable_mi)
-PF_CALL_RESIZING(mi_reallocn, (void *at, size_t count, size_t size), (at, count, size),
-    pf_call_product(count, size), usable_mi)
-PF_CALL_RESIZING(mi_reallocarray, (void *at, size_t count, size_t size), (at, count, size),
-    pf_call_product(count, size), usable_mi)
-PF_CALL_RESIZING(mi_recalloc, (void *at, size_t count, size_t size), (at, count, size),
-    pf_call_product(count, size), usable_mi)
-PF_CALL_RESIZING(mi_new_reallocn, (void *at, size_t count, size_t size), (at, count, size),
-    pf_call_product(count, size), usable_mi)
-PF_CALL_RESIZING(
-    mi_realloc_aligned, (void *at, size_t size, size_t align), (at, size, align), size, usable_mi)
-
-#define MI_FREEING(X)                                                                              \
-	X(mi_free)                                                                                 \
-	X(mi_free_size)                                                                            \
-	X(mi_free_aligned)                                                                         \
-	X(mi_free_size_aligned)
-#define MI_ALLOCATING(X)                                                                           \
-	X(mi_malloc)                                                                               \
-	X(mi_zalloc)                                                                               \
-	X(mi_malloc_small)                                                                         \
-	X(mi_zalloc_small)                                                                         \
-	X(mi_valloc)                                                                               \
-	X(mi_pvalloc)                                                                              \
-	X(mi_new)                                                                                  \
-	X(mi_new_nothrow)                                                                          \
-	X(mi_calloc)                                                                               \
-	X(mi_mallocn)                                                                              \
-	X(mi_new_n)                                                                                \
-	X(mi_malloc_aligned)                                                                       \
-	X(mi_zalloc_aligned)                                                                       \
-	X(mi_new_aligned)                                                                          \
-	X(mi_new_aligned_nothrow)                                                                  \
-	X(mi_memalign)                                                                             \
-	X(mi_aligned_alloc)                                                                        \
-	X(mi_calloc_aligned)                                                                       \
-	X(mi_realloc)                                                                              \
-	X(mi_rezalloc)                                                                             \
-	X(mi_new_realloc)                                                                          \
-	X(mi_reallocn)                                                                             \
-	X(mi_reallocarray)                                                                         \
-	X(mi_recalloc)                                                                             \
-	X(mi_new_reallocn)                                                                         \
-	X(mi_realloc_aligned)                                                                      \
-	X(mi_posix_memalign)
-
 /* ---- the tables ---- */
 
 static const struct pf_patch je_counting[] = {
@@ -257,10 +165,6 @@ static const struct pf_patch tc_counting[] = {
     TC_FREEING(PF_CALL_COUNT_ROW) TC_ALLOCATING(PF_CALL_COUNT_ROW)};
 static const struct pf_patch tc_every[] = {
     TC_FREEING(PF_CALL_COUNT_ROW) TC_ALLOCATING(PF_CALL_EVERY_ROW)};
-static const struct pf_patch mi_counting[] = {
-    MI_FREEING(PF_CALL_COUNT_ROW) MI_ALLOCATING(PF_CALL_COUNT_ROW)};
-static const struct pf_patch mi_every[] = {
-    MI_FREEING(PF_CALL_COUNT_ROW) MI_ALLOCATING(PF_CALL_EVERY_ROW)};
 
 static struct direct {
 	enum pf_real first;
@@ -269,7 +173,7 @@ static struct direct {
 } directs[] = {
     {PF_REAL_mallocx, je_counting, je_every, {.count = PF_COUNT(je_counting)}},
     {PF_REAL_tc_malloc, tc_counting, tc_every, {.count = PF_COUNT(tc_counting)}},
-    {PF_REAL_mi_malloc, mi_counting, mi_every, {.count = PF_COUNT(mi_counting)}},
+    {PF_REAL_mi_malloc, pf_heap_mi_counting, pf_heap_mi_every, {.count = PF_HEAP_MI_ROWS}},
 };
 
 int pf_heap_direct_on(bool every_block)

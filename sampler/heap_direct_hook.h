@@ -1,8 +1,6 @@
 /* Heap direct hooks: calls of an allocator by its own names: jemalloc's mallocx and its like, tcmalloc's
  * tc_malloc, mimalloc's mi_malloc. Of each allocator that is there as a shared library, whoever's malloc
  * the program has otherwise; what it calls of itself is not the program's.
- *
- * Not seen: blocks from heaps that are destroyed as a whole (mi_heap_malloc), and mi_strdup's.
  */
 #pragma once
 #include <stdbool.h>

@@ -140,7 +140,47 @@
 	X(mi_new_reallocn, void *, (void *at, size_t count, size_t size), (at, count, size))       \
 	X(mi_realloc_aligned, void *, (void *at, size_t size, size_t align), (at, size, align))    \
 	X(mi_posix_memalign, int, (void **out, size_t align, size_t size), (out, align, size))     \
-	X(mi_usable_size, size_t, (const void *at), (at))
+	X(mi_usable_size, size_t, (const void *at), (at))                                          \
+	X(mi_cfree, void, (void *at), (at))                                                        \
+	X(mi_malloc_aligned_at, void *, (size_t size, size_t align, size_t offset),                \
+	    (size, align, offset))                                                                 \
+	X(mi_zalloc_aligned_at, void *, (size_t size, size_t align, size_t offset),                \
+	    (size, align, offset))                                                                 \
+	X(mi_realloc_aligned_at, void *, (void *at, size_t size, size_t align, size_t offset),     \
+	    (at, size, align, offset))                                                             \
+	X(mi_rezalloc_aligned, void *, (void *at, size_t size, size_t align), (at, size, align))   \
+	X(mi_reallocf, void *, (void *at, size_t size), (at, size))                                \
+	X(mi_expand, void *, (void *at, size_t size), (at, size))                                  \
+	X(mi_strdup, void *, (const char *text), (text))                                           \
+	X(mi_strndup, void *, (const char *text, size_t most), (text, most))                       \
+	X(mi_heap_strdup, void *, (void *heap, const char *text), (heap, text))                    \
+	X(mi_heap_strndup, void *, (void *heap, const char *text, size_t most),                    \
+	    (heap, text, most))                                                                    \
+	X(mi_heap_malloc, void *, (void *heap, size_t size), (heap, size))                         \
+	X(mi_heap_zalloc, void *, (void *heap, size_t size), (heap, size))                         \
+	X(mi_heap_malloc_small, void *, (void *heap, size_t size), (heap, size))                   \
+	X(mi_heap_calloc, void *, (void *heap, size_t count, size_t size), (heap, count, size))    \
+	X(mi_heap_mallocn, void *, (void *heap, size_t count, size_t size), (heap, count, size))   \
+	X(mi_heap_malloc_aligned, void *, (void *heap, size_t size, size_t align),                 \
+	    (heap, size, align))                                                                   \
+	X(mi_heap_zalloc_aligned, void *, (void *heap, size_t size, size_t align),                 \
+	    (heap, size, align))                                                                   \
+	X(mi_heap_calloc_aligned, void *, (void *heap, size_t count, size_t size, size_t align),   \
+	    (heap, count, size, align))                                                            \
+	X(mi_heap_realloc, void *, (void *heap, void *at, size_t size), (heap, at, size))          \
+	X(mi_heap_reallocf, void *, (void *heap, void *at, size_t size), (heap, at, size))         \
+	X(mi_heap_rezalloc, void *, (void *heap, void *at, size_t size), (heap, at, size))         \
+	X(mi_heap_reallocn, void *, (void *heap, void *at, size_t count, size_t size),             \
+	    (heap, at, count, size))                                                               \
+	X(mi_heap_recalloc, void *, (void *heap, void *at, size_t count, size_t size),             \
+	    (heap, at, count, size))                                                               \
+	X(mi_heap_realloc_aligned, void *, (void *heap, void *at, size_t size, size_t align),      \
+	    (heap, at, size, align))                                                               \
+	X(mi_heap_destroy, void, (void *heap), (heap))                                             \
+	X(mi_heap_visit_blocks, bool,                                                              \
+	    (const void *heap, bool blocks,                                                        \
+		bool (*visit)(const void *, const void *, void *, size_t, void *), void *arg),     \
+	    (heap, blocks, visit, arg))
 
 enum pf_real {
 #define X(name, type, params, args) PF_REAL_##name,

@@ -329,6 +329,69 @@ static void mimallocs_own_functions_are_seen_where_they_are(void **state)
 	ASSERT_SUMS(37, 9, 302800, 0, 0);
 }
 
+void *mi_heap_new(void) WEAK;
+void *mi_heap_get_default(void) WEAK;
+void mi_heap_destroy(void *heap) WEAK;
+void mi_heap_delete(void *heap) WEAK;
+void *mi_heap_malloc(void *heap, size_t size) WEAK;
+void *mi_heap_calloc(void *heap, size_t count, size_t size) WEAK;
+void *mi_heap_malloc_aligned(void *heap, size_t size, size_t align) WEAK;
+void *mi_heap_realloc(void *heap, void *at, size_t size) WEAK;
+char *mi_heap_strdup(void *heap, const char *text) WEAK;
+char *mi_strdup(const char *text) WEAK;
+char *mi_strndup(const char *text, size_t most) WEAK;
+
+static void mimallocs_texts_are_seen(void **state)
+{
+	char *text[3];
+
+	if (!mi_strdup)
+		return;
+	fake_stack(38);
+	text[0] = mi_strdup("eleven signs");
+	text[1] = mi_strndup("eleven signs", 6);
+	text[2] = mi_heap_strdup(mi_heap_get_default(), "");
+	fake_stack(0);
+	assert_string_equal(text[1], "eleven");
+	ASSERT_SUMS(38, 3, 13 + 7 + 1, 3, 13 + 7 + 1);
+	for (int i = 0; i < 3; i++)
+		mi_free(text[i]);
+	ASSERT_SUMS(38, 3, 13 + 7 + 1, 0, 0);
+}
+
+enum { OF_A_HEAP = 20000 };
+
+/* Freed one by one, moved, and gone with their heap; what is in another heap stays. */
+static void a_heap_of_mimallocs_takes_its_blocks_with_it(void **state)
+{
+	void *gone, *kept, *at;
+
+	if (!mi_heap_new)
+		return;
+	gone = mi_heap_new();
+	kept = mi_heap_new();
+	fake_stack(39);
+	for (size_t i = 0; i < OF_A_HEAP; i++)
+		mi_heap_malloc(gone, 1 + i % 3000);
+	mi_heap_malloc_aligned(gone, 300, 4096);
+	at = mi_heap_malloc(gone, 100);
+	mi_free(mi_heap_calloc(gone, 10, 10));
+	fake_stack(40);
+	mi_heap_realloc(gone, at, 50000000);
+	at = mi_heap_malloc(kept, 24);
+	fake_stack(0);
+	assert_int_equal(sums_of(39).live_objects, OF_A_HEAP + 1);
+	ASSERT_SUMS(40, 2, 50000024, 2, 50000024);
+	mi_heap_destroy(gone);
+	assert_int_equal(sums_of(39).live_objects, 0);
+	assert_int_equal(sums_of(39).live_bytes, 0);
+	ASSERT_SUMS(40, 2, 50000024, 1, 24);
+	mi_heap_delete(kept); /* its blocks live on */
+	ASSERT_SUMS(40, 2, 50000024, 1, 24);
+	mi_free(at);
+	ASSERT_SUMS(40, 2, 50000024, 0, 0);
+}
+
 /* C23, which this libc may not have: a library of this test does (c23.c). */
 void free_sized(void *at, size_t size);
 void free_aligned_sized(void *at, size_t align, size_t size);
@@ -389,6 +452,8 @@ int main(void)
 	    AT_RATE_1(jemalloc_resizes_where_a_block_is),
 	    AT_RATE_1(tcmallocs_own_functions_are_seen_where_they_are),
 	    AT_RATE_1(mimallocs_own_functions_are_seen_where_they_are),
+	    AT_RATE_1(mimallocs_texts_are_seen),
+	    AT_RATE_1(a_heap_of_mimallocs_takes_its_blocks_with_it),
 	    AT_RATE_1(sized_frees_are_seen),
 	    AT_RATE_1(a_module_with_its_own_malloc_keeps_its_own_free),
 	};
