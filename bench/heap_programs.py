@@ -83,7 +83,7 @@ def python():
     folder = tempfile.mkdtemp(prefix='proffs-bench-')
     try:
         ratios = by_way([PROFFS, 'run', '-m', folder + '/tree', '--set', 'enable=0', '--', '/usr/bin/python3', script,
-                         folder + '/tree', '120'], env=env)
+                         folder + '/tree', '80'], env=env)
     finally:
         subprocess.run(['umount', '-l', folder + '/tree'], stderr=subprocess.DEVNULL)
         shutil.rmtree(folder, ignore_errors=True)

@@ -75,9 +75,11 @@ static int run(int rounds)
 	for (int i = 0; i < rounds; i++) {
 		if (i % 2)
 			toggle_write("+heap");
+		generation(); /* a switch leaves cold caches: what is on costs, not the switch */
 		took = generation();
 		if (i % 2)
 			toggle_write("-heap");
+		generation();
 		after = generation();
 		printf("%s %.6f\n", i % 2 ? "proffs" : "null",
 		    (double)took / ((double)(before + after) / 2));

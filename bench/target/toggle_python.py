@@ -42,9 +42,11 @@ def main():
     for i in range(rounds):
         if i % 2:
             switch.write('+heap\n')
+        work()  # a switch leaves cold caches: what is on costs, not the switch
         took = timed()
         if i % 2:
             switch.write('-heap\n')
+        work()
         after = timed()
         print('proffs' if i % 2 else 'null', took / ((before + after) / 2))
         before = after
