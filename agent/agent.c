@@ -127,13 +127,36 @@ static int open_tree(const char **why)
 	return rc;
 }
 
+/* A refusal stands in `status`: in the collector's words, or in these. */
+static void note_refusal(enum pf_collector collector, int rc)
+{
+	static const enum pf_feature features[PF_COLLECTOR_COUNT] = {
+#define X(id, name) [PF_COLLECTOR_##id] = PF_FEATURE_##id,
+	    PF_COLLECTORS(X)
+#undef X
+	};
+	enum pf_feature feature = features[collector];
+
+	if (__atomic_load_n(&pf_features[feature].state, __ATOMIC_ACQUIRE) <= PF_FEATURE_OK)
+		pf_feature_set(feature, PF_FEATURE_NONE,
+		    rc == -ENOMEM ? "there was no memory for it at the start (write +NAME to "
+				    "enable to try again)"
+				  : "it could not be switched on at the start (write +NAME to "
+				    "enable to try again)");
+}
+
 static void enable_collectors(void)
 {
 	const struct pf_sampler *door = pf_sampler_door();
 
-	for (int i = 0; i < PF_COLLECTOR_COUNT; i++)
+	for (int i = 0; i < PF_COLLECTOR_COUNT; i++) {
+		int rc = 0;
+
 		if (now.collectors[i] && door->collectors[i].enable)
-			door->collectors[i].enable(true); /* a refusal stands in `status` */
+			rc = door->collectors[i].enable(true);
+		if (rc < 0)
+			note_refusal((enum pf_collector)i, rc);
+	}
 }
 
 /* Short-lived commands get no tree: nobody could read it in time. False: stop was asked for. */

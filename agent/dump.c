@@ -66,17 +66,38 @@ void pf_dump_catch_signals(const struct pf_option *option)
 
 /* ---- files ---- */
 
+/* At the end there is no `status` any more that could tell: this is said instead, by the program's
+ * thread. The first failure, in words. Written by our first thread. */
+static char complaint[PATH_MAX + 128];
+
+static void note_failure(const struct pf_fs_dump *dump, const char *why)
+{
+	if (!complaint[0])
+		snprintf(complaint, sizeof(complaint), "proffs: %s: %s", dump->directory, why);
+}
+
 static void write_dump(const struct pf_option *option, const struct pf_fs_dump *dump)
 {
 	struct pf_fs_dump whole = *dump;
 	char lines[PATH_MAX];
 	const char *why;
+	int rc;
 
 	whole.lines = pf_library_file(option->private_dir, "proffs-lines", lines);
-	if (pf_library_open(option->private_dir, &why) < 0)
+	rc = pf_library_open(option->private_dir, &why);
+	if (rc < 0) {
 		pf_count(PF_COUNTER_DUMPS_FAILED);
-	else
-		pf_library.dump(pf_sampler_door(), &whole); /* counts its failures */
+		note_failure(dump, why);
+		return;
+	}
+	rc = pf_library.dump(pf_sampler_door(), &whole); /* counts its failures */
+	if (rc < 0)
+		note_failure(dump, strerrordesc_np(-rc));
+}
+
+const char *pf_dump_complaint(void)
+{
+	return complaint[0] ? complaint : NULL;
 }
 
 /* The first is DIR/1, the next DIR/2. */
@@ -177,6 +198,7 @@ static void hush(void)
 void pf_dump_finish(const struct pf_option *option)
 {
 	hush();
+	complaint[0] = '\0'; /* what was written meanwhile failed into `status` */
 	if (!pf_option_wants_files_at_end(option))
 		return;
 	write_at_end(option, false);

@@ -18,5 +18,8 @@ int pf_dump_start(const struct pf_option *option);
 /* Ends it. Then writes what is to be written at the end, and dismisses the heir. Our first thread. */
 void pf_dump_finish(const struct pf_option *option);
 
+/* "proffs: DIR: why not all was written at the end", or NULL. After pf_dump_finish(). */
+const char *pf_dump_complaint(void);
+
 /* In the child after fork: signals as they were; what has no %p in its place is the parent's. */
 void pf_dump_fork_child(struct pf_option *option);

@@ -2,6 +2,7 @@
  * the trees. */
 #include "cli/cli.h"
 
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -25,6 +26,8 @@ static const struct {
 
 void pf_say(const char *format, ...)
 {
+	/* Nobody listens, and the program is to be run all the same. */
+	void (*before)(int) = signal(SIGPIPE, SIG_IGN);
 	va_list args;
 
 	va_start(args, format);
@@ -32,6 +35,8 @@ void pf_say(const char *format, ...)
 	vfprintf(stderr, format, args);
 	fputc('\n', stderr);
 	va_end(args);
+	if (before != SIG_ERR)
+		signal(SIGPIPE, before);
 }
 
 static int usage(FILE *to)

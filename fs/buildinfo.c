@@ -127,8 +127,10 @@ void pf_buildinfo_show(struct pf_buf *out, struct pf_live *live, int arg)
 {
 	struct pf_buf text = PF_BUF_INIT;
 	const char *maps;
+	int rc = pf_proc_read(&text, "/proc/self/maps");
 
-	pf_proc_read(&text, "/proc/self/maps");
+	if (rc < 0 && !pf_proc_is_withheld(rc))
+		pf_buf_fail(out, rc);
 	maps = pf_buf_text(&text);
 	pf_buf_printf(out, "%-12s %s\n", "version", PF_VERSION);
 	pf_buf_str(out, "# module, build id, file\n");

@@ -103,6 +103,7 @@ void pf_chart_data(struct pf_buf *out, struct pf_live *live, bool brief)
 	pf_proc_name(&name);
 	pf_buf_str(out, "{\"program\":");
 	pf_page_string(out, pf_buf_text(&name));
+	pf_buf_fail(out, name.error);
 	pf_buf_printf(out, ",\"pid\":%d,\"made\":%" PRId64 ",\"spans\":[\n", (int)getpid(),
 	    pf_clock_real_ns() / PF_NS_PER_MS);
 	for (size_t i = 0; i < PF_COUNT(spans) && !(brief && i); i++) {
@@ -119,6 +120,7 @@ void pf_chart_show(struct pf_buf *out, struct pf_live *live, int arg)
 	pf_proc_name(&title);
 	pf_buf_str(&title, " charts");
 	pf_page_open(out, PF_PAGE_CHARTS, pf_buf_text(&title));
+	pf_buf_fail(out, title.error);
 	pf_chart_data(out, live, false);
 	pf_page_close(out, PF_PAGE_CHARTS);
 }

@@ -374,6 +374,14 @@ struct pf_gc_total pf_control_gc_total(struct pf_live *live)
 	return total;
 }
 
+/* 0 where either cannot be had. */
+static int64_t released_since(int64_t resident)
+{
+	int64_t now = pf_resident_bytes();
+
+	return resident < 0 || now < 0 ? 0 : resident - now;
+}
+
 int pf_control_release_memory(struct pf_live *live, bool collect)
 {
 	struct pf_control *control = &live->control;
@@ -393,8 +401,7 @@ int pf_control_release_memory(struct pf_live *live, bool collect)
 	pf_lock_take(&control->lock);
 	before = control->gc_said;
 	control->gc_said = said;
-	add_gc_locked(
-	    &control->gc_total, resident - pf_resident_bytes(), pf_clock_now_ns() - began_ns);
+	add_gc_locked(&control->gc_total, released_since(resident), pf_clock_now_ns() - began_ns);
 	pf_lock_give(&control->lock);
 	pf_buf_finish(&before);
 	return 0;

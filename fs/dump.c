@@ -109,8 +109,13 @@ static void dump_entry(struct dump *dump, const struct pf_entry *entry, const ch
 	int rc;
 
 	plain.room = NULL; /* a plain file has its size */
-	if (entry->kind == PF_KIND_PROFILE && collect(dump, entry->profile->source) < 0)
+	rc = entry->kind == PF_KIND_PROFILE ? collect(dump, entry->profile->source) : 0;
+	if (rc == -ENODATA || rc == -EOPNOTSUPP)
 		return; /* not collected here: `status` says so */
+	if (rc < 0) {
+		dump->error = dump->error ? dump->error : rc;
+		return;
+	}
 	if (entry->kind == PF_KIND_PROFILE)
 		rc = pf_make_drawing(&dump->live, &object, &dump->profile, &snapshot);
 	else

@@ -66,6 +66,12 @@ static void answer_all(struct pf_call *call, int rc)
 
 /* ---- opening ---- */
 
+static void give_locked(struct pf_node *node, struct pf_call *call)
+{
+	call->snapshot = pf_snapshot_hold(node->snapshot);
+	call->sizeless = node->sizeless;
+}
+
 /* Takes every call for a node out of the waiting ones, each with its part of the result. */
 static struct pf_call *take_calls_locked(struct pf_files *files, struct pf_node *node, int rc)
 {
@@ -79,7 +85,7 @@ static struct pf_call *take_calls_locked(struct pf_files *files, struct pf_node 
 		unlink_call_locked(files, call);
 		pf_capture_count(files->live->captures, &node->waiter, -1);
 		if (rc == 0)
-			call->snapshot = pf_snapshot_hold(node->snapshot);
+			give_locked(node, call);
 		else
 			node->opens--;
 		call->next = taken;
@@ -94,13 +100,14 @@ static void finish_node(struct pf_node *node, struct pf_snapshot *snapshot, int 
 	struct pf_files *files = node->files;
 	struct pf_capture *capture = node->capture;
 	struct pf_call *calls;
-	bool hurry;
+	bool hurry, sizeless = false;
 
-	/* The size must be known before anybody is told that it is open. */
+	/* The size must be known before anybody is told that it is open: else it would be empty. */
 	if (rc == 0)
-		files->kernel.store(files->kernel.to, node->id, snapshot);
+		sizeless = files->kernel.store(files->kernel.to, node->id, snapshot) < 0;
 	pf_lock_take(&files->lock);
 	node->snapshot = snapshot;
+	node->sizeless = sizeless;
 	node->capture = NULL;
 	node->state = rc == 0 ? PF_NODE_READY : PF_NODE_EMPTY;
 	node->used_ns = pf_clock_now_ns();
@@ -287,7 +294,7 @@ static bool open_locked(struct pf_files *files, struct pf_node *node, struct pf_
 	if (takes_time(&node->object))
 		pf_node_consume_locked(files, node);
 	if (node->state == PF_NODE_READY) {
-		call->snapshot = pf_snapshot_hold(node->snapshot);
+		give_locked(node, call);
 		return false;
 	}
 	node->state = PF_NODE_MAKING;

@@ -38,6 +38,7 @@ struct pf_call {
 	void (*answer)(struct pf_call *call, int rc);
 	bool (*ready)(struct pf_call *call); /* of pf_files_wait() only; a lock is held */
 	struct pf_snapshot *snapshot;        /* of an open that went well: held for the asker */
+	bool sizeless; /* of the same: the kernel does not know the size, so it must not go by it */
 
 	struct pf_call *next; /* guarded by the files' lock, as all below */
 	struct pf_call **at;  /* where we hang; NULL: not waiting */
@@ -62,8 +63,9 @@ struct pf_errand {
 
 /* What files have to tell the kernel of their own accord. */
 struct pf_kernel {
-	/* The last byte of what a node now holds, so that its size is known without asking. */
-	void (*store)(void *to, uint64_t id, const struct pf_snapshot *snapshot);
+	/* The last byte of what a node now holds, so that its size is known without asking. 0, or
+	 * -errno: it is not known. */
+	int (*store)(void *to, uint64_t id, const struct pf_snapshot *snapshot);
 	/* Forget a name: nobody has used it for a while. May sleep: called by a worker. */
 	void (*invalidate)(void *to, uint64_t parent, const char *name);
 	/* pf_files_tick() is due now. It may only wake somebody: locks may be held. */

@@ -46,9 +46,9 @@ static void hurry(void *fs_)
 	pf_futex_wake(&fs->wake, 1);
 }
 
-static void store(void *fs, uint64_t id, const struct pf_snapshot *snapshot)
+static int store(void *fs, uint64_t id, const struct pf_snapshot *snapshot)
 {
-	pf_fuse_store(((struct pf_fs *)fs)->fuse, id, snapshot);
+	return pf_fuse_store(((struct pf_fs *)fs)->fuse, id, snapshot);
 }
 
 static void invalidate(void *fs, uint64_t parent, const char *name)

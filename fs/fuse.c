@@ -221,16 +221,16 @@ static const struct fuse_lowlevel_ops operations = {
 /* ---- of our own accord ---- */
 
 /* The last byte, which makes the size; of a small one every byte, so that no READ need come. */
-void pf_fuse_store(struct pf_fuse *fuse, uint64_t id, const struct pf_snapshot *snapshot)
+int pf_fuse_store(struct pf_fuse *fuse, uint64_t id, const struct pf_snapshot *snapshot)
 {
 	size_t length = snapshot->text.length;
 	size_t stored = length <= STORED_WHOLE ? length : 1;
 	struct fuse_bufvec end = FUSE_BUFVEC_INIT(stored);
 
 	if (length == 0)
-		return;
+		return 0;
 	end.buf[0].mem = snapshot->text.at + length - stored;
-	fuse_lowlevel_notify_store(fuse->session, id, (off_t)(length - stored), &end, 0);
+	return fuse_lowlevel_notify_store(fuse->session, id, (off_t)(length - stored), &end, 0);
 }
 
 void pf_fuse_invalidate(struct pf_fuse *fuse, uint64_t parent, const char *name)

@@ -22,7 +22,7 @@ void pf_fuse_serve(struct pf_fuse *fuse, int stop_fd);
 void pf_fuse_hang_up(struct pf_fuse *fuse);
 
 /* See struct pf_kernel. */
-void pf_fuse_store(struct pf_fuse *fuse, uint64_t id, const struct pf_snapshot *snapshot);
+int pf_fuse_store(struct pf_fuse *fuse, uint64_t id, const struct pf_snapshot *snapshot);
 void pf_fuse_invalidate(struct pf_fuse *fuse, uint64_t parent, const char *name);
 
 /* The keeper's round: wakes who polls a stream in which there is something to read. */

@@ -40,7 +40,8 @@ void pf_fuse_dialog_read(
 	PF_SCOPED(pf_buf) part = PF_BUF_INIT;
 
 	entry->show(&unasked, fuse->live, entry->arg);
-	if (pf_dialog_read(dialog_of(file), pf_buf_text(&unasked), size, offset, &part) < 0)
+	pf_buf_char(&unasked, '\0');
+	if (unasked.error || pf_dialog_read(dialog_of(file), unasked.at, size, offset, &part) < 0)
 		fuse_reply_err(req, ENOMEM);
 	else
 		fuse_reply_buf(req, part.at, part.length);

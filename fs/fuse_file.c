@@ -61,8 +61,9 @@ static void answer_open(struct pf_call *call, int rc)
 
 	pf_late_end(late);
 	late->file.fh = (uint64_t)(uintptr_t)call->snapshot;
-	/* What a node shows never changes; and pf_fuse_store() has been here. */
-	late->file.keep_cache = 1;
+	/* What a node shows never changes; and pf_fuse_store() has been here, if it could. */
+	late->file.keep_cache = !call->sizeless;
+	late->file.direct_io = call->sizeless;
 	if (rc < 0)
 		fuse_reply_err(late->req, -rc);
 	else if (fuse_reply_open(late->req, &late->file) == -ENOENT)

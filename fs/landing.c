@@ -140,6 +140,7 @@ static void add_summary(struct pf_buf *out)
 	size_t lost = add_losses(&losses), ill = 0;
 	char value[64];
 
+	pf_buf_fail(out, losses.error);
 	for (int i = 0; i < PF_FEATURE_COUNT; i++)
 		ill += __atomic_load_n(&pf_features[i].state, __ATOMIC_ACQUIRE) > PF_FEATURE_OK;
 	if (ill + lost == 0) {
@@ -289,6 +290,7 @@ static void add_running(struct pf_buf *out, struct pf_live *live)
 	PF_SCOPED(pf_buf) running = PF_BUF_INIT;
 
 	pf_captures_describe(live->captures, &running, -1);
+	pf_buf_fail(out, running.error);
 	if (!running.length)
 		return;
 	pf_buf_str(out, "<pre>");
@@ -304,10 +306,13 @@ static void add_content(struct pf_buf *out, struct pf_live *live, const struct p
 	struct pf_object object = pf_tree_object(e);
 	struct pf_snapshot *snapshot = NULL;
 
-	if (pf_make_print(live, &object, &snapshot) < 0)
-		return;
+	int rc = pf_make_print(live, &object, &snapshot);
+
 	pf_buf_str(out, "<pre>");
-	pf_page_lines(out, snapshot->text.at, snapshot->text.length);
+	if (rc < 0)
+		pf_buf_str(out, strerrordesc_np(-rc));
+	else
+		pf_page_lines(out, snapshot->text.at, snapshot->text.length);
 	pf_buf_str(out, "</pre>");
 	pf_snapshot_drop(snapshot);
 }
@@ -367,4 +372,5 @@ void pf_landing_show(struct pf_buf *out, struct pf_live *live, int arg)
 	pf_chart_data(out, live, true);
 	pf_buf_str(out, "</script>\n");
 	pf_page_close(out, PF_PAGE_LANDING);
+	pf_buf_fail(out, program.error);
 }

@@ -390,6 +390,26 @@ static int open_root(struct pf_mount *m)
 	return m->root_fd < 0 ? -errno : 0;
 }
 
+/* By number from here on: a descriptor would keep the user's own umount from working. */
+static int know_mount(struct pf_mount *m)
+{
+	int rc = open_root(m);
+
+	if (rc < 0)
+		return rc;
+	m->number = pf_mounted_number(m->root_fd);
+	return m->number < 0 ? -EMFILE : 0;
+}
+
+static void undo_mount(struct pf_mount *m)
+{
+	if (m->root_fd >= 0)
+		pf_mount_detach(m->root_fd, m->path);
+	else if (m->helped)
+		unmount_by_helper(m->path);
+	close_fd(&m->root_fd);
+}
+
 /* 0 or -errno. m->made if it is ours. */
 static int make_directory(
     struct pf_mount *m, const char *where, const char *reaper, const char **why)
@@ -436,11 +456,13 @@ static int attach(struct pf_mount *m, const char *where, const char *reaper, con
 		goto fail;
 	rc = mount_at(m, point.fd, why);
 	close(point.fd);
-	if (rc == 0)
-		rc = open_root(m);
-	/* By number from here on: a descriptor would keep the user's own umount from working. */
-	if (rc == 0)
-		m->number = pf_mounted_number(m->root_fd);
+	if (rc == 0) {
+		rc = know_mount(m);
+		if (rc < 0) {
+			*why = "the new mount cannot be looked at";
+			undo_mount(m);
+		}
+	}
 	if (rc < 0)
 		goto fail;
 	tell_reaper(m);
@@ -448,7 +470,10 @@ static int attach(struct pf_mount *m, const char *where, const char *reaper, con
 	report_reaper(m, reaper);
 	return 0;
 fail:
-	tell_reaper(m);
+	/* What could not be undone either the reaper looks for, unless it is told that there is none. */
+	if (m->fuse_fd < 0)
+		tell_reaper(m);
+	close_fd(&m->fuse_fd);
 	close_fd(&m->alive_fd);
 	remove_directory(m);
 	return rc;

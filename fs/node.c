@@ -375,17 +375,25 @@ static bool fill_sweep(struct sweep *s)
 	return s->count > 0;
 }
 
+static void end_sweep(struct pf_files *files)
+{
+	pf_lock_take(&files->lock);
+	files->sweeping = false;
+	pf_lock_give(&files->lock);
+}
+
 static void run_sweep(struct pf_job *job, int refused)
 {
 	struct sweep *s = PF_WHOLE(job, struct sweep, job);
 	const struct pf_kernel *kernel = &s->files->kernel;
 
-	while (fill_sweep(s))
+	while (!refused && fill_sweep(s))
 		for (size_t i = 0; i < s->count; i++) {
-			if (!refused)
-				kernel->invalidate(kernel->to, s->parents[i], s->names[i]);
+			kernel->invalidate(kernel->to, s->parents[i], s->names[i]);
 			free(s->names[i]);
 		}
+	if (refused) /* there is no worker for it: at the next round, then */
+		end_sweep(s->files);
 	free(s);
 }
 

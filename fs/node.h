@@ -22,6 +22,7 @@ struct pf_node {
 	struct pf_object object;
 	bool virgin; /* the one that LOOKUP returns: nothing has been made of it yet */
 	bool asked_to_forget;
+	bool sizeless; /* the kernel could not be told the size of `snapshot` */
 	enum pf_node_state state;
 	uint64_t lookups, opens;
 	int64_t used_ns;

@@ -154,12 +154,13 @@ int pf_point_open(const char *where, struct pf_point *out, const char **why)
 	/* There may be several dead ones on top of each other. */
 	for (int tries = 0; tries < 8 && is_dead(point); tries++)
 		point = open_and_check(where, why);
-	if (point < 0)
-		return point;
+	rc = point;
 	out->fd = point;
-	rc = name_of(point, out->path, sizeof(out->path));
-	if (rc == 0)
-		return 0;
-	close(point);
-	return refuse(rc, "the mount point has no name in /proc", why);
+	if (point >= 0)
+		rc = name_of(point, out->path, sizeof(out->path));
+	if (point >= 0 && rc < 0) {
+		*why = "the mount point has no name in /proc";
+		close(point);
+	}
+	return rc < 0 ? rc : 0;
 }

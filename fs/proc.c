@@ -21,14 +21,22 @@ int pf_proc_read(struct pf_buf *out, const char *path)
 		out->length += n > 0 ? (size_t)n : 0;
 	} while (n > 0);
 	close(fd);
-	return 0;
+	return out->error;
+}
+
+bool pf_proc_is_withheld(int rc)
+{
+	return rc == -ENOENT || rc == -EACCES || rc == -EPERM;
 }
 
 void pf_proc_name(struct pf_buf *out)
 {
-	if (pf_proc_read(out, "/proc/self/comm") == 0 && out->length &&
-	    out->at[out->length - 1] == '\n')
+	int rc = pf_proc_read(out, "/proc/self/comm");
+
+	if (rc == 0 && out->length && out->at[out->length - 1] == '\n')
 		out->length--;
+	if (rc < 0 && !pf_proc_is_withheld(rc))
+		pf_buf_fail(out, rc);
 }
 
 void pf_proc_cmdline_show(struct pf_buf *out, struct pf_live *live, int arg)

@@ -2,8 +2,10 @@
 #pragma once
 #include "fs/table.h"
 
-/* Adds a whole file. 0 or -errno; later errors stick in `out`. */
+/* Adds a whole file. 0 or -errno; but for that of the opening it sticks in `out`, too. */
 int pf_proc_read(struct pf_buf *out, const char *path);
+/* Does the -errno mean that this kernel, or its rules, do not tell? Anything else is of this moment. */
+bool pf_proc_is_withheld(int rc);
 
 /* Adds the program's name, of at most 15 bytes that may be any. */
 void pf_proc_name(struct pf_buf *out);

@@ -9,6 +9,7 @@
 #include "fs/proc.h"
 
 #include <dirent.h>
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,6 +21,13 @@
 static const int64_t CHEAP_RSS_BYTES = 1ll << 30;
 
 #define ADD(numbers, ...) pf_numbers_add(numbers, &(struct pf_number){__VA_ARGS__})
+
+/* What a kernel or its rules do not tell is left out; what could not be read just now is no answer. */
+static void note_failure(struct pf_numbers *out, int rc)
+{
+	if (rc < 0 && !pf_proc_is_withheld(rc) && !out->error)
+		out->error = rc;
+}
 
 /* ---- files of /proc that are lines of "name: number" ---- */
 
@@ -36,7 +44,7 @@ static void add_lines(
 
 	/* A line end before the first, too: "Pss:" is not "SwapPss:". */
 	pf_buf_char(&text, '\n');
-	pf_proc_read(&text, path);
+	note_failure(out, pf_proc_read(&text, path));
 	for (size_t i = 0; i < count; i++) {
 		struct pf_number number = lines[i].number;
 		size_t length = strlen(lines[i].name);
@@ -125,13 +133,13 @@ static void add_memory(struct pf_numbers *out)
 
 /* When the process began, on the clock that counts sleep too, as the kernel knows it: the 22nd
  * field, behind the last ')'. -1: not known. */
-static int64_t started_ns(void)
+static int64_t started_ns(struct pf_numbers *out)
 {
 	struct pf_buf text = PF_BUF_INIT;
 	int64_t ns = -1;
 	const char *at;
 
-	pf_proc_read(&text, "/proc/self/stat");
+	note_failure(out, pf_proc_read(&text, "/proc/self/stat"));
 	at = strrchr(pf_buf_text(&text), ')');
 	for (int field = 2; at && field < 22; field++) {
 		at = strchr(at, ' ');
@@ -145,7 +153,7 @@ static int64_t started_ns(void)
 
 static void add_times(struct pf_numbers *out)
 {
-	int64_t began_ns = started_ns();
+	int64_t began_ns = started_ns(out);
 	int64_t awake_ns = pf_clock_ns(CLOCK_BOOTTIME);
 
 	if (began_ns < 0)
@@ -214,7 +222,7 @@ static void add_usage(struct pf_numbers *out)
 
 /* Of the first thread's table, which is the program's: ours is another. Kernels since 6.2 tell
  * without being asked for every one of them. -1: not known. */
-static int64_t descriptor_count(void)
+static int64_t descriptor_count(struct pf_numbers *out)
 {
 	struct stat st;
 	int64_t count = 0;
@@ -223,8 +231,10 @@ static int64_t descriptor_count(void)
 	if (stat("/proc/self/fd", &st) == 0 && st.st_size > 0)
 		return st.st_size;
 	dir = opendir("/proc/self/fd");
-	if (!dir)
+	if (!dir) {
+		note_failure(out, -errno);
 		return -1;
+	}
 	for (struct dirent *d = readdir(dir); d; d = readdir(dir))
 		count += d->d_name[0] != '.';
 	closedir(dir);
@@ -233,7 +243,7 @@ static int64_t descriptor_count(void)
 
 static void add_descriptors(struct pf_numbers *out)
 {
-	int64_t count = descriptor_count();
+	int64_t count = descriptor_count(out);
 	struct rlimit limit;
 
 	if (count >= 0)

@@ -67,6 +67,7 @@ static void show_program(struct pf_buf *out, const struct pf_live *live)
 	pf_proc_name(&name);
 	pf_buf_plain(out, pf_buf_text(&name));
 	pf_buf_char(out, '\n');
+	pf_buf_fail(out, name.error);
 	pf_buf_finish(&name);
 }
 

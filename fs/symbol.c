@@ -47,6 +47,8 @@ static int take_addresses(struct pf_profile *p, const char *text, size_t length)
 
 	while ((rc = next_address(&text, end, &address)) > 0)
 		pf_profile_add_sample(p, &address, 1, (const int64_t[]){1});
+	if (p->error)
+		return p->error;
 	/* The last one may be cut where the kernel cut the write: more is coming. */
 	if (rc < 0 && p->sample_count && end - text < 20 &&
 	    !memchr(text + 1, '+', (size_t)(end - text - 1)))

@@ -236,6 +236,7 @@ static void draw(struct page *p)
 
 	pf_buf_printf(&title, "%s %s", program, p->in->name ? p->in->name : "");
 	pf_page_open(p->out, PF_PAGE_FLAME, pf_buf_text(&title));
+	pf_buf_fail(p->out, title.error);
 	write_about(p, program);
 	write_columns(p);
 	write_names(p);

@@ -240,12 +240,15 @@ static int note(struct asking *a, bool unsure)
 
 	for (size_t i = 0; i < a->asked.length / sizeof(*asked); i++) {
 		uint32_t before = a->l->index.count;
-		uint32_t number = pf_index_put(
-		    &a->l->index, hash_entry(&asked[i]), same_entry, a->l->entries, &asked[i]);
+		uint32_t number;
 
-		if (number == PF_INDEX_FULL ||
-		    pf_vec_reserve((void **)&a->l->entries, &a->l->entry_capacity,
-			sizeof(*a->l->entries), (size_t)number + 1) < 0)
+		/* Its room first: the book lives on, and the index must not count what is not there. */
+		if (pf_vec_reserve((void **)&a->l->entries, &a->l->entry_capacity,
+			sizeof(*a->l->entries), (size_t)before + 1) < 0)
+			return -ENOMEM;
+		number = pf_index_put(
+		    &a->l->index, hash_entry(&asked[i]), same_entry, a->l->entries, &asked[i]);
+		if (number == PF_INDEX_FULL)
 			return -ENOMEM;
 		if (number == before)
 			a->l->entries[number] = asked[i];

@@ -254,6 +254,7 @@ void pf_page_clip(struct pf_buf *out, const char *name, size_t width)
 		drop_arguments(&brief, at);
 		at = pf_buf_text(&brief);
 	}
+	pf_buf_fail(out, clean.error ? clean.error : brief.error);
 	while (!fits(at, width) && (next = strstr(at, "::")) && next[2])
 		at = next + 2;
 	if (fits(at, width)) {

@@ -27,7 +27,9 @@ struct function_key { /* string numbers */
 struct writer {
 	const struct pf_profile *in;
 	struct pf_gzip *gzip;
-	struct pf_buf raw; /* packed, not yet compressed; its error is the writer's */
+	/* Packed, not yet compressed; its error is the writer's. After it nothing is looked at any more: an
+	 * index counts what there was no memory for, too. */
+	struct pf_buf raw;
 	struct pf_places places;
 
 	struct pf_index string_index;
@@ -169,7 +171,7 @@ static void write_head(struct writer *w)
 
 static void write_comments(struct writer *w)
 {
-	for (size_t i = 0; i < w->in->comment_count; i++) {
+	for (size_t i = 0; w->raw.error == 0 && i < w->in->comment_count; i++) {
 		Perftools__Profiles__Profile piece = PERFTOOLS__PROFILES__PROFILE__INIT;
 		int64_t text = string_number(w, w->in->comments[i]);
 
@@ -181,7 +183,7 @@ static void write_comments(struct writer *w)
 
 static void write_mappings(struct writer *w)
 {
-	for (size_t i = 0; i < w->in->mapping_count; i++) {
+	for (size_t i = 0; w->raw.error == 0 && i < w->in->mapping_count; i++) {
 		const struct pf_mapping *from = &w->in->mappings[i];
 		Perftools__Profiles__Profile piece = PERFTOOLS__PROFILES__PROFILE__INIT;
 		Perftools__Profiles__Mapping mapping = PERFTOOLS__PROFILES__MAPPING__INIT;
@@ -229,7 +231,7 @@ static size_t fill_labels(struct writer *w, const struct pf_sample *s)
 
 static void write_samples(struct writer *w)
 {
-	for (size_t i = 0; i < w->in->sample_count; i++) {
+	for (size_t i = 0; w->raw.error == 0 && i < w->in->sample_count; i++) {
 		const struct pf_sample *from = &w->in->samples[i];
 		Perftools__Profiles__Profile piece = PERFTOOLS__PROFILES__PROFILE__INIT;
 		Perftools__Profiles__Sample sample = PERFTOOLS__PROFILES__SAMPLE__INIT;
@@ -286,7 +288,7 @@ static size_t fill_lines(struct writer *w, const struct pf_place *place)
 
 static void write_locations(struct writer *w)
 {
-	for (uint32_t i = 0; i < w->places.index.count; i++) {
+	for (uint32_t i = 0; w->raw.error == 0 && i < w->places.index.count; i++) {
 		const struct pf_place *place = &w->places.items[i];
 		Perftools__Profiles__Profile piece = PERFTOOLS__PROFILES__PROFILE__INIT;
 		Perftools__Profiles__Location location = PERFTOOLS__PROFILES__LOCATION__INIT;
@@ -306,7 +308,7 @@ static void write_locations(struct writer *w)
 
 static void write_functions(struct writer *w)
 {
-	for (uint32_t i = 0; i < w->function_index.count; i++) {
+	for (uint32_t i = 0; w->raw.error == 0 && i < w->function_index.count; i++) {
 		const struct function_key *from = &w->functions[i];
 		Perftools__Profiles__Profile piece = PERFTOOLS__PROFILES__PROFILE__INIT;
 		Perftools__Profiles__Function function = PERFTOOLS__PROFILES__FUNCTION__INIT;
@@ -327,7 +329,7 @@ static void write_strings(struct writer *w)
 {
 	PF_SCOPED(pf_buf) clean = PF_BUF_INIT;
 
-	for (uint32_t i = 0; i < w->string_index.count; i++) {
+	for (uint32_t i = 0; w->raw.error == 0 && i < w->string_index.count; i++) {
 		Perftools__Profiles__Profile piece = PERFTOOLS__PROFILES__PROFILE__INIT;
 		char *text;
 
@@ -371,8 +373,7 @@ void pf_render_pprof(struct pf_buf *out, const struct pf_profile *in, const stru
 	write_head(&w);
 	write_comments(&w);
 	write_mappings(&w);
-	if (w.raw.error == 0)
-		write_samples(&w);
+	write_samples(&w);
 	write_locations(&w);
 	write_functions(&w);
 	write_strings(&w);

@@ -83,6 +83,7 @@ static void add_box(const struct picture *p, double x, uint32_t row, double widt
 		pf_page_text(p->out, pf_buf_text(&clip));
 		pf_buf_str(p->out, "</text>");
 	}
+	pf_buf_fail(p->out, clip.error);
 }
 
 static void draw_frame(void *to, const struct pf_frametree_node *node)
@@ -102,6 +103,7 @@ static void draw_frame(void *to, const struct pf_frametree_node *node)
 	add_title(p, frame, pf_buf_text(&name), node);
 	add_box(p, x_of(p, node->before), node->depth + 1, width, pf_buf_text(&name));
 	pf_buf_str(p->out, "</g>\n");
+	pf_buf_fail(p->out, name.error);
 }
 
 /* ---- round the picture ---- */
@@ -111,6 +113,7 @@ static void add_line(struct pf_buf *out, const char *class, uint32_t y, const ch
 	PF_SCOPED(pf_buf) clip = PF_BUF_INIT;
 
 	pf_page_clip(&clip, text, (size_t)((WIDTH - 2 * MARGIN) / LETTER));
+	pf_buf_fail(out, clip.error);
 	pf_buf_printf(out, "<text class=\"%s\" x=\"%d\" y=\"%u\">", class, MARGIN, y);
 	pf_page_text(out, pf_buf_text(&clip));
 	pf_buf_str(out, "</text>\n");
@@ -136,6 +139,7 @@ static void draw_head(const struct picture *p)
 	if (in->duration_ns)
 		pf_buf_printf(&line, ", %.3f s", (double)in->duration_ns / PF_NS_PER_SECOND);
 	add_line(p->out, "note", 46, pf_buf_text(&line));
+	pf_buf_fail(p->out, line.error);
 }
 
 /* Which colour is which module: as many lines as it takes. Returns the next line's place. */
@@ -160,6 +164,7 @@ static uint32_t draw_legend(const struct picture *p, uint32_t y)
 		    "<text x=\"%.2f\" y=\"%u\">",
 		    p->colours.colour[i], x, y - 10, x + 16, y);
 		pf_page_text(p->out, pf_buf_text(&clip));
+		pf_buf_fail(p->out, clip.error);
 		pf_buf_str(p->out, "</text></g>\n");
 		x += width;
 	}
@@ -186,6 +191,7 @@ static uint32_t draw_notes(const struct picture *p, uint32_t y)
 		add_line(p->out, "note", y, pf_buf_text(&line));
 		y += LINE;
 	}
+	pf_buf_fail(p->out, line.error);
 	return y;
 }
 

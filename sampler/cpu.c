@@ -131,6 +131,8 @@ static void look_round_locked(void)
 
 	if (!pf_signal_is_ours() || pf_sigwait_claimed())
 		move_signal_locked();
+	if (!pf_cpu_active())
+		return; /* there is no other signal to move to */
 	if (pf_knob_get(PF_KNOB_CPU_PRECISE) || timers_refused)
 		pf_precise_update(pf_sample_period_ns());
 	else

@@ -188,6 +188,8 @@ static void look(struct pf_gather *g, struct pf_thread *t)
 		show_asleep(g, t);
 	else if (answer == PF_PROC_GONE)
 		pf_count(PF_COUNTER_THREAD_GONE);
+	else if (answer == PF_PROC_FAILED)
+		show_without_stack(g, t, PF_STATE_NONE);
 	else
 		ask(g, t, answer);
 }

@@ -122,6 +122,13 @@ static enum pf_proc_answer parse(const char *text, int *state, uint64_t *sp, uin
 	return PF_PROC_ASLEEP;
 }
 
+/* Will it be so the next time, too? Then sleepers are asked by signal, which can break their sleep:
+ * not because of a moment without descriptors. */
+static bool is_refusal(int got)
+{
+	return got == 0 || got == -EACCES || got == -EPERM || got == -ENOENT;
+}
+
 static enum pf_proc_answer where(const struct pf_proc_reader *r, struct pf_thread *t, bool keep,
     int *state, uint64_t *sp, uint64_t *pc)
 {
@@ -131,6 +138,8 @@ static enum pf_proc_answer where(const struct pf_proc_reader *r, struct pf_threa
 	if (got <= 0) {
 		if (pf_clock_ns(pf_clock_of_thread(t->tid)) < 0)
 			return PF_PROC_GONE;
+		if (!is_refusal((int)got))
+			return PF_PROC_FAILED;
 		pf_feature_set(PF_FEATURE_SLEEPER_STACKS, PF_FEATURE_DEGRADED,
 		    "/proc/self/task/TID/syscall cannot be read (privileges dropped, or no "
 		    "/proc): sleeping threads are asked by signal");

@@ -14,6 +14,7 @@ enum pf_proc_answer {
 	PF_PROC_RUNNING, /* or it ran at every attempt */
 	PF_PROC_GONE,
 	PF_PROC_REFUSED, /* not permitted: the process has dropped its privileges */
+	PF_PROC_FAILED,  /* not just now: no descriptor, no memory */
 };
 
 struct pf_proc_stack {

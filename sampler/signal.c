@@ -212,6 +212,6 @@ bool pf_signal_is_ours(void)
 	if (signal == 0)
 		return true;
 	if (sigaction(signal, NULL, &now) < 0)
-		return false;
+		return true; /* it cannot be asked, so nothing says that it is not */
 	return (now.sa_flags & SA_SIGINFO) && now.sa_sigaction == on_signal;
 }

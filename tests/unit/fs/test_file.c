@@ -10,6 +10,7 @@
 
 #include <errno.h>
 #include <limits.h>
+#include <sched.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -24,12 +25,14 @@ static struct pf_live live;
 static struct pf_workers workers;
 static struct pf_files *files;
 static uint64_t stored_id;
+static int store_fails;
 static uint32_t hurries, invalidated; /* atomic */
 static char last_invalidated[64];
 
-static void store(void *to, uint64_t id, const struct pf_snapshot *snapshot)
+static int store(void *to, uint64_t id, const struct pf_snapshot *snapshot)
 {
 	stored_id = id;
+	return store_fails;
 }
 
 static void invalidate(void *to, uint64_t parent, const char *name)
@@ -105,6 +108,7 @@ static int setup(void **state)
 	fake_door_reset(true);
 	pf_counter_adopt(fake.door.counters);
 	hurries = invalidated = 0;
+	store_fails = 0;
 	if (pf_live_init(&live, &fake.door) < 0)
 		return -1;
 	pf_workers_init(&workers, fake.door.start_thread);
@@ -144,6 +148,26 @@ static void a_lookup_finds_the_virgin_until_it_is_opened(void **state)
 	assert_int_equal(size_of(first), a.call.snapshot->text.length);
 	assert_int_not_equal(lookup(PF_TREE_ROOT, "heap"), first);
 	close_node(&a, first);
+}
+
+/* Else it would be read as empty: the kernel goes by the size it knows. */
+static void whose_size_the_kernel_could_not_be_told_is_read_without_it(void **state)
+{
+	uint64_t id = lookup(PF_TREE_ROOT, "heap");
+	struct opening a, b, c;
+
+	store_fails = -ENOMEM;
+	assert_int_equal(open_node(&a, id), 0);
+	assert_true(a.call.sizeless);
+	store_fails = 0;
+	assert_int_equal(open_node(&b, id), 0);
+	assert_true(b.call.sizeless);
+	close_node(&a, id);
+	close_node(&b, id);
+	id = lookup(PF_TREE_ROOT, "heap");
+	assert_int_equal(open_node(&c, id), 0);
+	assert_false(c.call.sizeless);
+	close_node(&c, id);
 }
 
 static void a_second_open_of_one_node_shares_the_snapshot(void **state)
@@ -444,6 +468,24 @@ static void a_capture_has_its_size_before_it_is_opened(void **state)
 	close_node(&o, id);
 }
 
+static void names_are_forgotten_later_when_there_is_no_thread_for_it_now(void **state)
+{
+	int64_t due;
+
+	lookup(PF_TREE_ROOT, "heap?x=1");
+	due = pf_files_tick(files, pf_clock_now_ns());
+	pf_wait_until(NULL, due);
+	fake.fail_thread = EAGAIN;
+	due = pf_files_tick(files, pf_clock_now_ns());
+	assert_int_equal(invalidated, 0);
+	fake.fail_thread = 0;
+	pf_wait_until(NULL, due);
+	pf_files_tick(files, pf_clock_now_ns());
+	while (!__atomic_load_n(&invalidated, __ATOMIC_ACQUIRE))
+		sched_yield();
+	assert_string_equal(last_invalidated, "heap?x=1");
+}
+
 static void unused_names_are_forgotten_after_a_while(void **state)
 {
 	uint64_t id = lookup(PF_TREE_ROOT, "heap?x=1");
@@ -491,6 +533,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	    TEST(directories_links_and_controls_are_the_same_for_everybody),
 	    TEST(a_lookup_finds_the_virgin_until_it_is_opened),
+	    TEST(whose_size_the_kernel_could_not_be_told_is_read_without_it),
 	    TEST(a_second_open_of_one_node_shares_the_snapshot),
 	    TEST(a_node_goes_when_neither_kernel_nor_reader_knows_it),
 	    TEST(an_open_fails_with_what_the_collector_says),
@@ -507,6 +550,7 @@ int main(void)
 	    TEST(stopping_answers_everybody),
 	    TEST(formats_of_one_capture_are_drawn_once_each),
 	    TEST(a_capture_has_its_size_before_it_is_opened),
+	    TEST(names_are_forgotten_later_when_there_is_no_thread_for_it_now),
 	    TEST(unused_names_are_forgotten_after_a_while),
 	    TEST(invented_names_are_limited_and_leave_room),
 	};

@@ -19,6 +19,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -222,6 +223,25 @@ static int in_a_process_that_may_not_look(void)
 	return 0;
 }
 
+/* Its sleep would end with EINTR if it were sent a signal instead. */
+static void without_a_free_descriptor_nobody_is_asked_by_signal(void **state)
+{
+	struct pf_thread *t = slot_of(sleeper_tid);
+	struct rlimit before, none;
+	enum pf_proc_answer answer;
+
+	t->syscall_fd = 0;
+	t->read_generation = pf_thread_generation(t) + 1; /* what is remembered would do */
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+	none = before;
+	none.rlim_cur = 0;
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+	answer = pf_proc_read(reader, t, &stack);
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+	assert_int_equal(answer, PF_PROC_FAILED);
+	assert_int_not_equal(pf_features[PF_FEATURE_SLEEPER_STACKS].state, PF_FEATURE_DEGRADED);
+}
+
 static void where_proc_refuses_it_is_said(void **state)
 {
 	int status;
@@ -286,6 +306,7 @@ int main(void)
 #endif
 		cmocka_unit_test(a_stack_deeper_than_is_kept_is_cut_and_says_so),
 		cmocka_unit_test(a_thread_that_has_ended_is_gone),
+		cmocka_unit_test(without_a_free_descriptor_nobody_is_asked_by_signal),
 		cmocka_unit_test(where_proc_refuses_it_is_said),
 	};
 	pthread_t thread;

@@ -101,6 +101,26 @@ static void an_owner_of_all_signals_is_not_sampled_and_is_told(void **state)
 	assert_int_equal(life_apart(in_an_owner_of_all), 0);
 }
 
+/* Go and Java take them all, some time after us. */
+static int in_one_that_takes_all_meanwhile(void)
+{
+	if (samples() == 0)
+		return 1;
+	/* What is under way still comes to it. */
+	for (int number = SIGRTMIN; number <= SIGRTMAX; number++)
+		signal(number, SIG_IGN);
+	while (__atomic_load_n(&pf_features[PF_FEATURE_CPU].state, __ATOMIC_ACQUIRE) !=
+	       PF_FEATURE_NONE)
+		life_burn(SECOND / 20);
+	life_burn(SECOND / 10); /* another round of the drainer */
+	return pf_cpu_active() ? 2 : 0;
+}
+
+static void whoever_takes_all_signals_meanwhile_is_left_alone_and_told(void **state)
+{
+	assert_int_equal(life_apart(in_one_that_takes_all_meanwhile), 0);
+}
+
 static int in_a_program_that_blocks_the_highest(void)
 {
 	sigset_t blocked;
@@ -508,6 +528,7 @@ int main(void)
 	    cmocka_unit_test(the_last_signal_but_one_is_taken_where_it_is_free),
 	    cmocka_unit_test(an_owner_of_all_signals_but_one_is_sampled_by_that_one),
 	    cmocka_unit_test(an_owner_of_all_signals_is_not_sampled_and_is_told),
+	    cmocka_unit_test(whoever_takes_all_signals_meanwhile_is_left_alone_and_told),
 	    cmocka_unit_test(a_signal_that_a_thread_blocks_is_left_alone),
 	    cmocka_unit_test(a_signal_that_is_ignored_is_left_alone),
 	    cmocka_unit_test(on_a_small_signal_stack_samples_are_taken_and_it_does_not_overflow),
