@@ -30,6 +30,13 @@ static void close_fd(int *fd)
 	*fd = -1;
 }
 
+/* By which proffs list, and who takes it away, know whose tree it is. */
+static const char *source_name(char out[32])
+{
+	snprintf(out, 32, "proffs-%d", (int)getpid());
+	return out;
+}
+
 /* ---- with privilege ---- */
 
 /* Never the one without the other: it would let everybody do everything. */
@@ -39,7 +46,7 @@ static int configure(int fs, const struct pf_mount *m)
 {
 	char fd[16], uid[16], gid[16], source[32];
 	const char *const options[][2] = {
-	    {"source", source}, /* proffs list finds the process by it */
+	    {"source", source},
 	    {"subtype", "proffs"},
 	    {"fd", fd},
 	    {"rootmode", "40000"},
@@ -47,7 +54,7 @@ static int configure(int fs, const struct pf_mount *m)
 	    {"group_id", gid},
 	};
 
-	snprintf(source, sizeof(source), "proffs-%d", (int)getpid());
+	source_name(source);
 	snprintf(fd, sizeof(fd), "%d", m->fuse_fd);
 	snprintf(uid, sizeof(uid), "%u", (unsigned)geteuid());
 	snprintf(gid, sizeof(gid), "%u", (unsigned)getegid());
@@ -167,13 +174,13 @@ static void read_line(int from, char *to, size_t room)
 /* fusermount3 mounts at its own working directory, which we have pinned and checked. */
 static int mount_by_helper(struct pf_mount *m, int point)
 {
-	char options[128];
+	char options[128], source[32];
 	const char *argv[] = {"fusermount3", "-o", options, "--", ".", NULL};
 	int pair[2], said[2];
 	int rc;
 
 	snprintf(options, sizeof(options),
-	    "rw,nosuid,nodev,noexec,noatime,fsname=proffs-%d,subtype=proffs%s", (int)getpid(),
+	    "rw,nosuid,nodev,noexec,noatime,fsname=%s,subtype=proffs%s", source_name(source),
 	    m->allow_other ? ",default_permissions,allow_other" : "");
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0)
 		return -errno;
@@ -249,7 +256,7 @@ static int run_reaper(struct pf_mount *m, const char *reaper, int alive, int pid
 	    .detach = true,
 	};
 
-	snprintf(source, sizeof(source), "proffs-%d", (int)getpid());
+	source_name(source);
 	return pf_child_run(&command);
 }
 
@@ -572,8 +579,8 @@ int pf_mount_make(struct pf_mount *m, const struct pf_fs_options *options, const
 
 static void detach_by_number(struct pf_mount *m)
 {
-	char path[PATH_MAX];
-	int root = pf_mounted_open(m->number, path, sizeof(path));
+	char path[PATH_MAX], source[32];
+	int root = pf_mounted_open(m->number, source_name(source), path, sizeof(path));
 
 	if (root < 0)
 		return; /* somebody has done it already */

@@ -51,16 +51,19 @@ static bool copy_mount_point(const char *line, char *out, size_t size)
 	return true;
 }
 
-/* True when the table has that mount and it is a tree of proffs; `path` may be NULL. */
-static bool find_tree(int number, char *path, size_t size)
+/* True when the table has that mount and it is a tree of proffs, of this source unless that is NULL;
+ * `path` may be NULL. */
+static bool find_tree(int number, const char *source, char *path, size_t size)
 {
-	char *line = NULL;
+	char wanted[64], *line = NULL;
 	size_t room = 0;
 	bool found = false;
 	FILE *f = fopen("/proc/thread-self/mountinfo", "re");
 
+	snprintf(
+	    wanted, sizeof(wanted), " - fuse.proffs %s%s", source ? source : "", source ? " " : "");
 	while (f && !found && getline(&line, &room, f) > 0)
-		found = atoi(line) == number && strstr(line, " - fuse.proffs ") &&
+		found = atoi(line) == number && strstr(line, wanted) &&
 			(!path || copy_mount_point(line, path, size));
 	free(line);
 	if (f)
@@ -88,14 +91,14 @@ int pf_mounted_find(const char *path, const char *source)
 
 bool pf_mounted_is_tree(int number)
 {
-	return number >= 0 && find_tree(number, NULL, 0);
+	return number >= 0 && find_tree(number, NULL, NULL, 0);
 }
 
-int pf_mounted_open(int number, char *path, size_t size)
+int pf_mounted_open(int number, const char *source, char *path, size_t size)
 {
 	int fd;
 
-	if (number < 0 || !find_tree(number, path, size))
+	if (number < 0 || !find_tree(number, source, path, size))
 		return -ENOENT;
 	fd = open(path, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	if (fd < 0)

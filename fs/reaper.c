@@ -91,10 +91,10 @@ static int unmount_by_name(const char *path)
 	return child < 0;
 }
 
-static int remove_mount(int number)
+static int remove_mount(int number, const char *source)
 {
 	char link[64], path[PATH_MAX];
-	int root = pf_mounted_open(number, path, sizeof(path));
+	int root = pf_mounted_open(number, source, path, sizeof(path));
 	int error;
 
 	if (root < 0)
@@ -162,7 +162,7 @@ int main(int argc, char **argv)
 		return remove_link(atoi(argv[4]), argv[5], argv[6]);
 	if (number == NOT_TOLD)
 		number = look_for_mount(argv[4], argv[5]);
-	failed = number == NO_MOUNT ? 0 : remove_mount(number);
+	failed = number == NO_MOUNT ? 0 : remove_mount(number, argv[5]);
 	if (made == 1)
 		rmdir(argv[4]); /* unless somebody has put something in */
 	return failed;

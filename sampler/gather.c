@@ -183,15 +183,18 @@ static void ask(struct pf_gather *g, struct pf_thread *t, enum pf_proc_answer an
 static void look(struct pf_gather *g, struct pf_thread *t)
 {
 	enum pf_proc_answer answer = pf_proc_read(g->reader, t, &g->stack);
+	struct subject of;
 
-	if (answer == PF_PROC_ASLEEP)
+	if (answer == PF_PROC_ASLEEP) {
 		show_asleep(g, t);
-	else if (answer == PF_PROC_GONE)
+	} else if (answer == PF_PROC_GONE) {
 		pf_count(PF_COUNTER_THREAD_GONE);
-	else if (answer == PF_PROC_FAILED)
-		show_without_stack(g, t, PF_STATE_NONE);
-	else
+	} else if (answer == PF_PROC_FAILED) {
+		of = of_this_round(g, t);
+		show_without_stack(g, &of, PF_STATE_NONE);
+	} else {
 		ask(g, t, answer);
+	}
 }
 
 static void say_how_asked(const struct pf_gather *g)

@@ -84,6 +84,17 @@ reaper_of() {
 	until_true read_thrice
 }
 
+# The kernel gives numbers that are free again to the next mount, be it a moment later.
+@test "a reaper leaves the tree alone that has got the number of its own" {
+	start_host
+	number=$(awk -v at="$M" '$5 == at {print $1}' /proc/self/mountinfo)
+	tell() { printf "$(printf '\\x%02x' $((number & 255)) $((number >> 8 & 255)) $((number >> 16 & 255)) 0)"; }
+	"$REAPER" 3 -1 mount "$M" proffs-1 0 3< <(tell)
+	head -1 "$M/heap" | grep -q '^text heap'
+	"$REAPER" 3 -1 mount "$M" "proffs-$HOST" 0 3< <(tell)
+	not_mounted
+}
+
 @test "kill -9 with a living forked child leaves no mount" {
 	start_host fork 30
 	forked() { CHILD=$(pgrep -P "$HOST" sleep); }
