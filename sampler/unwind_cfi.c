@@ -381,14 +381,18 @@ static PF_SIGSAFE bool step_by_pointer(struct walk *w)
 	return true;
 }
 
-/* Is this the kernel's way back from a handler? Machines that keep the registers at a known place of
- * the signal frame have it in the vdso, without unwind info (aarch64 since Linux 5.8). */
+/* Is this the kernel's way back from a handler, at its first or its second instruction? Machines that
+ * keep the registers at a known place of the signal frame have it in the vdso, without unwind info
+ * (aarch64 since Linux 5.8). */
 static PF_SIGSAFE bool is_way_back(const struct walk *w)
 {
-	uint64_t code;
+	enum { FIRST_BYTES = 4 };
+	uint64_t pc = w->regs.value[PF_REG_PC], code;
 
-	return PF_REG_SIGNAL_FRAME && read_code(w, w->regs.value[PF_REG_PC], &code) &&
-	       code == PF_REG_SIGRETURN;
+	if (!PF_REG_SIGNAL_FRAME || pc < FIRST_BYTES)
+		return false;
+	return (read_code(w, pc, &code) && code == PF_REG_SIGRETURN) ||
+	       (read_code(w, pc - FIRST_BYTES, &code) && code == PF_REG_SIGRETURN);
 }
 
 static PF_SIGSAFE bool step_signal(struct walk *w)
