@@ -1,5 +1,5 @@
 #!/bin/sh
-# The benches as one table. Wants an otherwise idle machine; all of them take about 20 minutes.
+# The benches as one table. Wants an otherwise idle machine; all of them take about 25 minutes.
 #
 # usage: bench/run.sh [--write] [NAME...]     NAME: threads for bench/threads.py; none: all
 #                                             heap_programs:redis for a part of one
@@ -13,7 +13,7 @@ if [ "${1:-}" = --write ]; then
 	write=yes
 	shift
 fi
-[ $# -gt 0 ] || set -- capture cpu_overhead cpu_split threads spawn heap_pairs heap_cost heap_programs render fs throw locks
+[ $# -gt 0 ] || set -- capture cpu_overhead cpu_split threads spawn heap_pairs heap_cost heap_programs render fs throw locks programs
 ninja -C "${PROFFS_BUILD:-$root/build}" >/dev/null
 rows=$(mktemp)
 trap 'rm -f "$rows"' EXIT
