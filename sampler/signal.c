@@ -204,7 +204,7 @@ int pf_signal_move(void)
 	return rc;
 }
 
-bool pf_signal_is_ours(void)
+PF_HOOK bool pf_signal_is_ours(void)
 {
 	struct sigaction now;
 	int signal = pf_signal_number();

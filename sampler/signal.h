@@ -18,7 +18,7 @@ int pf_signal_install(void);
 /* The number, or 0 before pf_signal_install(). */
 int pf_signal_number(void);
 
-/* False when the program has meanwhile put its own handler in our place. */
+/* False when the program has meanwhile put its own handler in our place. In a hook, too. */
 bool pf_signal_is_ours(void);
 
 /* Leaves the signal to the program and takes another: as pf_signal_install(). */

@@ -12,6 +12,7 @@
 #include "sampler/last.h"
 #include "sampler/patch.h"
 #include "sampler/sample.h"
+#include "sampler/sigaction_hook.h"
 #include "sampler/sigwait_hook.h"
 #include "sampler/stack.h"
 #include "sampler/thread.h"
@@ -182,6 +183,7 @@ int pf_thread_start(void)
 	if (!pf_threadcreate_start())
 		return 0; /* by the constructor, before main() */
 	pf_thread_watch_first();
+	pf_sigaction_start();
 	pf_sigwait_start();
 	pf_threadname_start(); /* without it names are up to a second old */
 	rc = pf_patch_on(&patch_set);
@@ -202,5 +204,6 @@ void pf_thread_stop(void)
 	pf_threadcreate_stop();
 	pf_threadname_stop();
 	pf_sigwait_stop();
+	pf_sigaction_stop();
 	pf_feature_set(PF_FEATURE_THREAD_HOOK, PF_FEATURE_OFF, NULL);
 }

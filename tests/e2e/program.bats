@@ -131,3 +131,21 @@ same() {
 	same bash program.sh
 	is "$STATUS" 143
 }
+
+# haproxy does that before it ends, daemons do when they begin; our next sample was their end.
+@test "a program that gives every signal back to the default, or ignores them all, lives on" {
+	cat >program.py <<-'END'
+		import signal, time
+		free = [n for n in range(signal.SIGRTMIN, signal.SIGRTMAX + 1)]
+		def work():
+		    end = time.process_time() + 0.5
+		    while time.process_time() < end: pass
+		work()
+		for action in signal.SIG_DFL, signal.SIG_IGN, signal.SIG_DFL:
+		    for n in free: signal.signal(n, action)
+		    work()
+		    print([signal.signal(n, action) == action for n in free])
+	END
+	same python3 program.py
+	is "$STATUS" 0
+}
