@@ -69,3 +69,22 @@ PYTHON=/usr/bin/python3
 	names dump/cpu.folded _PyEval_EvalFrameDefault
 	names dump/allocs.folded _PyEval_EvalFrameDefault
 }
+
+# Of the library's own tests, the classes that assert nothing about how long something takes. `... ok` stands behind a
+# test's name, or behind the line that says what it is.
+library() { # MODULE CLASS...
+	plain $PYTHON -m unittest -v "${@/#/test.}"
+	FAST+=(-m "$BATS_TEST_TMPDIR/trees-%p")
+	to_end -- $PYTHON -m unittest -v "${@/#/test.}"
+	for said in plain.err "$ERR"; do
+		sed -n 's/^Ran \([0-9]* tests\?\).*/\1/p; / \.\.\. /p; /^\(OK\|FAILED\)/p' "$said" >"$said.results"
+	done
+	diff plain.err.results "$ERR.results" || { cat "$ERR"; return 1; }
+	is "$STATUS" "$PLAIN_STATUS"
+	[ "$(grep -c ' \.\.\. ok$' plain.err.results)" -ge 10 ]
+	wait_until 5 no_mount_left
+}
+
+@test "python3's own test_threading: at exit, after forks, in subinterpreters" {
+	library test_threading.{ThreadJoinOnShutdown,SubinterpThreadingTests,ThreadingExceptionTests,ExceptHookTests,InterruptMainTests,AtexitTests}
+}
