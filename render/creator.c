@@ -64,7 +64,8 @@ static void settle(struct pf_profile *p, struct pf_sample *s)
 		return;
 	chosen = *meant;
 	if (name) {
-		chosen.str = name; /* the address stays beside it: for the place (render/stacks.c) */
+		chosen.str =
+		    name; /* the address stays beside it: for the place (render/stacks.c) */
 		chosen.unit = NULL;
 	}
 	for (uint32_t i = 0; i < s->label_count; i++) {

@@ -52,7 +52,7 @@ build() {
 	v0) flag=-Csymbol-mangling-version=v0 ;;
 	esac
 	shift
-	RUSTC_BOOTSTRAP=1 rustc -Zunstable-options "$flag" -A named_asm_labels -O -g "$@"
+	RUSTC_BOOTSTRAP=1 /usr/bin/rustc -Zunstable-options "$flag" -A named_asm_labels -O -g "$@"
 }
 
 setup() {

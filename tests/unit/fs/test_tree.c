@@ -158,7 +158,7 @@ static void slow_names_are_listed_as_links_only(void **state)
 	assert_non_null(strstr(root.text.at, " cpu/ "));
 	assert_non_null(strstr(root.text.at, " heap  "));
 	assert_null(strstr(root.text.at, ".now"));
-	assert_null(strstr(root.text.at, " profile"));
+	assert_null(strstr(root.text.at, " profile@"));
 	assert_string_equal(list(&now, ".now"), "./ ../ ");
 	assert_non_null(strstr(list(&go, "debug/pprof"), " profile@ "));
 	pf_buf_finish(&root.text);
