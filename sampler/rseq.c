@@ -45,7 +45,7 @@ static bool is_wiped_by_sleep(void)
 
 	pf_rseq_mark();
 	clock_nanosleep(CLOCK_MONOTONIC, 0, &pause, NULL);
-	return pf_rseq_self()->cpu_id <= INT32_MAX && !pf_rseq_unmark();
+	return pf_rseq_self()->cpu_id <= INT32_MAX && !pf_rseq_stays();
 }
 
 static bool stays_without_sleep(void)
@@ -54,7 +54,7 @@ static bool stays_without_sleep(void)
 
 	for (int i = 0; i < TRIES; i++) {
 		pf_rseq_mark();
-		if (pf_rseq_unmark())
+		if (pf_rseq_stays())
 			return true;
 	}
 	return false;

@@ -6,7 +6,9 @@
  * sequence that nobody is ever in, named before a call and still there after it, says that the thread
  * has not slept meanwhile: a store and two loads, where reading a clock costs ten nanoseconds and more.
  *
- * A mark that has gone proves nothing: a signal wipes it as well, and so does a handler's mark.
+ * A mark that has gone proves nothing: a signal wipes it as well, and so does another sequence of the
+ * program's own. One that is there may be a handler's: count them. It may stay where it is for ever, as the
+ * kernel promises for sequences that have ended (we are linked with -z nodelete).
  */
 #pragma once
 #include "base/mark.h"
@@ -40,7 +42,7 @@ PF_INLINE volatile struct pf_rseq *pf_rseq_self(void)
 #else
 	__asm__("mrs %0, tpidr_el0" : "=r"(at));
 #endif
-	return (volatile struct pf_rseq *)(at + pf_rseq_offset);
+	return (volatile struct pf_rseq *)(void *)(at + pf_rseq_offset);
 }
 
 PF_INLINE void pf_rseq_mark(void)
@@ -49,19 +51,21 @@ PF_INLINE void pf_rseq_mark(void)
 		pf_rseq_self()->sequence = (uintptr_t)pf_rseq_never;
 }
 
-/* True: the thread has had its processor ever since the mark. Takes the mark away. */
-PF_INLINE bool pf_rseq_unmark(void)
+/* True: the thread has had its processor ever since the mark. */
+PF_INLINE bool pf_rseq_stays(void)
 {
 	volatile struct pf_rseq *self;
-	bool there;
 
 	if (PF_UNLIKELY(!pf_rseq_offset))
 		return false;
 	self = pf_rseq_self();
-	there = self->sequence == (uintptr_t)pf_rseq_never && self->cpu_id <= INT32_MAX;
-	/* Else the call that a handler has interrupted would find the handler's mark. */
-	self->sequence = 0;
-	return there;
+	return self->sequence == (uintptr_t)pf_rseq_never && self->cpu_id <= INT32_MAX;
+}
+
+/* True: a mark would stay here, and there is none. */
+PF_INLINE bool pf_rseq_wiped(void)
+{
+	return pf_rseq_offset && !pf_rseq_stays();
 }
 
 #else
@@ -70,7 +74,12 @@ PF_INLINE void pf_rseq_mark(void)
 {
 }
 
-PF_INLINE bool pf_rseq_unmark(void)
+PF_INLINE bool pf_rseq_stays(void)
+{
+	return false;
+}
+
+PF_INLINE bool pf_rseq_wiped(void)
 {
 	return false;
 }

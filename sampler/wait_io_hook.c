@@ -2,8 +2,8 @@
  *
  * Most reads and writes do not block, so they may cost next to nothing: the processor's own clock is
  * read before, a quarter of what clock_gettime() costs, and after it only where the thread may have
- * been off the processor (rseq.h). What then took long is looked at, and what did not let go of the
- * processor by itself has not blocked: it was interrupted, or it copied a lot.
+ * been off the processor since the last look (rseq.h). What then took long is looked at, and what did
+ * not let go of the processor by itself has not blocked: it was interrupted, or it copied a lot.
  */
 #include "base/clock.h"
 #include "base/mark.h"
@@ -26,39 +26,52 @@ enum { SHORTEST_NS = 5 * PF_NS_PER_US };
 
 static uint64_t few_ticks;           /* SHORTEST_NS of them */
 static PF_TLS int64_t seen_switches; /* how often the thread had slept, at the last look */
+static PF_TLS uint32_t looks;        /* a handler's calls look, too */
 
-/* Has the thread slept since the last look? If not, then not in this call either. */
-static PF_HOOK bool has_slept(void)
+/* What a call began with. */
+struct beginning {
+	uint64_t start;
+	int64_t switches;
+	uint32_t looks;
+};
+
+static PF_HOOK int64_t look(void)
 {
+	int saved = errno;
 	struct rusage usage;
-	int64_t before = seen_switches;
 
-	if (syscall(SYS_getrusage, RUSAGE_THREAD, &usage) != 0)
-		return true;
-	seen_switches = usage.ru_nvcsw;
-	return usage.ru_nvcsw != before;
+	looks++;
+	pf_rseq_mark(); /* first: who sleeps behind it is looked at again */
+	if (syscall(SYS_getrusage, RUSAGE_THREAD, &usage) == 0)
+		seen_switches = usage.ru_nvcsw;
+	errno = saved;
+	return seen_switches;
 }
 
-static PF_HOOK void look_at(uint64_t start)
+/* While the mark of the last look is there the thread has not slept since, and its number still holds. */
+PF_INLINE struct beginning begin(void)
 {
-	uint64_t took = pf_tick() - start;
-	int saved = errno;
+	if (PF_UNLIKELY(pf_rseq_wiped()))
+		look();
+	return (struct beginning){.switches = seen_switches, .looks = looks, .start = pf_tick()};
+}
 
-	if (took > few_ticks && has_slept())
+static PF_HOOK void look_at(const struct beginning *b)
+{
+	uint64_t took = pf_tick() - b->start;
+
+	if (took > few_ticks && look() != b->switches)
 		pf_waiter_note((int64_t)pf_tick_ns(took), PF_WAIT_IO);
-	errno = saved;
 }
 
 #define IO(name)                                                                                   \
 	static PF_HOOK long pf_real_after_##name(PF_CALL_PARAMS)                                   \
 	{                                                                                          \
-		uint64_t start = pf_tick();                                                        \
-		long rc;                                                                           \
+		struct beginning before = begin();                                                 \
+		long rc = PF_WAIT_CALL(name);                                                      \
                                                                                                    \
-		pf_rseq_mark();                                                                    \
-		rc = PF_WAIT_CALL(name);                                                           \
-		if (PF_UNLIKELY(!pf_rseq_unmark()))                                                \
-			look_at(start);                                                            \
+		if (PF_UNLIKELY(!pf_rseq_stays() || looks != before.looks))                        \
+			look_at(&before);                                                          \
 		return rc;                                                                         \
 	}
 

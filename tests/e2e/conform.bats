@@ -385,7 +385,7 @@ C
 	cat "$TREE/mutex" "$TREE/block"
 	is "$(awk '!/^#/ {print $6; exit}' "$TREE/mutex")" hold
 	for name in hold wait_for_done; do
-		flat=$(awk -v name=$name '!/^#/ && $6 == name {print $1 > 0}' "$TREE/block")
+		flat=$(awk -v name=$name '!/^#/ && $6 == name {print ($1 > 0)}' "$TREE/block")
 		is "$flat" 1
 	done
 	hasnt "$(grep -v '^#' "$TREE/block")" __gthread

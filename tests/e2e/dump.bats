@@ -327,6 +327,7 @@ time.sleep(100)'
 	${CC:-cc} -static -o still still.c
 	tree_start --cpuprofile --profiledir profiles -- python3 -c '
 import os, time
+print("here", flush=True)
 while not os.path.exists("go"): time.sleep(0.05)
 try:
     os.waitpid(-1, os.WNOHANG | 0x40000000)
@@ -334,6 +335,7 @@ try:
 except ChildProcessError:
     print("no child", flush=True)
 os.execv("./still", ["still"])'
+	wait_until 20 says here # python3 may be a script that execs the real one, each with a tree of its own
 	# Who starts it is a child for a moment, seen with __WALL alone.
 	wait_until 10 grep -qE '^files_at_any_end +ok' "$TREE/status"
 	touch go

@@ -59,6 +59,7 @@ check_counts() {
 	"$PROFFS" run -m "$PWD/second" --set enable=exceptions -- ./stripped counts >second.out 2>"$ERR" 3>&- &
 	STARTED+=("$!")
 	wait_until 20 grep -q ready second.out
+	wait_until 20 test -e second/status
 	grep -E "^exceptions +degraded.*static-libgcc" second/status
 }
 
