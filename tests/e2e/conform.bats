@@ -296,7 +296,7 @@ total() {
 	is "$(samples profile | awk '/^ +[0-9]+ +[0-9]+$/ {n += $1} END {print n}')" "$count"
 	google-pprof --collapsed "$shelf" profile >collapsed 2>/dev/null
 	cat collapsed
-	grep -qE ';main(<[0-9a-f]+>)?;.*;shop::Shelf::put.*;Cart<long>::add\(long\) [0-9]+$' collapsed
+	grep -qE ';main(<[0-9a-f]+>)?;.*;shop::Shelf::put.*;Cart<long>::add\(long\)(<[0-9a-f]+>)? [0-9]+$' collapsed
 	# Read where it stands, by a tool that believes the size.
 	has "$(google-pprof --text "$shelf" "$TREE/pprof/profile?seconds=0.5" 2>/dev/null | grep -m1 '%')" Cart::add
 	# With its names: no program is needed, and Go does not know it.
