@@ -67,6 +67,8 @@ static void on_signal(int number)
 {
 	handling = true;
 	work();
+	if (in_handlers == 0)
+		raise(SIGPROF); /* one at least: an emulator may let signals in elsewhere only */
 	handling = false;
 }
 

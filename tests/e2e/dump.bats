@@ -3,21 +3,6 @@ load ../helper
 
 LIFE=$TARGET/life
 
-# heirs [PID]: what waits to write the files of PID, or of anybody here, and is no zombie
-heirs() {
-	local pid
-	for pid in $(pgrep -x proffs/heir); do
-		grep -q '^State:.*zombie' "/proc/$pid/status" 2>/dev/null && continue
-		if [ -n "${1:-}" ]; then
-			cmp -s "/proc/$1/cmdline" "/proc/$pid/cmdline" || continue
-		else
-			grep -qzxF "PROFFS_TEST_DIR=$PROFFS_TEST_DIR" "/proc/$pid/environ" 2>/dev/null || continue
-		fi
-		echo "$pid"
-	done
-}
-
-no_heir() { [ -z "$(heirs)" ]; }
 an_heir() { [ -n "$(heirs "$PID")" ]; }
 
 # whole DIR: everything a dump has, complete.

@@ -36,6 +36,7 @@ agrees() {
 	is "$STATUS" "$PLAIN_STATUS" || { tail -n 30 "$OUT" "$ERR"; return 1; }
 	cmp plain.out "$OUT" || { diff plain.out "$OUT" | head -n 30; return 1; }
 	wait_until 5 no_mount_left
+	wait_until 60 no_heir # who ends by _exit(2) has its files a moment later
 }
 
 same() {

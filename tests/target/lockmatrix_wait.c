@@ -175,12 +175,13 @@ static int sem_clocked(sem_t *s, long ms)
 	return sem_clockwait(s, CLOCK_MONOTONIC, &at);
 }
 
-static void interrupt_in(long ms)
+/* Again and again, since the first may come before the wait has begun; 0: no more. */
+static void interrupt_every(long ms)
 {
 	struct sigaction action = {.sa_handler = on_alarm};
 
 	sigaction(SIGALRM, &action, NULL);
-	ualarm((useconds_t)(ms * 1000), 0);
+	ualarm((useconds_t)(ms * 1000), (useconds_t)(ms * 1000));
 }
 
 void try_semaphores(void)
@@ -193,8 +194,9 @@ void try_semaphores(void)
 	SAY(result(sem_trywait(&s)));
 	SAY(result(sem_timed(&s, 20)));
 	SAY(result(sem_clocked(&s, 20)));
-	interrupt_in(20);
+	interrupt_every(20);
 	SAY(result(sem_wait(&s))); /* EINTR */
+	interrupt_every(0);
 	sem_post(&s);
 	SAY(result(sem_timed(&s, 20)));
 }
