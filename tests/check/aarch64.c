@@ -20,8 +20,9 @@ enum { SAMPLES = 300, MAX = 500, DEPTH = 14 };
 
 static volatile bool stop;
 static volatile long sink;
-static uint64_t bottom; /* a PC that every stack must show; 0: not there yet */
-static uint32_t taken, complete, in_handlers;
+static volatile uint64_t bottom; /* a PC that every stack must show; 0: not there yet */
+static volatile uint32_t taken;
+static uint32_t complete, in_handlers;
 static volatile bool handling;
 
 static void on_sample(int number, siginfo_t *info, void *context)
@@ -67,8 +68,6 @@ static void on_signal(int number)
 {
 	handling = true;
 	work();
-	if (in_handlers == 0)
-		raise(SIGPROF); /* one at least: an emulator may let signals in elsewhere only */
 	handling = false;
 }
 
@@ -159,8 +158,13 @@ int main(void)
 	sigaction(SIGUSR1, &own, NULL);
 	pthread_create(&thread, NULL, run, NULL);
 	while (!stop) {
+		uint32_t before = taken;
+
 		nanosleep(&pause, NULL);
 		pthread_kill(thread, SIGPROF);
+		/* A sample may take longer than the pause: the thread shall come on between two. */
+		for (int i = 0; i < 500 && taken == before && !stop; i++)
+			nanosleep(&pause, NULL);
 	}
 	pthread_join(thread, NULL);
 	printf("%u stacks, %u in a handler, %u complete\n", taken, in_handlers, complete);
