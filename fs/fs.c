@@ -11,6 +11,7 @@
 #include "fs/history.h"
 #include "fs/live.h"
 #include "fs/mount.h"
+#include "fs/patience.h"
 #include "fs/work.h"
 #include "sampler/sampler.h"
 
@@ -122,7 +123,7 @@ static int build(struct pf_fs *fs, const char **why)
 	if (!fs->files)
 		return -ENOMEM;
 	pf_fuse_set_files(fs->fuse, fs->files);
-	fs->timeout_s = pf_mount_request_timeout();
+	fs->timeout_s = pf_patience_seconds();
 	/* In good time: the kernel looks every 15 s, and busy machines are late. */
 	pf_files_set_patience(fs->files, fs->timeout_s * (PF_NS_PER_SECOND / 4 * 3));
 	pf_captures_on_change(fs->live.captures, hurry, fs);

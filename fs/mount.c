@@ -11,7 +11,6 @@
 #include <fcntl.h>
 #include <linux/mount.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/socket.h>
@@ -320,36 +319,6 @@ static void tell_reaper(const struct pf_mount *m)
 	ssize_t told = m->alive_fd < 0 ? 0 : write(m->alive_fd, &m->number, sizeof(m->number));
 
 	(void)told;
-}
-
-/* ---- the kernel's patience ---- */
-
-static int64_t read_setting(const char *name)
-{
-	char path[64];
-	long long value = 0;
-	FILE *f;
-
-	snprintf(path, sizeof(path), "/proc/sys/fs/fuse/%s", name);
-	f = fopen(path, "re");
-	if (!f)
-		return 0; /* before Linux 6.15 */
-	if (fscanf(f, "%lld", &value) != 1)
-		value = 0;
-	fclose(f);
-	return value;
-}
-
-/* As the kernel works it out for a server that does not ask (init_server_timeout()): no less than
- * the 15 s between two of its looks. */
-int64_t pf_mount_request_timeout(void)
-{
-	enum { LOOK_SECONDS = 15 };
-	int64_t most = read_setting("max_request_timeout");
-	int64_t usual = read_setting("default_request_timeout");
-	int64_t seconds = most && (!usual || most < usual) ? most : usual;
-
-	return seconds && seconds < LOOK_SECONDS ? LOOK_SECONDS : seconds;
 }
 
 /* ---- both ---- */

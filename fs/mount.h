@@ -33,9 +33,6 @@ struct pf_mount {
 /* 0, or -errno with *why a sentence for people. */
 int pf_mount_make(struct pf_mount *mount, const struct pf_fs_options *options, const char **why);
 
-/* Seconds after which the kernel ends a tree that has not answered a request; 0: never. */
-int64_t pf_mount_request_timeout(void);
-
 /* Takes the mount that root_fd is the root of out of the mount table: 0 or -errno. */
 int pf_mount_detach(int root_fd, const char *path);
 
