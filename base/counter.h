@@ -23,6 +23,8 @@
 	X(CPU_HANDLER_NS, "cpu_handler_ns", "CPU time spent in the sampling handler")              \
 	X(WALL_SAMPLES, "wall_samples", "wall-clock samples taken")                                \
 	X(WALL_REUSED, "wall_reused", "of these, stacks reused: the thread had not run since")     \
+	X(WALL_QUIET, "wall_quiet_ticks",                                                          \
+	    "ticks of the wall clock at which nobody had run: no thread was looked at")            \
 	X(WALL_LOST, "wall_lost", "wall-clock samples dropped")                                    \
 	X(STACK_TRUNCATED, "stack_truncated", "stacks cut at the deepest frame kept")              \
 	X(STACK_NO_INFO, "stack_no_unwind_info", "stacks that ended in code without unwind info")  \

@@ -1,31 +1,52 @@
 #include "sampler/activity.h"
 #include "base/clock.h"
 #include "sampler/crew.h"
+#include "sampler/timer.h"
 
-#include <sys/resource.h>
+enum { TRIES = 3 };
 
-/* CPU time in which a thread may have begun to run unseen. */
-static const int64_t QUIET_CPU_NS = 100 * PF_NS_PER_US;
-
-static int64_t ns_of(const struct timeval *t)
+/* Ours first: what they use between the two readings looks as if somebody had run, never as if nobody. */
+static int64_t others_ns(void)
 {
-	return (int64_t)t->tv_sec * PF_NS_PER_SECOND + t->tv_usec * PF_NS_PER_US;
+	int64_t ours = pf_crew_cpu_ns();
+
+	return pf_clock_ns(CLOCK_PROCESS_CPUTIME_ID) - ours;
 }
 
-struct pf_activity pf_activity_read(void)
+void pf_activity_watch(struct pf_activity *activity, bool on)
 {
-	struct rusage all, own;
-	struct pf_activity now = {.cpu_ns = -pf_crew_cpu_ns()};
+	int timer;
 
-	if (getrusage(RUSAGE_SELF, &all) != 0 || getrusage(RUSAGE_THREAD, &own) != 0)
-		return (struct pf_activity){.switches = -1};
-	now.cpu_ns += ns_of(&all.ru_utime) + ns_of(&all.ru_stime);
-	now.switches = all.ru_nvcsw + all.ru_nivcsw - own.ru_nvcsw - own.ru_nivcsw;
-	return now;
+	if (on == (activity->timer != 0))
+		return;
+	activity->marked = false;
+	if (!on) {
+		pf_timer_delete(activity->timer - 1);
+		activity->timer = 0;
+		return;
+	}
+	timer = pf_timer_create_idle();
+	if (timer >= 0)
+		activity->timer = timer + 1;
 }
 
-bool pf_activity_is_none(const struct pf_activity *before, const struct pf_activity *now)
+void pf_activity_mark(struct pf_activity *activity)
 {
-	return now->switches >= 0 && now->switches == before->switches &&
-	       now->cpu_ns - before->cpu_ns < QUIET_CPU_NS;
+	int64_t now_ns;
+
+	activity->marked = activity->timer != 0;
+	for (int i = 0; i < TRIES && activity->marked; i++) {
+		now_ns = others_ns();
+		if (i == 0 || now_ns < activity->others_ns)
+			activity->others_ns = now_ns;
+	}
+}
+
+/* Again, where it looks otherwise: we may have been interrupted between the two readings. */
+bool pf_activity_is_none(const struct pf_activity *activity)
+{
+	for (int i = 0; i < TRIES && activity->marked; i++)
+		if (others_ns() == activity->others_ns)
+			return true;
+	return false;
 }

@@ -108,6 +108,11 @@ void pf_cpu_scan(void)
 	pf_thread_scan(pf_sample_thread_gone);
 }
 
+void pf_cpu_rescan(void)
+{
+	pf_thread_rescan(pf_sample_thread_gone);
+}
+
 /* The program has found a use for our signal: leave it the signal, take another. */
 static void move_signal_locked(void)
 {
@@ -152,7 +157,7 @@ static void look_round_locked(void)
 
 static void look_round(void)
 {
-	pf_cpu_scan();
+	pf_cpu_rescan();
 	pf_lock_take(&control_lock);
 	if (pf_cpu_active())
 		look_round_locked();

@@ -29,5 +29,7 @@ void pf_cpu_fork_child(void);
 int64_t pf_cpu_turn(int64_t now_ns);
 /* Brings the registry up to date; also for the thread dump and the wall clock. */
 void pf_cpu_scan(void);
+/* For those who do it every second (thread.h). */
+void pf_cpu_rescan(void);
 /* Does anything sample? */
 bool pf_cpu_active(void);

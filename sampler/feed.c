@@ -91,8 +91,10 @@ int64_t pf_feed_replay(struct pf_feed *feed, struct pf_window *window)
 	int64_t since = -ENODATA;
 
 	pf_lock_take(&feed->lock);
-	if (feed->recording)
+	if (feed->recording) {
 		since = feed->recording_since_ns > oldest ? feed->recording_since_ns : oldest;
+		window->since_ns = since;
+	}
 	for (size_t i = 0; i < feed->count; i++) {
 		const struct pf_record *r = &feed->records[(feed->first + i) % feed->capacity];
 

@@ -134,7 +134,7 @@ PF_HOOK void pf_sample_thread_end(struct pf_thread *t)
 	pf_timer_disarm(t);
 	if (pf_sample_period_ns())
 		push_rest(t, pf_clock_ns(CLOCK_THREAD_CPUTIME_ID));
-	pf_thread_leave(t);
+	pf_thread_release(t);
 }
 
 /* Its clock is gone with it: what was last read of it must do. */
@@ -169,6 +169,9 @@ void pf_sample_rests(int64_t least_ns)
 		int64_t cpu;
 
 		if (!t || !pf_thread_is_live(t))
+			continue;
+		/* Every clock has just been read and noted: the scan comes first. */
+		if (least_ns > 0 && pf_sample_owed_ns(t) < least_ns)
 			continue;
 		cpu = pf_clock_ns(pf_clock_of_thread(t->tid));
 		if (cpu - __atomic_load_n(&t->sampled_cpu_ns, __ATOMIC_RELAXED) >= least_ns)

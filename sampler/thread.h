@@ -79,11 +79,6 @@ struct pf_thread {
 	/* Of gather.c: the generation that the wall clock's gathering left over; 0: none. */
 	uint32_t left_over;
 
-	/* Of wall.c, the drainer's alone: what the last full tick saw. */
-	uint32_t wall_generation;
-	uint32_t wall_stack;
-	int16_t wall_state;
-
 	/* Of ask.c. */
 	uint64_t answer; /* atomic */
 
@@ -130,13 +125,14 @@ struct pf_thread *pf_thread_enrol_self(void);
 /* LIVE -> ENDING: true for exactly one caller, who then takes its timer away and releases it. */
 bool pf_thread_end(struct pf_thread *thread);
 void pf_thread_release(struct pf_thread *thread);
-/* As release, by the thread itself, which the kernel has for a while yet. */
-void pf_thread_leave(struct pf_thread *thread);
 
 /* One look at /proc/self/task, repeated until it shows nobody new: new threads get slots, `gone`
  * is called for each one that has ended unseen (LIVE -> ENDING done; it must release it), names and
  * clocks are brought up to date. Our own threads. 0 or -errno. */
 int pf_thread_scan(void (*gone)(struct pf_thread *thread));
+/* The same for who does it every second: the directory is read only when the kernel counts other threads
+ * than those that are known. One that came past the hook while another went is met the next time. */
+int pf_thread_rescan(void (*gone)(struct pf_thread *thread));
 
 /* Notes a reading of its CPU clock, and when it moved last. */
 void pf_thread_note_cpu(struct pf_thread *thread, int64_t cpu_ns, int64_t now_ns);

@@ -13,6 +13,9 @@
 
 enum { NONE, BUSY, ARMED };
 
+/* CPU time that no process uses up: 127 years of a processor. */
+static const int64_t NEVER_NS = 4000000000ll * PF_NS_PER_SECOND;
+
 PF_HOOK int pf_timer_create(pid_t tid, union sigval value)
 {
 	struct sigevent event = {.sigev_notify = SIGEV_THREAD_ID};
@@ -34,6 +37,22 @@ PF_HOOK int pf_timer_set(int timer, int64_t first_ns, int64_t period_ns)
 	};
 
 	return syscall(SYS_timer_settime, timer, 0, &when, NULL) < 0 ? -errno : 0;
+}
+
+int pf_timer_create_idle(void)
+{
+	struct sigevent event = {.sigev_notify = SIGEV_THREAD_ID, .sigev_signo = SIGURG};
+	int timer;
+	int rc;
+
+	event.sigev_notify_thread_id = (pid_t)syscall(SYS_gettid); /* ours: all signals blocked */
+	if (syscall(SYS_timer_create, CLOCK_PROCESS_CPUTIME_ID, &event, &timer) < 0)
+		return -errno;
+	rc = pf_timer_set(timer, NEVER_NS, 0);
+	if (rc == 0)
+		return timer;
+	pf_timer_delete(timer);
+	return rc;
 }
 
 PF_HOOK void pf_timer_delete(int timer)

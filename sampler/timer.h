@@ -25,5 +25,7 @@ uint64_t pf_timer_draw(void);
 
 /* A timer on a thread's CPU clock that sends our signal with `value` to it: an id or -errno. */
 int pf_timer_create(pid_t tid, union sigval value);
+/* One on the process's CPU clock that never goes off (activity.h): an id or -errno. */
+int pf_timer_create_idle(void);
 int pf_timer_set(int timer, int64_t first_ns, int64_t period_ns);
 void pf_timer_delete(int timer);

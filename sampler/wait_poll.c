@@ -41,7 +41,7 @@ struct poll {
 	struct seen *seen;
 	uint32_t room;
 	int64_t last_ns;
-	struct pf_activity activity; /* at the last look at every thread */
+	struct pf_activity activity; /* since the last look at every thread */
 };
 
 static bool reserve(struct poll *p, uint32_t limit)
@@ -107,7 +107,8 @@ static bool has_run(struct pf_thread *t, struct seen *s)
 	return ran;
 }
 
-static void look_at(struct poll *p, struct pf_thread *t, int64_t elapsed_ns)
+/* Returns whether it has run since the last look. */
+static bool look_at(struct poll *p, struct pf_thread *t, int64_t elapsed_ns)
 {
 	struct seen *s = &p->seen[t->number];
 	bool noted = __atomic_load_n(&t->waits_for, __ATOMIC_ACQUIRE), ran;
@@ -116,13 +117,13 @@ static void look_at(struct poll *p, struct pf_thread *t, int64_t elapsed_ns)
 		if (noted)
 			check_note(t, s, false);
 		s->in_futex = false;
-		return;
+		return false;
 	}
 	ran = has_run(t, s);
 	if (noted) {
 		check_note(t, s, ran);
 		s->in_futex = false;
-		return;
+		return ran;
 	}
 	if (ran) {
 		s->in_futex = pf_proc_read(p->reader, t, &p->stack) == PF_PROC_ASLEEP &&
@@ -133,13 +134,14 @@ static void look_at(struct poll *p, struct pf_thread *t, int64_t elapsed_ns)
 	}
 	s->stack = p->stack.stack;
 	add_sleeper(s, ran, elapsed_ns);
+	return ran;
 }
 
 /* Nobody has run since every thread was looked at, and all of them were. Whoever has gone, or begun to
  * wait in a hook, has run. */
-static bool is_quiet(const struct poll *p, const struct pf_activity *now, uint32_t limit)
+static bool is_quiet(const struct poll *p, uint32_t limit)
 {
-	if (!pf_activity_is_none(&p->activity, now))
+	if (!pf_activity_is_none(&p->activity))
 		return false;
 	for (uint32_t i = 0; i < limit; i++) {
 		const struct pf_thread *t = pf_thread_at(i);
@@ -160,23 +162,24 @@ static void repeat(const struct poll *p, uint32_t limit, int64_t elapsed_ns)
 static void look_round(struct poll *p)
 {
 	int64_t now_ns = pf_clock_now_ns(), elapsed_ns = now_ns - p->last_ns;
-	struct pf_activity activity = pf_activity_read();
 	uint32_t limit = pf_thread_limit();
+	bool some_ran = false;
 
 	p->last_ns = now_ns;
 	if (!reserve(p, limit))
 		limit = p->room;
-	if (is_quiet(p, &activity, limit)) {
+	if (is_quiet(p, limit)) {
 		repeat(p, limit, elapsed_ns);
 		return;
 	}
-	p->activity = activity;
+	pf_activity_mark(&p->activity);
 	for (uint32_t i = 0; i < limit; i++) {
 		struct pf_thread *t = pf_thread_at(i);
 
 		if (t)
-			look_at(p, t, elapsed_ns);
+			some_ran |= look_at(p, t, elapsed_ns);
 	}
+	pf_activity_watch(&p->activity, !some_ran);
 }
 
 static void *run(void *unused)
@@ -186,21 +189,20 @@ static void *run(void *unused)
 
 	if (p)
 		p->reader = pf_proc_create();
-	if (p) {
+	if (p)
 		p->last_ns = pf_clock_now_ns();
-		p->activity.switches = -1; /* nobody has been looked at yet */
-	}
 	while (__atomic_load_n(&running, __ATOMIC_ACQUIRE) == RUNNING) {
 		pf_futex_wait(&running, RUNNING, pf_clock_now_ns() + PERIOD_NS);
 		if (!p || !p->reader)
 			continue;
 		if (looks++ % SCAN_EVERY == 0) {
-			pf_cpu_scan();
+			pf_cpu_rescan();
 			pf_waiter_flush();
 		}
 		look_round(p);
 	}
 	if (p) {
+		pf_activity_watch(&p->activity, false);
 		pf_proc_destroy(p->reader);
 		free(p->seen);
 	}

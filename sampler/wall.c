@@ -10,12 +10,15 @@
 #include "sampler/demand.h"
 #include "sampler/drain.h"
 #include "sampler/gather.h"
+#include "sampler/lull.h"
 
 #include <errno.h>
 #include <limits.h>
 #include <string.h>
 
 static const int64_t SCAN_INTERVAL_NS = PF_NS_PER_SECOND;
+/* How long the feed waits for what quiet ticks have to say, if nobody asks. */
+static const int64_t TELL_INTERVAL_NS = PF_NS_PER_SECOND;
 /* How long a tick waits for threads that run, when the next one is not due earlier: who answers later
  * is in the samples of a later tick, with its time since this one. */
 static const int64_t ANSWER_NS = 25ll * PF_NS_PER_MS;
@@ -38,18 +41,20 @@ static uint32_t ticks_done;   /* atomic, a futex: of these, how many are done */
 static struct pf_gather *gather;
 static int64_t last_tick_ns; /* 0: the next one only begins */
 static int64_t due_ns, scan_due_ns;
+static struct pf_lull lull;         /* since the last full tick */
+static struct pf_activity activity; /* of the same time */
+static uint64_t known;              /* how many threads had been seen by then */
 
 /* ---- a tick ---- */
 
 struct tick {
 	int64_t now_ns;
 	int64_t span_ns;
-	bool all_asleep; /* so far */
 };
 
 /* Whoever is met stands for the whole time since the last tick, a thread that is younger too: of
  * those that live shorter than that, most are never met. */
-static void add(struct tick *tick, const struct pf_sight *sight)
+static struct pf_record record_of(const struct tick *tick, const struct pf_sight *sight)
 {
 	const struct pf_thread *t = sight->thread;
 	struct pf_record record = {
@@ -68,67 +73,62 @@ static void add(struct tick *tick, const struct pf_sight *sight)
 	memcpy(record.name, t->name, sizeof(record.name) - 1);
 	if (sight->stack == PF_STACK_OVERFLOW)
 		record.stack = pf_stack_intern(sight->pcs, sight->count);
+	return record;
+}
+
+static void see(void *context, const struct pf_sight *sight)
+{
+	const struct tick *tick = context;
+	struct pf_record record = record_of(tick, sight);
+
+	if (sight->state < 0)
+		pf_lull_spoil(&lull);
+	else if (!sight->ended)
+		pf_lull_add(&lull, &record);
+	if (sight->span_ns == 0)
+		return;
 	pf_count_many(PF_COUNTER_WALL_SAMPLES, sight->rounds);
 	if (sight->reused)
 		pf_count(PF_COUNTER_WALL_REUSED);
 	pf_feed_add(&feed, &record);
 }
 
-/* Kept in the thread's slot for the quiet ticks that may follow. */
-static void keep(struct tick *tick, const struct pf_sight *sight)
+/* Looks at every thread. */
+static void take_full_tick(struct tick *tick, int64_t patience_ns, bool last)
 {
-	struct pf_thread *t = pf_thread_at(sight->thread->number);
+	struct pf_round round = {
+	    .deadline_ns = tick->now_ns + patience_ns,
+	    .span_ns = tick->span_ns,
+	    .last = last,
+	    .each = see,
+	    .context = tick,
+	};
 
-	if (sight->state < 0 || sight->stack == PF_STACK_OVERFLOW)
-		tick->all_asleep = false;
-	t->wall_state = (int16_t)sight->state;
-	t->wall_stack = sight->stack;
-	t->wall_generation = pf_thread_generation(t);
-}
-
-static void see(void *context, const struct pf_sight *sight)
-{
-	struct tick *tick = context;
-
-	if (!sight->ended)
-		keep(tick, sight);
-	if (sight->span_ns)
-		add(tick, sight);
-}
-
-/* ---- quiet ticks ---- */
-
-/* The drainer's alone. */
-static struct pf_activity seen; /* before the last full tick */
-static bool seen_all_asleep;    /* in it */
-
-static bool is_quiet(const struct pf_activity *now)
-{
-	if (!seen_all_asleep || !pf_activity_is_none(&seen, now))
-		return false;
-	for (uint32_t i = 0; i < pf_thread_limit(); i++) {
-		const struct pf_thread *t = pf_thread_at(i);
-
-		if (t && pf_thread_is_live(t) && t->wall_generation != pf_thread_generation(t))
-			return false;
+	if (!gather)
+		gather = pf_gather_create();
+	/* While the CPU is sampled too, the drainer has looked within the same second. */
+	if (tick->now_ns >= scan_due_ns) {
+		if (scan_due_ns == 0)
+			pf_cpu_scan();
+		else if (!pf_cpu_active())
+			pf_cpu_rescan();
+		scan_due_ns = tick->now_ns + SCAN_INTERVAL_NS;
 	}
-	return true;
+	pf_lull_begin(&lull);
+	/* Before the threads are looked at: what they do meanwhile is for the next tick. */
+	pf_activity_mark(&activity);
+	known = pf_counter_get(PF_COUNTER_THREAD_SEEN);
+	if (!gather || pf_gather_round(gather, &round) > 0)
+		pf_lull_spoil(&lull);
+	pf_activity_watch(&activity, pf_lull_is_possible(&lull));
 }
 
-/* Nobody has run since the last full tick: everybody is where it was. */
-static void repeat(struct tick *tick)
+/* Nobody has run since the last full tick, and everybody slept at it: they are where they were. (The scan
+ * may have met one since that slept all along.) */
+static bool is_quiet(void)
 {
-	for (uint32_t i = 0; i < pf_thread_limit(); i++) {
-		const struct pf_thread *t = pf_thread_at(i);
-		struct pf_sight sight = {
-		    .thread = t, .reused = true, .span_ns = tick->span_ns, .rounds = 1};
-
-		if (!t || !pf_thread_is_live(t))
-			continue;
-		sight.state = t->wall_state;
-		sight.stack = t->wall_stack;
-		add(tick, &sight);
-	}
+	return pf_lull_is_possible(&lull) && known == pf_counter_get(PF_COUNTER_THREAD_SEEN) &&
+	       pf_activity_is_none(&activity);
 }
 
 static void take_tick(int64_t now_ns, int64_t period, bool last)
@@ -136,34 +136,18 @@ static void take_tick(int64_t now_ns, int64_t period, bool last)
 	struct tick tick = {
 	    .now_ns = now_ns,
 	    .span_ns = last_tick_ns ? now_ns - last_tick_ns : 0,
-	    .all_asleep = true,
 	};
-	int64_t patience = period / 2 < ANSWER_NS ? period / 2 : ANSWER_NS;
-	struct pf_round round = {
-	    .deadline_ns = now_ns + (last ? LAST_ANSWER_NS : patience),
-	    .span_ns = tick.span_ns,
-	    .last = last,
-	    .each = see,
-	    .context = &tick,
-	};
-	struct pf_activity now;
+	int64_t patience_ns = period / 2 < ANSWER_NS ? period / 2 : ANSWER_NS;
+	bool quiet = is_quiet();
 
-	if (!gather)
-		gather = pf_gather_create();
-	/* While the CPU is sampled too, the drainer has looked within the same second. */
-	if (now_ns >= scan_due_ns) {
-		if (!pf_cpu_active() || scan_due_ns == 0)
-			pf_cpu_scan();
-		scan_due_ns = now_ns + SCAN_INTERVAL_NS;
+	if (quiet) {
+		pf_count(PF_COUNTER_WALL_QUIET);
+		pf_lull_tick(&lull, now_ns, tick.span_ns);
 	}
-	/* Before the threads are looked at: what they do meanwhile is for the next tick. */
-	now = pf_activity_read();
-	if (last_tick_ns && is_quiet(&now)) {
-		repeat(&tick);
-	} else if (gather) {
-		seen_all_asleep = pf_gather_round(gather, &round) == 0 && tick.all_asleep;
-		seen = now;
-	}
+	if (!quiet || last || lull.span_ns >= TELL_INTERVAL_NS)
+		pf_lull_tell(&lull, &feed);
+	if (!quiet)
+		take_full_tick(&tick, last ? LAST_ANSWER_NS : patience_ns, last);
 	last_tick_ns = now_ns;
 }
 
@@ -171,8 +155,9 @@ static void rest(void)
 {
 	pf_gather_destroy(gather);
 	gather = NULL;
+	pf_lull_finish(&lull);
+	pf_activity_watch(&activity, false);
 	last_tick_ns = 0;
-	seen_all_asleep = false;
 	due_ns = 0;
 	scan_due_ns = 0;
 }
@@ -286,6 +271,8 @@ PF_SIGSAFE void pf_wall_fork_child(void)
 	demands = NULL;
 	period_ns = 0;
 	gather = NULL;
+	lull = (struct pf_lull){0};
+	activity = (struct pf_activity){0};
 	last_tick_ns = 0;
 	due_ns = 0;
 	scan_due_ns = 0;

@@ -2,8 +2,9 @@
  *
  *   drainer, at each tick --> gather --one sample a thread, weighing the time since--> feed
  *
- * A thread that has not run since the last tick costs one reading of its CPU clock. The state of a
- * sample (running, futex, poll, sleep...) is a label.
+ * A thread that has not run since the last tick costs one reading of its CPU clock; when none has, the
+ * tick costs one look at the process (activity.h, lull.h). The state of a sample (running, futex, poll,
+ * sleep...) is a label.
  */
 #pragma once
 #include "base/profile.h"

@@ -6,6 +6,7 @@
 #include "sampler/wall.h"
 
 #include <errno.h>
+#include <linux/futex.h>
 #include <poll.h>
 #include <pthread.h>
 #include <setjmp.h>
@@ -199,6 +200,82 @@ static void a_thread_that_has_not_run_is_not_read_again(void **state)
 	pf_profile_finish(&life.profile);
 }
 
+static uint64_t readings; /* atomic: of threads' CPU clocks, by anybody */
+
+/* In libc's place, for this program alone. */
+int clock_gettime(clockid_t clock, struct timespec *time)
+{
+	if (clock < 0)
+		__atomic_fetch_add(&readings, 1, __ATOMIC_RELAXED);
+	return (int)syscall(SYS_clock_gettime, clock, time);
+}
+
+/* Before a thread is looked at, its clock is read. */
+static void a_tick_at_which_nobody_has_run_looks_at_no_thread(void **state)
+{
+	enum { SLEEPERS = 400, TICKS = 40 };
+	static struct actor sleepers[SLEEPERS];
+	uint64_t quiet = 0, read = 0;
+	struct life life;
+	int64_t all;
+
+	for (int i = 0; i < SLEEPERS; i++)
+		begin(&sleepers[i], sleep_for_ever);
+	life_begin(&life, pf_wall_collect, 100);
+	/* We sleep longer and longer, until a sleep was long enough. */
+	for (useconds_t us = 500000; quiet < TICKS && us < 20000000; us *= 2) {
+		read = __atomic_load_n(&readings, __ATOMIC_RELAXED);
+		quiet = pf_counter_get(PF_COUNTER_WALL_QUIET);
+		usleep(us);
+		quiet = pf_counter_get(PF_COUNTER_WALL_QUIET) - quiet;
+		read = __atomic_load_n(&readings, __ATOMIC_RELAXED) - read;
+	}
+	assert_true(quiet >= TICKS);
+	assert_true(read < quiet * SLEEPERS / 4);
+	/* All the same, each has its time, and where it was. */
+	assert_int_equal(life_end(&life), 0);
+	all = life.profile.duration_ns;
+	for (int i = 0; i < SLEEPERS; i++) {
+		assert_int_equal(life_sum(&life.profile, sleepers[i].tid, 1), all);
+		assert_int_equal(time_in(&life.profile, sleepers[i].tid, "poll"), all);
+	}
+	pf_profile_finish(&life.profile);
+}
+
+static void *sleep_until_over(void *arg)
+{
+	struct actor *a = arg;
+
+	__atomic_store_n(&a->tid, (pid_t)syscall(SYS_gettid), __ATOMIC_RELEASE);
+	while (!__atomic_load_n(&over, __ATOMIC_ACQUIRE))
+		syscall(SYS_futex, &over, FUTEX_WAIT, 0, NULL, NULL, 0);
+	return NULL;
+}
+
+/* Its samples wait to be told when it has gone. */
+static void a_thread_that_ends_has_the_time_it_slept(void **state)
+{
+	enum { TICKS = 10 };
+	struct actor sleeper;
+	struct life life;
+	uint64_t quiet;
+
+	over = 0;
+	begin(&sleeper, sleep_until_over);
+	life_begin(&life, pf_wall_collect, 0);
+	quiet = pf_counter_get(PF_COUNTER_WALL_QUIET);
+	while (pf_counter_get(PF_COUNTER_WALL_QUIET) < quiet + TICKS)
+		usleep(900000); /* ends before they are told, unless the machine is busy */
+	quiet = pf_counter_get(PF_COUNTER_WALL_QUIET) - quiet;
+	__atomic_store_n(&over, 1, __ATOMIC_RELEASE);
+	syscall(SYS_futex, &over, FUTEX_WAKE, 1, NULL, NULL, 0);
+	pthread_join(sleeper.thread, NULL);
+	assert_int_equal(life_end(&life), 0);
+	assert_true(life_sum(&life.profile, sleeper.tid, 0) >= (int64_t)quiet);
+	assert_true(time_in(&life.profile, sleeper.tid, "futex") > 0);
+	pf_profile_finish(&life.profile);
+}
+
 static void the_recorder_has_what_was_before_the_question(void **state)
 {
 	struct life life;
@@ -238,6 +315,8 @@ int main(void)
 	    cmocka_unit_test(an_answer_that_comes_late_is_for_the_ticks_that_waited),
 	    cmocka_unit_test(threads_that_live_shorter_than_a_period_have_their_time),
 	    cmocka_unit_test(a_thread_that_has_not_run_is_not_read_again),
+	    cmocka_unit_test(a_tick_at_which_nobody_has_run_looks_at_no_thread),
+	    cmocka_unit_test(a_thread_that_ends_has_the_time_it_slept),
 	    cmocka_unit_test(the_recorder_has_what_was_before_the_question),
 	    cmocka_unit_test(a_cancelled_capture_is_interrupted),
 	};
