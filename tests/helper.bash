@@ -6,6 +6,7 @@
 #   wait_until SECONDS CMD...        true as soon as CMD is; the only way a test here may wait. SECONDS
 #                                    is what it takes at the most on an idle machine; a minute is given
 #   own_mounts CMD...                in a mount table of its own; instead of a shell
+#   asleep           each thread of $PID sleeps, but ours: it is where its last step has led it
 #   is GOT WANTED, has TEXT PIECE, hasnt TEXT PIECE
 #   pprof_rows FILE [FLAGS]          the rows of `go tool pprof -top`: flat flat% sum% cum cum% NAME
 #
@@ -125,9 +126,21 @@ says() {
 	grep -qxF -e "$1" "$OUT"
 }
 
+asleep() {
+	awk '/^Name:/ {ours = /proffs/} /^State:/ && $2 != "S" && !ours {exit 1}' "/proc/$PID/task/"*/status
+}
+
+samples_taken() { awk '$1 == "cpu_samples" {print $2}' "$TREE/status"; }
+
 # has_samples COUNT: so many of the CPU have been taken, and more.
 has_samples() {
-	[ "$(awk '$1 == "cpu_samples" {print $2}' "$TREE/status")" -gt "$1" ]
+	[ "$(samples_taken)" -gt "$1" ]
+}
+
+# ticking_start [OPTIONS]: a program that does nothing until SIGUSR1, and then ends with 5.
+ticking_start() {
+	tree_start "$@" -- bash -c 'trap "exit 5" USR1; echo ticking; while :; do sleep 0.1; done'
+	wait_until 20 says ticking
 }
 
 # used_meanwhile CMD...: while a CPU capture runs; $USED is by how much what CMD prints has grown between

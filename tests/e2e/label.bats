@@ -55,7 +55,7 @@ tier=gold"
 	# Sleepers are where they were; who spins may be at another instruction.
 	hasnt "$raw" "thread:[other]"
 	hasnt "$raw" "thread:[labelled]"
-	has "$raw" "Duration: 1"
+	grep -qE '^Duration: [1-9]' <<<"$raw"
 	text=$(cat "$TREE/threads,seconds=1")
 	has "$text" "# threads"
 	hasnt "$text" other_sleep

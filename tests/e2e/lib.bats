@@ -17,7 +17,7 @@ start_linked() {
 ask() {
 	local answer
 	echo "$*" >&"${LINKED[1]}"
-	read -r -t 20 answer <&"${LINKED[0]}"
+	read -r -t 60 answer <&"${LINKED[0]}"
 	echo "$answer"
 }
 

@@ -94,7 +94,8 @@ C
 }
 
 @test "the program notices nothing: no SIGCHLD, no child, no wait that ends" {
-	tree_start -- bash -c 'trap "echo a child ended" CHLD; trap "echo still here" USR1; while :; do :; done'
+	tree_start -- bash -c 'trap "echo a child ended" CHLD; trap "echo still here" USR1; echo trapped; while :; do :; done'
+	wait_until 10 says trapped
 	cat "$TREE/threads?lines=1" "$TREE/cpu.txt?lines=1" >/dev/null
 	[ "$(awk '$1 == "line_lookups" {print $2}' "$TREE/status")" -ge 1 ]
 	# bash runs the trap at its next command: let it run some.

@@ -61,7 +61,10 @@ same_as_without() {
 }
 
 @test "no child appears that the program did not start" {
-	tree_start -- sh -c 'sleep 1; for f in /proc/$$/task/*/children; do read -r c <"$f"; echo "<$c>"; done'
+	tree_start -- sh -c 'until [ -e go ]; do sleep 0.05; done; for f in /proc/$$/task/*/children; do read -r c <"$f"; echo "<$c>"; done'
+	# Who starts what removes the tree is a child for a moment, seen with __WALL alone.
+	wait_until 10 grep -qE '^reaper +ok' "$TREE/status"
+	touch go
 	wait "$PID"
 	is "$(sort -u "$OUT")" "<>"
 }
@@ -218,8 +221,9 @@ without_fuse() {
 }
 
 @test "with a /dev/fuse that does not work the program runs all the same, and one line says so" {
-	run without_fuse 'mount --bind /dev/null /dev/fuse' \
-		"$PROFFS" run -m "$TREE" -- bash -c 'sleep 1; echo ran; exit 3'
+	run without_fuse 'mount --bind /dev/null /dev/fuse && exec 2>said' timeout 60 \
+		"$PROFFS" run -m "$TREE" -- bash -c 'until grep -q unwatched said; do sleep 0.05; done; echo ran; exit 3'
+	output+=$(cat said)
 	is "$status" 3
 	has "$output" ran
 	has "$output" "runs unwatched"
@@ -273,7 +277,9 @@ without_fuse() {
 }
 
 @test "a child of the watched program is not watched, and its end does not end the tree" {
-	tree_start -- sh -c 'ls / >/dev/null; sh -c "exit 3"; echo "child: $?"; exec sleep 100'
+	tree_start -- sh -c 'until [ -e go ]; do sleep 0.05; done
+		ls / >/dev/null; sh -c "exit 3"; echo "child: $?"; while :; do sleep 0.1; done'
+	touch go
 	wait_until 5 says "child: 3"
 	tree_ready
 	is "$(cat "$ERR")" "proffs: $TREE"

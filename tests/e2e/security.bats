@@ -77,16 +77,23 @@ time.sleep(100)'
 	has "$output" "bad value"
 }
 
+# preloaded_says DIR WORDS: so it says of a tree there, and its program lives on
+preloaded_says() {
+	background env LD_PRELOAD="$BUILD/libproffs.so" PROFFS_MOUNT="$PWD/$1" sleep 100
+	wait_until 10 grep -q "$2" "$ERR"
+	tree_stop
+	is "$STATUS" 143
+}
+
 @test "a symbolic link or somebody else's directory at the mount point is refused, and the program runs" {
 	mkdir real
 	ln -s real link
-	run "$PROFFS" run -m link -- sh -c 'sleep 0.5; echo ran'
+	run "$PROFFS" run -m link -- sh -c 'echo ran'
 	has "$output" "symbolic link"
 	has "$output" ran
 	is "$(ls -A real)" ""
 	# Also to whoever comes past `proffs run`.
-	run env LD_PRELOAD="$BUILD/libproffs.so" PROFFS_MOUNT="$PWD/link" sleep 0.5
-	has "$output" "symbolic link"
+	preloaded_says link "symbolic link"
 	hasnt "$(cat /proc/mounts)" "$PWD"
 	for_root
 	mkdir foreign
@@ -94,8 +101,7 @@ time.sleep(100)'
 	run "$PROFFS" run -m foreign -- echo ran
 	has "$output" "another user"
 	has "$output" ran
-	run env LD_PRELOAD="$BUILD/libproffs.so" PROFFS_MOUNT="$PWD/foreign" sleep 0.5
-	has "$output" "somebody else"
+	preloaded_says foreign "somebody else"
 	hasnt "$(cat /proc/mounts)" "$PWD"
 }
 
@@ -106,28 +112,32 @@ time.sleep(100)'
 	chmod 4755 "$PROFFS_TEST_DIR/setuid-sleep"
 	setpriv --reuid=12345 --regid=12345 --clear-groups \
 		env LD_PRELOAD="$BUILD/libproffs.so" PROFFS_MOUNT="$TREE" \
-		"$PROFFS_TEST_DIR/setuid-sleep" 1 2>/dev/null 3>&- &
+		"$PROFFS_TEST_DIR/setuid-sleep" 100 2>/dev/null 3>&- &
 	PID=$!
 	STARTED+=("$PID")
 	is_sleep() { [ "$(readlink "/proc/$PID/exe")" = "$PROFFS_TEST_DIR/setuid-sleep" ]; }
 	wait_until 5 is_sleep
+	has "$(cat "/proc/$PID/maps")" libc.so
 	hasnt "$(cat "/proc/$PID/maps")" libproffs
-	wait "$PID"
+	tree_stop KILL
 	# And where the loader has us all the same (linked, or in /etc/ld.so.preload): AT_SECURE.
 	cat >linked.c <<-C
 		#include <proffs/proffs.h>
 		#include <stdio.h>
+		#include <stdlib.h>
 		#include <unistd.h>
-		int main(void) {
-			proffs_version(); usleep(400000);
+		int main(int argc, char **argv) {
+			proffs_version(); /* argument: for how many tenths of a second it waits for a tree */
+			for (int i = 0; i < atoi(argv[1]) && !proffs_path(); i++)
+				usleep(100000);
 			printf("%s\n", proffs_path() ? "watched" : "unwatched");
 		}
 	C
 	${CC:-cc} -I"$SOURCE/include" -o "$PROFFS_TEST_DIR/linked" linked.c -L"$BUILD" -lproffs -Wl,-rpath,"$BUILD"
 	mkdir -m 777 "$PROFFS_TEST_DIR/m"
-	is "$(PROFFS_MOUNT=$PROFFS_TEST_DIR/m/tree "$PROFFS_TEST_DIR/linked")" watched
+	is "$(PROFFS_MOUNT=$PROFFS_TEST_DIR/m/tree "$PROFFS_TEST_DIR/linked" 600)" watched
 	chmod 4755 "$PROFFS_TEST_DIR/linked"
-	is "$(PROFFS_MOUNT=$PROFFS_TEST_DIR/m/tree as_other "$PROFFS_TEST_DIR/linked")" unwatched
+	is "$(PROFFS_MOUNT=$PROFFS_TEST_DIR/m/tree as_other "$PROFFS_TEST_DIR/linked" 4)" unwatched
 }
 
 @test "no terminal escape comes from a command line or a program's name" {

@@ -12,12 +12,10 @@ as_root() {
 	[ "$(id -u)" -eq 0 ] || skip "needs root"
 }
 
-ticking='trap "exit 5" USR1; while :; do sleep 0.1; done'
-
 @test "an aborted connection ends the tree, tells its readers, and the program goes on" {
 	as_root
 	mkdir control
-	tree_start --dump-on-exit dump -- bash -c "$ticking"
+	ticking_start --dump-on-exit dump
 	cat "$TREE/cpu-60s.pprof" >waited 2>said 3>&- &
 	reader=$!
 	waiting() { grep -q ', 1 waiting' "$TREE/cpu/status"; }
@@ -38,7 +36,7 @@ ticking='trap "exit 5" USR1; while :; do sleep 0.1; done'
 @test "after an abort there can be another tree in the same place" {
 	as_root
 	mkdir control
-	tree_start -- bash -c "$ticking"
+	ticking_start
 	first=$PID
 	unshare -m sh -c 'mount -t fusectl none "$1" && echo 1 >"$1/$2/abort"' sh "$PWD/control" "$(connection "$TREE")"
 	wait_until 10 no_mount_left
@@ -57,7 +55,7 @@ ticking='trap "exit 5" USR1; while :; do sleep 0.1; done'
 	STARTED+=("$remover")
 	other_namespace() { [ "$(readlink /proc/self/ns/mnt)" != "$(readlink "/proc/$remover/ns/mnt")" ]; }
 	wait_until 10 other_namespace
-	tree_start -- bash -c "$ticking"
+	ticking_start
 	echo now >elsewhere
 	wait "$remover"
 	no_mount_left
@@ -69,10 +67,10 @@ ticking='trap "exit 5" USR1; while :; do sleep 0.1; done'
 }
 
 @test "a mount point that is renamed takes its tree along, and is empty in the end" {
-	tree_start -- bash -c "$ticking"
+	ticking_start
 	mkdir above && tree_stop USR1
 	TREE=$PWD/above/tree
-	tree_start -- bash -c "$ticking"
+	ticking_start
 	mv above moved
 	TREE=$PWD/moved/tree
 	has "$(head -n 1 "$TREE/README")" proffs
@@ -129,8 +127,10 @@ full_disk() {
 	run timeout 60 unshare -m bash -c '
 		mount --bind /dev/null "$(command -v fusermount3)"
 		mount -t tmpfs -o mode=755 none /mnt && mknod -m 666 /mnt/fuse c 10 229 && mount --bind /mnt/fuse /dev/fuse
-		exec setpriv --reuid=nobody --regid=nogroup --clear-groups "$@"' sh \
-		"$PROFFS" run -m "$PWD/home/tree" -- bash -c 'sleep 0.5; echo ran; exit 3' 3>&-
+		exec setpriv --reuid=nobody --regid=nogroup --clear-groups "$@" 2>said' sh \
+		"$PROFFS" run -m "$PWD/home/tree" -- \
+		bash -c 'until grep -q unwatched said; do sleep 0.05; done; echo ran; exit 3' 3>&-
+	output+=$(cat said)
 	is "$status" 3
 	has "$output" ran
 	has "$output" fusermount3

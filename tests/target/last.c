@@ -5,6 +5,8 @@
  * fork: a thread forks, and the child's only thread returns from its start routine.
  * raw: the last one leaves by a system call; nothing is flushed, and nobody says "bye".
  */
+#include "task.h"
+
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -20,9 +22,19 @@ static void bye(void)
 	puts("bye");
 }
 
+/* A main thread that has ended stays, as a zombie. */
+static void wait_for_end_of_main(void)
+{
+	while (task_state(getpid()) != 'Z')
+		task_nap();
+}
+
 static void *work(void *arg)
 {
-	usleep(strcmp(how, "first") == 0 ? 0 : 300000);
+	if (strcmp(how, "first") != 0) {
+		usleep(300000);
+		wait_for_end_of_main();
+	}
 	printf("worked %s", strcmp(how, "raw") == 0 ? "\n" : "");
 	if (strcmp(how, "raw") == 0) {
 		fflush(stdout);
@@ -60,6 +72,7 @@ int main(int argc, char **argv)
 	for (int i = 0; i < (strcmp(how, "main") == 0 ? 4 : 1); i++)
 		pthread_create(&thread, NULL, work, NULL);
 	if (strcmp(how, "first") == 0) {
+		pthread_join(thread, NULL);
 		usleep(300000);
 		printf("first ");
 	}

@@ -17,8 +17,8 @@ static inline void task_nap(void)
 	nanosleep(&t, NULL);
 }
 
-/* Does it sleep? What it sleeps in is the caller's to know: its last step must be the only one. */
-static inline int task_sleeps(pid_t tid)
+/* The letter that the kernel has for what it does. */
+static inline char task_state(pid_t tid)
 {
 	char path[64], text[512];
 	const char *state;
@@ -35,7 +35,13 @@ static inline int task_sleeps(pid_t tid)
 		abort();
 	text[length] = '\0';
 	state = strrchr(text, ')');
-	return state && state[1] == ' ' && state[2] == 'S';
+	return state && state[1] == ' ' ? state[2] : '?';
+}
+
+/* Does it sleep? What it sleeps in is the caller's to know: its last step must be the only one. */
+static inline int task_sleeps(pid_t tid)
+{
+	return task_state(tid) == 'S';
 }
 
 /* *tid: what a thread stores (release) right before its last step. */
