@@ -19,7 +19,7 @@ enum { MAPPED_BYTES = INT_MAX }; /* none: the leak checker does not look for poi
 #elif defined(PF_SMALL)
 enum { MAPPED_BYTES = 1024 };
 #else
-enum { MAPPED_BYTES = 64 * 1024 };
+enum { MAPPED_BYTES = 16 * 1024 };
 #endif
 
 static int64_t held_bytes; /* atomic */

@@ -261,18 +261,20 @@ static size_t find_persons(struct pf_window_entry **sorted, size_t count, struct
 
 void pf_window_finish(struct pf_window *w)
 {
-	struct pf_window_entry **sorted;
-	struct person *persons;
+	struct pf_window_entry **sorted = NULL;
+	struct person *persons = NULL;
+	size_t sorted_room = 0, person_room = 0;
 	size_t count;
 
 	if (w->error || w->count == 0)
 		return;
-	sorted = malloc(w->count * sizeof(*sorted));
-	persons = malloc(w->count * sizeof(*persons));
-	if (!sorted || !persons) {
-		w->error = -ENOMEM;
+	w->error = pf_vec_reserve(
+	    (void **)&sorted, &sorted_room, sizeof(struct pf_window_entry *), w->count);
+	if (!w->error)
+		w->error =
+		    pf_vec_reserve((void **)&persons, &person_room, sizeof(*persons), w->count);
+	if (w->error)
 		goto out;
-	}
 	for (size_t i = 0; i < w->count; i++)
 		sorted[i] = &w->entries[i];
 	qsort(sorted, w->count, sizeof(*sorted), by_person);
@@ -283,8 +285,8 @@ void pf_window_finish(struct pf_window *w)
 		settle_kin(&persons[i], end - i);
 	}
 out:
-	free(persons);
-	free(sorted);
+	pf_vec_free(persons, person_room, sizeof(*persons));
+	pf_vec_free(sorted, sorted_room, sizeof(struct pf_window_entry *));
 }
 
 /* ---- out ---- */
