@@ -138,7 +138,6 @@ static void add_summary(struct pf_buf *out)
 {
 	PF_SCOPED(pf_buf) losses = PF_BUF_INIT;
 	size_t lost = add_losses(&losses), ill = 0;
-	char value[64];
 
 	pf_buf_fail(out, losses.error);
 	for (int i = 0; i < PF_FEATURE_COUNT; i++)
@@ -147,11 +146,14 @@ static void add_summary(struct pf_buf *out)
 		add_fact(out, "health", "all well");
 		return;
 	}
-	snprintf(value, sizeof(value), "%zu not as it should be, %zu kind%s of loss", ill, lost,
-	    lost == 1 ? "" : "s");
-	pf_buf_str(out, "<span>health <b>");
-	pf_buf_printf(out, "<a href=\"#health\">%s</a>", value);
-	pf_buf_str(out, "</b></span>\n");
+	pf_buf_printf(out, "<span>health <b><a href=\"#%s\">", ill ? "health" : "lost");
+	if (ill)
+		pf_buf_printf(out, "%zu not as it should be", ill);
+	else
+		pf_buf_str(out, "nothing missing");
+	if (lost)
+		pf_buf_printf(out, ", %zu kind%s of loss", lost, lost == 1 ? "" : "s");
+	pf_buf_str(out, "</a></b></span>\n");
 }
 
 static void add_head(struct pf_buf *out, struct pf_live *live, const char *program)
@@ -243,19 +245,36 @@ static void add_name(void *to, const char *name, bool directory)
 	names->count++;
 }
 
+/* What a directory is about: its first member says it, as the name of a thread. */
+static void add_about(
+    struct pf_buf *out, struct pf_live *live, const struct pf_list_row *row, int key)
+{
+	PF_SCOPED(pf_buf) said = PF_BUF_INIT;
+
+	if (!row->member_count || !row->members[0].show)
+		return;
+	row->members[0].show(&said, live, key);
+	if (!said.error) /* it may have ended meanwhile */
+		text(out, pf_buf_text(&said));
+}
+
 static void add_listed(
     struct pf_buf *out, struct pf_live *live, const struct pf_list_row *row, const char *name)
 {
 	struct pf_found found = {.key = 0};
-	char path[NAME_MAX + 32];
+	char path[NAME_MAX + 32], bare[NAME_MAX + 1];
 
 	snprintf(path, sizeof(path), "%s/%s", row->path, name);
+	snprintf(bare, sizeof(bare), "%.*s", (int)strcspn(name, "/"), name);
 	pf_buf_str(out, "<tr><td>");
 	add_link(out, path, name);
-	pf_buf_str(out, "</td><td class=\"number soft\">");
-	if (row->find(live, 0, name, &found) == 0 && found.snapshot) {
-		pf_buf_printf(out, "%zu bytes", found.snapshot->text.length);
+	if (row->find(live, 0, bare, &found) == 0 && found.snapshot) {
+		pf_buf_printf(
+		    out, "</td><td class=\"number soft\">%zu bytes", found.snapshot->text.length);
 		pf_snapshot_drop(found.snapshot);
+	} else {
+		pf_buf_str(out, "</td><td>");
+		add_about(out, live, row, found.key);
 	}
 	pf_buf_str(out, "</td></tr>\n");
 }

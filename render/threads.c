@@ -2,7 +2,7 @@
  *
  *     3 threads
  *           11  worker 1          futex
- *           12  worker 2          futex  age 125.0 s  created by spawn_worker
+ *           12  worker 2          futex  for 125.0 s  created by spawn_worker
  *         #0 cart::Cart::add  [libcart.so]
  *         #1 main  [server]
  */
@@ -101,7 +101,7 @@ static void draw_thread(struct pf_buf *out, const struct pf_profile *p, const st
 		pf_utf8_add_plain(out, t->syscall);
 	}
 	if (t->age_ns)
-		pf_buf_printf(out, "  age %.1f s", (double)t->age_ns / PF_NS_PER_SECOND);
+		pf_buf_printf(out, "  for %.1f s", (double)t->age_ns / PF_NS_PER_SECOND);
 	if (t->created_by[0]) {
 		pf_buf_str(out, "  created by ");
 		pf_utf8_add_plain(out, t->created_by);

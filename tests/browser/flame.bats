@@ -28,7 +28,8 @@ draw() {
 
 @test "dark mode is the system's to begin with" {
 	draw heap html
-	flame follows_the_system heap.html
+	draw cpu svg
+	flame follows_the_system heap.html -- dark_picture cpu.svg
 }
 
 @test "names that are HTML, scripts or no text are shown as text" {

@@ -232,10 +232,19 @@ def picture(browser, file, name, least):
     same('errors', browser.run("return document.querySelectorAll('parsererror').length"), 0)
 
 
+def dark_picture(browser, file):
+    """On a dark system an SVG is dark to the window's edges."""
+    browser.open(file)
+    same('paper', browser.run('return getComputedStyle(document.documentElement).backgroundColor'),
+         browser.run("return getComputedStyle(document.querySelector('.paper')).fill"))
+    same('dark', browser.run("return getComputedStyle(document.querySelector('.paper')).fill"),
+         'rgb(22, 25, 29)')
+
+
 def run_case(browser, case, file, *arguments):
     shot = f'{case}.png'
-    if case == 'picture':
-        picture(browser, file, *arguments)
+    if case.endswith('picture'):
+        globals()[case](browser, file, *arguments)
         browser.screenshot(shot)
     else:
         page = Page(browser, file)

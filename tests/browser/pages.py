@@ -17,6 +17,33 @@ def wait_ready(browser, file):
     browser.until("return document.documentElement.dataset.ready")
 
 
+CONTRAST = """
+    const light = c => { const x = c / 255; return x <= 0.03928 ? x / 12.92 : ((x + 0.055) / 1.055) ** 2.4 };
+    const shine = text => { const [r, g, b] = text.match(/[\\d.]+/g).map(Number);
+        return 0.2126 * light(r) + 0.7152 * light(g) + 0.0722 * light(b) };
+    const paper = shine(getComputedStyle(document.body).backgroundColor);
+    return Math.min(...[...document.querySelectorAll('.badge, a, .soft, b, th, td')].map(e => {
+        const ink = shine(getComputedStyle(e).color);
+        return (Math.max(ink, paper) + 0.05) / (Math.min(ink, paper) + 0.05) }))"""
+
+
+def readable(browser):
+    """Every word stands out from the paper as WCAG asks it for small text, in both themes."""
+    for theme in 'light', 'dark':
+        same('theme', browser.run('return document.documentElement.dataset.theme'), theme)
+        contrast = browser.run(CONTRAST)
+        same(f'{theme}: contrast {contrast}', contrast >= 4.5, True)
+        browser.element('#theme').click()
+
+
+def narrow(browser, file):
+    """Nothing is beyond the edge of a small window."""
+    browser.ask('POST', '/window/rect', {'width': 500, 'height': 800})
+    wait_ready(browser, file)
+    same('beyond the edge', browser.run(
+        'return document.documentElement.scrollWidth - document.documentElement.clientWidth'), 0)
+
+
 def landing(browser, file, picture):
     wait_ready(browser, file)
     same('charts', browser.run("return [...document.querySelectorAll('#charts h3')].map(e => e.textContent)"),
@@ -26,6 +53,8 @@ def landing(browser, file, picture):
     browser.screenshot(picture)
     links = browser.run("return [...document.querySelectorAll('a')].map(e => e.getAttribute('href'))")
     print('\n'.join(urllib.parse.unquote(link) for link in links if not link.startswith('#')))
+    readable(browser)
+    narrow(browser, file)
 
 
 def texts(browser, file, picture):

@@ -17,6 +17,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -116,6 +117,18 @@ static void names_of_captures_cannot_leave_their_link(void **state)
 				"<td class=\"number soft\">5 bytes</td>");
 }
 
+static void threads_have_their_names_and_nothing_else_of_them(void **state)
+{
+	PF_SCOPED(pf_buf) page = PF_BUF_INIT;
+	char row[160];
+
+	pf_landing_show(&page, &live, 0);
+	snprintf(row, sizeof(row), "<a href=\"thread/%d/\">{%d/}</a></td><td>", getpid(), getpid());
+	has(pf_buf_text(&page), row);
+	has(strstr(pf_buf_text(&page), row), "{ma?in");
+	assert_null(strchr(pf_buf_text(&page), '\x1b'));
+}
+
 static void what_is_wrong_is_said_on_top(void **state)
 {
 	PF_SCOPED(pf_buf) page = PF_BUF_INIT;
@@ -185,6 +198,8 @@ int main(void)
 	    cmocka_unit_test_setup_teardown(every_listed_file_is_linked, setup, teardown),
 	    cmocka_unit_test_setup_teardown(
 		names_of_captures_cannot_leave_their_link, setup, teardown),
+	    cmocka_unit_test_setup_teardown(
+		threads_have_their_names_and_nothing_else_of_them, setup, teardown),
 	    cmocka_unit_test_setup_teardown(what_is_wrong_is_said_on_top, setup, teardown),
 	    cmocka_unit_test_setup_teardown(go_sees_counts, setup, teardown),
 	    cmocka_unit_test_setup_teardown(

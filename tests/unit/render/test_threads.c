@@ -19,7 +19,7 @@ static void threads_of_one_stack_stand_together(void **state)
 	    "\n"
 	    "3 threads\n"
 	    "         11  worker 1          futex\n"
-	    "         12  worker 2          futex  age 125.0 s  created by spawn_worker\n"
+	    "         12  worker 2          futex  for 125.0 s  created by spawn_worker\n"
 	    "         13  worker?[2J        poll\n"
 	    "    #0 cart::Cart::add  [libcart.so]\n"
 	    "    #1 handle  [server]\n"
