@@ -149,3 +149,70 @@ go_pprof() {
 	run -0 go_pprof -top mutex.txt
 	[[ $output == *"Type: delay"* && $output == *"of 0.50s total"* ]] || [[ $output == *"501"* ]]
 }
+
+# opens FILE CMD...: how often CMD opens FILE.
+opens() {
+	python3 - "$@" <<'P'
+import ctypes, os, struct, subprocess, sys
+libc = ctypes.CDLL(None)
+watch = libc.inotify_init1(os.O_NONBLOCK)
+OPEN, CLOSE = 0x20, 0x10 # with the closes, so that two opens are never told as one
+assert libc.inotify_add_watch(watch, sys.argv[1].encode(), OPEN | CLOSE) > 0
+subprocess.run(sys.argv[2:], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+print(sum(mask & OPEN != 0 for _, mask, _, _ in struct.iter_unpack('iIII', os.read(watch, 65536))))
+P
+}
+
+@test "C6: go opens a file twice, and that is why a capture outlives its first reader" {
+	"$DRAW" heap pprof >heap.pprof
+	[ "$(opens heap.pprof go tool pprof -top heap.pprof)" = 2 ]
+	[ "$(opens heap.pprof cat heap.pprof)" = 1 ]
+}
+
+# broken KIND: a small profile that is wrong in KIND, or in nothing.
+broken() {
+	python3 - "$1" >"$1.pb" <<'P'
+import sys
+def number(n):
+    out = b''
+    while n > 127:
+        out, n = out + bytes([n & 127 | 128]), n >> 7
+    return out + bytes([n])
+def message(*fields):
+    out = b''
+    for field, value in fields:
+        if isinstance(value, int):
+            out += number(field << 3) + number(value)
+        else:
+            out += number(field << 3 | 2) + number(len(value)) + value
+    return out
+kind = sys.argv[1]
+strings = [b'' if kind != 'string' else b'x', b'samples', b'count', b'main']
+values = 1 if kind != 'values' else 2
+location = 1 if kind != 'location' else 9
+index = 3 if kind != 'index' else 99
+sys.stdout.buffer.write(message(
+    (1, message((1, 1), (2, 2))),
+    (2, message((1, location), *[(2, 5)] * values)),
+    (4, message((1, 1), (3, 4096), (4, message((1, 1))))),
+    (5, message((1, 1), (2, index))),
+    *[(6, s) for s in strings]))
+P
+}
+
+@test "C34: what go refuses of a broken profile: the first string, a location, a count of values" {
+	broken nothing
+	run -0 go_pprof -raw nothing.pb
+	[[ $output == *"main"* ]]
+	for kind in string index location values; do
+		broken $kind
+		run go tool pprof -symbolize=none -top $kind.pb
+		echo "$kind: $output"
+		[ "$status" -ne 0 ]
+		case $kind in
+		string | index) [[ $output == *"unrecognized profile format"* ]] ;;
+		location) [[ $output == *"has nil location"* ]] ;;
+		values) [[ $output == *"mismatch: sample has"* ]] ;;
+		esac
+	done
+}
