@@ -71,3 +71,11 @@ counts() {
 	[ "${#lines[@]}" -le 40 ]
 	[[ $output == *"# line 1"*"# line 20"*"lines more"*"# line 999"*"# line 1000"* ]]
 }
+
+@test "all that failed stands before what was asserted, and that before what was printed" {
+	local printed="# $(printf 'much %.0s' {1..200})"
+	program FAIL 1 "1..3|not ok 1 a|# (in test file x.bats, line 7)|#   \`is \"\$got\" 8' failed|$printed|# is:     9|# should: 8|ok 2 b|not ok 3 c|$printed|# 4 < 5|# test_x.c:7: error: Failure!"
+	counts 1 2 0
+	[[ $output == "FAILED unit/x: 1 a"$'\n'"FAILED unit/x: 3 c"$'\n'*"line 7"*"failed"*"is:     9"*"should: 8"*"4 < 5"*"test_x.c:7"*"much"*"is:     9"*"much"*"4 < 5"* ]]
+	[ "$(grep -n -m 1 much <<<"$output" | cut -d: -f1)" -gt 10 ]
+}
