@@ -134,7 +134,7 @@ PF_HOOK void pf_sample_thread_end(struct pf_thread *t)
 	pf_timer_disarm(t);
 	if (pf_sample_period_ns())
 		push_rest(t, pf_clock_ns(CLOCK_THREAD_CPUTIME_ID));
-	pf_thread_release(t);
+	pf_thread_leave(t);
 }
 
 /* Its clock is gone with it: what was last read of it must do. */

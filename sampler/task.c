@@ -1,5 +1,6 @@
 #include "sampler/task.h"
 #include "base/buf.h"
+#include "base/clock.h"
 #include "base/mark.h"
 #include "sampler/crew.h"
 
@@ -8,6 +9,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -70,6 +73,25 @@ ssize_t pf_task_read(pid_t tid, const char *file, char *out, size_t size)
 		got = -errno;
 	close(fd);
 	return got;
+}
+
+/* proc_pid_stat(5), field 22. The name before it, in brackets, may hold anything. */
+int64_t pf_task_begun_ns(pid_t tid)
+{
+	enum { BEGUN = 22, AFTER_NAME = 2 };
+	char text[1024];
+	ssize_t got = pf_task_read(tid, "stat", text, sizeof(text) - 1);
+	const char *at;
+
+	if (got <= 0)
+		return -1;
+	text[got] = '\0';
+	at = strrchr(text, ')');
+	for (int field = AFTER_NAME; at && field < BEGUN; field++)
+		at = strchr(at + 1, ' ');
+	if (!at)
+		return -1;
+	return (int64_t)strtoull(at, NULL, 10) * (PF_NS_PER_SECOND / sysconf(_SC_CLK_TCK));
 }
 
 /* The directory's link count tells: two for itself, and one for each thread. */

@@ -25,5 +25,8 @@ int pf_task_open(pid_t tid, const char *file);
 /* Up to `size` bytes of the file: how many, or -errno (-ENOENT, -ESRCH: the thread is gone). */
 ssize_t pf_task_read(pid_t tid, const char *file, char *out, size_t size);
 
+/* When it began, on CLOCK_BOOTTIME, rounded down to the kernel's clock tick (10 ms); -1: not known. */
+int64_t pf_task_begun_ns(pid_t tid);
+
 /* In the child after fork: the descriptor is not ours. PF_SIGSAFE. */
 void pf_task_fork_child(void);

@@ -36,6 +36,20 @@ static uint32_t free_head;
 static uint32_t dead_head;
 static bool keep_dead;
 
+/* Threads that have told their end, which comes before the kernel's: until then /proc shows them, and
+ * whoever meets one there must not take it for a new one. */
+enum { LEAVING = 64 };
+struct leaving {
+	pid_t tid;       /* 0: nobody */
+	int64_t told_ns; /* CLOCK_BOOTTIME, as /proc has it */
+	uint64_t start;
+	uint32_t created_by, labels;
+	pid_t creator;
+	int64_t sampled_cpu_ns;
+};
+static struct leaving leaving[LEAVING]; /* registry_lock; the oldest is overwritten */
+static uint32_t next_leaving;
+
 static struct pf_lock scan_lock = PF_LOCK_INIT(PF_LOCK_THREAD);
 
 PF_SIGSAFE struct pf_thread *pf_thread_at(uint32_t number)
@@ -166,7 +180,62 @@ static PF_HOOK void enter_locked(struct pf_thread *t, pid_t tid)
 	t->next = *head;
 	*head = t->number + 1;
 	__atomic_store_n(&t->state, PF_THREAD_LIVE, __ATOMIC_SEQ_CST);
-	pf_count(PF_COUNTER_THREAD_SEEN);
+}
+
+/* ---- those that are about to leave ---- */
+
+static PF_HOOK struct leaving *find_leaving_locked(pid_t tid)
+{
+	for (uint32_t i = 0; i < LEAVING; i++)
+		if (leaving[i].tid == tid)
+			return &leaving[i];
+	return NULL;
+}
+
+static PF_HOOK void note_leaving_locked(const struct pf_thread *t)
+{
+	leaving[next_leaving++ % LEAVING] = (struct leaving){
+	    .tid = t->tid,
+	    .told_ns = pf_clock_ns(CLOCK_BOOTTIME),
+	    .start = t->start,
+	    .created_by = t->created_by,
+	    .labels = t->labels,
+	    .creator = t->creator,
+	    .sampled_cpu_ns = __atomic_load_n(&t->sampled_cpu_ns, __ATOMIC_RELAXED),
+	};
+}
+
+static PF_HOOK void forget_leaving_locked(pid_t tid)
+{
+	struct leaving *l = find_leaving_locked(tid);
+
+	if (l)
+		l->tid = 0;
+}
+
+/* A thread that nobody has told us of, or one that lives on after it told its end (a destructor of
+ * the program's that runs after ours): then it is what it was, and is not counted again. */
+static PF_HOOK struct pf_thread *meet_locked(pid_t tid, const char *name, bool *is_new)
+{
+	struct pf_thread *t = take_locked();
+	struct leaving *l = find_leaving_locked(tid);
+
+	*is_new = t && !l;
+	if (!t)
+		return NULL;
+	memcpy(t->name, name, sizeof(t->name));
+	if (l) {
+		t->start = l->start;
+		t->created_by = l->created_by;
+		t->labels = l->labels;
+		t->creator = l->creator;
+		t->sampled_cpu_ns = l->sampled_cpu_ns;
+		l->tid = 0;
+	} else {
+		pf_count(PF_COUNTER_THREAD_SEEN);
+	}
+	enter_locked(t, tid);
+	return t;
 }
 
 /* ---- birth and death ---- */
@@ -211,9 +280,11 @@ PF_HOOK struct pf_thread *pf_thread_begin(struct pf_thread *t)
 	link = find_locked(tid);
 	if (link)
 		other = pf_thread_at(*link - 1);
+	forget_leaving_locked(tid);
 	enter_locked(t, tid);
 	pf_lock_give(&registry_lock);
 	pf_thread_self = t;
+	pf_count(PF_COUNTER_THREAD_SEEN);
 	/* Met by the scan after its creation: it was counted there, and by its creator, too. */
 	if (other && other->start == 0 && other->born_ns >= t->born_ns)
 		pf_threadcreate_count(0, -1);
@@ -228,9 +299,8 @@ PF_HOOK bool pf_thread_end(struct pf_thread *t)
 	    &t->state, &live, PF_THREAD_ENDING, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
 }
 
-PF_HOOK void pf_thread_release(struct pf_thread *t)
+static PF_HOOK void release_locked(struct pf_thread *t)
 {
-	pf_lock_take(&registry_lock);
 	unlink_locked(t);
 	if (keep_dead) {
 		__atomic_store_n(&t->state, PF_THREAD_DEAD, __ATOMIC_SEQ_CST);
@@ -239,6 +309,20 @@ PF_HOOK void pf_thread_release(struct pf_thread *t)
 	} else {
 		free_locked(t);
 	}
+}
+
+PF_HOOK void pf_thread_release(struct pf_thread *t)
+{
+	pf_lock_take(&registry_lock);
+	release_locked(t);
+	pf_lock_give(&registry_lock);
+}
+
+PF_HOOK void pf_thread_leave(struct pf_thread *t)
+{
+	pf_lock_take(&registry_lock);
+	note_leaving_locked(t);
+	release_locked(t);
 	pf_lock_give(&registry_lock);
 }
 
@@ -282,23 +366,22 @@ static PF_HOOK void count_unseen(pid_t tid)
 PF_HOOK struct pf_thread *pf_thread_enrol_self(void)
 {
 	pid_t tid = (pid_t)syscall(SYS_gettid);
-	struct pf_thread *t = NULL;
+	char name[PF_THREAD_NAME] = "";
+	struct pf_thread *t;
+	bool is_new = false;
 	uint32_t *link;
 
 	if (pf_thread_self)
 		return pf_thread_self;
+	syscall(SYS_prctl, PR_GET_NAME, name, 0, 0, 0);
 	pf_lock_take(&registry_lock);
 	link = find_locked(tid);
 	if (link)
 		t = pf_thread_at(*link - 1);
 	else
-		t = take_locked();
-	if (t && !link) {
-		syscall(SYS_prctl, PR_GET_NAME, t->name, 0, 0, 0);
-		enter_locked(t, tid);
-	}
+		t = meet_locked(tid, name, &is_new);
 	pf_lock_give(&registry_lock);
-	if (t && !link)
+	if (is_new)
 		count_unseen(tid);
 	pf_thread_self = t;
 	return t;
@@ -334,23 +417,41 @@ static bool is_known(pid_t tid)
 	return known;
 }
 
-/* A slot for a thread that nobody has told us of: true when it got one. */
+/* The number of one that is gone may be somebody else's now. */
+static void forget_if_reused(pid_t tid)
+{
+	int64_t told_ns = -1;
+	struct leaving *l;
+
+	pf_lock_take(&registry_lock);
+	l = find_leaving_locked(tid);
+	if (l)
+		told_ns = l->told_ns;
+	pf_lock_give(&registry_lock);
+	if (!l || pf_task_begun_ns(tid) <= told_ns)
+		return;
+	pf_lock_take(&registry_lock);
+	l = find_leaving_locked(tid);
+	if (l && l->told_ns == told_ns)
+		l->tid = 0;
+	pf_lock_give(&registry_lock);
+}
+
+/* A slot for a thread that stands in /proc and not here: true when it got one. */
 static bool meet(pid_t tid)
 {
 	char name[PF_THREAD_NAME];
 	struct pf_thread *t = NULL;
+	bool is_new = false;
 
 	if (!read_name(tid, name))
 		return false;
+	forget_if_reused(tid);
 	pf_lock_take(&registry_lock);
 	if (!find_locked(tid))
-		t = take_locked();
-	if (t) {
-		memcpy(t->name, name, sizeof(name));
-		enter_locked(t, tid);
-	}
+		t = meet_locked(tid, name, &is_new);
 	pf_lock_give(&registry_lock);
-	if (t)
+	if (is_new)
 		count_unseen(tid);
 	return t;
 }
@@ -470,6 +571,8 @@ PF_SIGSAFE void pf_thread_fork_child(void)
 	free_head = 0;
 	dead_head = 0;
 	keep_dead = false;
+	for (uint32_t i = 0; i < LEAVING; i++)
+		leaving[i].tid = 0;
 	for (uint32_t i = 0; i < BUCKETS; i++)
 		buckets[i] = 0;
 	for (uint32_t i = limit; i-- > 0;) {

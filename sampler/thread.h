@@ -125,6 +125,8 @@ struct pf_thread *pf_thread_enrol_self(void);
 /* LIVE -> ENDING: true for exactly one caller, who then takes its timer away and releases it. */
 bool pf_thread_end(struct pf_thread *thread);
 void pf_thread_release(struct pf_thread *thread);
+/* As release, by the thread itself, which the kernel has for a while yet. */
+void pf_thread_leave(struct pf_thread *thread);
 
 /* One look at /proc/self/task, repeated until it shows nobody new: new threads get slots, `gone`
  * is called for each one that has ended unseen (LIVE -> ENDING done; it must release it), names and

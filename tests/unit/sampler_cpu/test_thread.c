@@ -85,6 +85,14 @@ static pthread_t begin(void *(*run)(void *))
 	return thread;
 }
 
+/* A join returns a moment before the kernel has let the thread go. */
+static void join_and_wait_till_gone(pthread_t thread)
+{
+	pthread_join(thread, NULL);
+	while (syscall(SYS_tgkill, getpid(), tid_of_begun, 0) == 0)
+		usleep(1000);
+}
+
 static void a_created_thread_has_its_slot_from_its_first_step(void **state)
 {
 	pthread_t thread = begin(return_at_once);
@@ -141,10 +149,65 @@ static void a_thread_that_leaves_by_system_call_is_missed_at_the_next_scan(void 
 	pthread_t thread = begin(leave_by_system_call);
 
 	sem_post(&go_on);
-	pthread_join(thread, NULL);
+	join_and_wait_till_gone(thread);
 	assert_non_null(find(tid_of_begun));
 	pf_cpu_scan();
 	assert_null(find(tid_of_begun));
+}
+
+static pthread_key_t late_key;
+
+/* In the last of the four rounds of destructors (PTHREAD_DESTRUCTOR_ITERATIONS), long after ours. */
+static void work_on(void *rounds_left)
+{
+	if ((uintptr_t)rounds_left > 1)
+		pthread_setspecific(late_key, (void *)((uintptr_t)rounds_left - 1));
+	else
+		announce();
+}
+
+static void *leave_late(void *arg)
+{
+	pthread_setspecific(late_key, (void *)4);
+	return arg;
+}
+
+static void a_thread_met_after_it_told_its_end_is_not_a_new_one(void **state)
+{
+	size_t before = live_count();
+	uint64_t seen = pf_counter_get(PF_COUNTER_THREAD_SEEN);
+	const struct pf_thread *t;
+	pthread_t thread;
+
+	assert_int_equal(pthread_key_create(&late_key, work_on), 0);
+	thread = begin(leave_late);
+	assert_null(slot_of_begun); /* our destructor has run */
+	assert_null(find(tid_of_begun));
+	pf_cpu_scan();
+	t = find(tid_of_begun);
+	assert_non_null(t);
+	assert_int_equal(t->start, (uintptr_t)leave_late);
+	assert_int_equal(t->creator, getpid());
+	assert_int_not_equal(t->created_by, 0);
+	sem_post(&go_on);
+	join_and_wait_till_gone(thread);
+	pthread_key_delete(late_key);
+	pf_cpu_scan();
+	assert_int_equal(live_count(), before);
+	assert_int_equal(pf_counter_get(PF_COUNTER_THREAD_SEEN), seen + 1);
+}
+
+static void when_a_thread_began_is_known(void **state)
+{
+	const int64_t tick_ns = PF_NS_PER_SECOND / sysconf(_SC_CLK_TCK);
+	int64_t before = pf_clock_ns(CLOCK_BOOTTIME);
+	pthread_t thread = begin(return_at_once);
+	int64_t began_ns = pf_task_begun_ns(tid_of_begun);
+
+	assert_in_range(began_ns, before - tick_ns, pf_clock_ns(CLOCK_BOOTTIME));
+	sem_post(&go_on);
+	pthread_join(thread, NULL);
+	assert_int_equal(pf_task_begun_ns(0), -1);
 }
 
 static int c11_main(void *arg)
@@ -181,7 +244,7 @@ static void a_thread_the_hook_did_not_see_is_found_by_the_scan(void **state)
 	assert_int_equal(t->start, 0);
 	assert_string_equal(t->name, "test_thread");
 	sem_post(&go_on);
-	pthread_join(thread, NULL);
+	join_and_wait_till_gone(thread);
 	pf_cpu_scan();
 	assert_null(find(tid_of_begun));
 }
@@ -327,6 +390,8 @@ static void creating_in_many_threads_while_scanning_loses_no_slot(void **state)
 		pf_cpu_scan();
 	for (int i = 0; i < 4; i++)
 		pthread_join(creators[i], NULL);
+	while (pf_task_count() > 1)
+		usleep(1000);
 	pf_cpu_scan();
 	assert_int_equal(live_count(), before);
 	assert_true(pf_thread_limit() <= 512);
@@ -359,6 +424,8 @@ int main(void)
 	    cmocka_unit_test(a_thread_that_leaves_by_system_call_is_missed_at_the_next_scan),
 	    cmocka_unit_test(a_c11_thread_has_its_slot_and_its_result),
 	    cmocka_unit_test(a_thread_the_hook_did_not_see_is_found_by_the_scan),
+	    cmocka_unit_test(a_thread_met_after_it_told_its_end_is_not_a_new_one),
+	    cmocka_unit_test(when_a_thread_began_is_known),
 	    cmocka_unit_test(a_failed_creation_leaves_nothing_behind),
 	    cmocka_unit_test(the_name_is_read_again_when_a_thread_has_run),
 	    cmocka_unit_test(a_slot_lent_again_is_of_another_generation),
