@@ -9,9 +9,11 @@ program() {
 		import ("crypto/sha256"; "fmt"; "os"; "os/exec"; "os/signal"; "runtime"; "sync"; "syscall"; "time")
 		func digest(n int) [32]byte {
 			data := make([]byte, 100000)
-			for i := range data { data[i] = byte(i * n) }
 			sum := sha256.Sum256(data)
-			for i := 0; i < 200; i++ { copy(data[i*32:], sum[:]); sum = sha256.Sum256(data) }
+			for round := 0; round < 200; round++ {
+				for i := range data { data[i] += byte(i * n) + sum[i % 32] } // of its own time, too
+				sum = sha256.Sum256(data)
+			}
 			return sum
 		}
 		func deep(n int) int { var pad [256]byte; pad[n%256] = 1; if n == 0 { return int(pad[0]) }; return deep(n-1) + 1 }
