@@ -5,10 +5,9 @@
  *                500 ms of waiting each at least, released in hold_long; prints the milliseconds that all
  *                have been in there, which is the most
  *   rwlock N     the same by rwlock (hold_long writes, the five read)
- *   waits US COUNT   wait_for_us() waits COUNT times for so many microseconds (pthread_cond_timedwait);
- *                prints the milliseconds it has been in there, and how many of them it may have been
- *                there without waiting yet: those it was kept from a processor; and how many a wait of
- *                1 us took before all these
+ *   waits US COUNT   wait_for_us() waits COUNT times, each time until it has been seen asleep for so many
+ *                microseconds (pthread_cond_timedwait); prints the milliseconds it was seen asleep, and those
+ *                it has been in there: it has waited for as long as the first at least, as the second at most
  *   deadlock     lock_ab and lock_ba hold one mutex each and want the other's; a third, wait_a, waits
  *                for the first
  *   self         a thread that locks its own normal mutex again
@@ -18,6 +17,7 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <sched.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -114,53 +114,70 @@ static void run_holder(void)
 	printf("%.3f\n", (double)taken_ns / 1e6);
 }
 
-static int64_t waited_ns;
+static pthread_mutex_t turn = PTHREAD_MUTEX_INITIALIZER;
+static pthread_cond_t turned = PTHREAD_COND_INITIALIZER;
+static int waits, ended, let_go; /* atomic: how many have begun, have ended, shall end */
 
-static void wait_for_us(long us)
+static int64_t wait_for_us(void)
 {
-	static pthread_mutex_t m = PTHREAD_MUTEX_INITIALIZER;
-	static pthread_cond_t never = PTHREAD_COND_INITIALIZER;
 	struct timespec until;
+	int64_t begun;
 
 	clock_gettime(CLOCK_REALTIME, &until);
-	until.tv_nsec += us % 1000000 * 1000;
-	until.tv_sec += us / 1000000 + until.tv_nsec / 1000000000;
-	until.tv_nsec %= 1000000000;
-	pthread_mutex_lock(&m);
-	waited_ns -= now_ns();
-	while (pthread_cond_timedwait(&never, &m, &until) == 0)
-		;
-	waited_ns += now_ns();
-	pthread_mutex_unlock(&m);
+	until.tv_sec += 3600;
+	pthread_mutex_lock(&turn);
+	begun = now_ns();
+	__atomic_fetch_add(&waits, 1, __ATOMIC_RELEASE);
+	while (__atomic_load_n(&let_go, __ATOMIC_ACQUIRE) < waits)
+		pthread_cond_timedwait(&turned, &turn, &until);
+	begun = now_ns() - begun;
+	pthread_mutex_unlock(&turn);
+	return begun;
 }
 
-/* Nanoseconds this thread could have run and was not let (the second number of schedstat). */
-static int64_t kept_ns(void)
-{
-	FILE *file = fopen("/proc/thread-self/schedstat", "re");
-	long long ran, kept = 0;
+static struct waiter {
+	pid_t tid;
+	int count;
+	int64_t waited_ns;
+} the_waiter;
 
-	if (!file || fscanf(file, "%lld %lld", &ran, &kept) != 2)
-		abort();
-	fclose(file);
-	return kept;
+static void *wait_often(void *arg)
+{
+	struct waiter *self = arg;
+
+	task_says(&self->tid);
+	for (int i = 0; i < self->count; i++) {
+		self->waited_ns += wait_for_us();
+		__atomic_fetch_add(&ended, 1, __ATOMIC_RELEASE);
+	}
+	return NULL;
 }
 
-/* The first wait is for what comes first in everything: pages not yet read, names not yet bound. What
- * happens on the way into the first call or inside it is not in both measures. */
-static void wait_often(long us, int count)
+static void run_waits(long us, int count)
 {
-	int64_t first, kept;
+	pthread_t thread;
+	int64_t asleep_ns = 0;
 
-	wait_for_us(1);
-	first = waited_ns;
-	waited_ns = 0;
-	kept = kept_ns();
-	for (int i = 0; i < count; i++)
-		wait_for_us(us);
-	kept = kept_ns() - kept;
-	printf(
-	    "%.3f %.3f %.3f\n", (double)waited_ns / 1e6, (double)kept / 1e6, (double)first / 1e6);
+	the_waiter.count = count;
+	pthread_create(&thread, NULL, wait_often, &the_waiter);
+	for (int i = 0; i < count; i++) {
+		int64_t seen;
+
+		/* What it sleeps in is its wait: nobody else takes its mutex. */
+		while (
+		    __atomic_load_n(&waits, __ATOMIC_ACQUIRE) <= i || !task_sleeps(the_waiter.tid))
+			sched_yield();
+		seen = now_ns();
+		sleep_us(us);
+		asleep_ns += now_ns() - seen;
+		__atomic_store_n(&let_go, i + 1, __ATOMIC_RELEASE);
+		while (__atomic_load_n(&ended, __ATOMIC_ACQUIRE) <= i) {
+			pthread_cond_signal(&turned);
+			sched_yield();
+		}
+	}
+	pthread_join(thread, NULL);
+	printf("%.3f %.3f\n", (double)asleep_ns / 1e6, (double)the_waiter.waited_ns / 1e6);
 }
 
 /* ---- who waits for ever ---- */
@@ -260,7 +277,7 @@ int main(int argc, char **argv)
 		rounds = atoi(argv[2]);
 		run_holder();
 	} else if (is(way, "waits") && argc == 4) {
-		wait_often(atol(argv[2]), atoi(argv[3]));
+		run_waits(atol(argv[2]), atoi(argv[3]));
 	} else if (is(way, "deadlock")) {
 		run_for_ever(deadlock, 3);
 	} else if (is(way, "self")) {

@@ -1,14 +1,18 @@
 /* Truth: the ways in which C++, Rust and others wait, one after the other, each below the function of its
- * name. Begins when the file `go` is there; prints "done" and stays.
+ * name. Begins when the file `go` is there, and says of each how long it has waited, in milliseconds:
+ * "NAME AT-LEAST AT-MOST", from when all saw it asleep until it was let go, and all that it was in there.
  *
- *   in std_unlock      a std::mutex is let go of after 100 ms, in which wait_std waited for it
+ *   in std_unlock      a std::mutex is let go of, for which wait_std waits
  *   in three_unlock    the same with a lock of three states by syscall(SYS_futex), as Rust's is: wait_three
- *   wait_atomic        waits 100 ms in std::atomic::wait (C++20)
+ *   wait_atomic        waits in std::atomic::wait (C++20)
  *   wait_gate          the same for a latch of two, which open_gate lets go of: a word like a lock's, and none
- *   wait_condition     100 ms in std::condition_variable::wait_for
- *   wait_raw           1 s in a futex by a system call of its own, for a word that looks like a lock's
- *   nap                100 ms in nanosleep; read_pipe 100 ms in read, for a byte; read_much never waits
+ *   wait_condition     in std::condition_variable::wait_for
+ *   nap                100 ms in nanosleep; read_pipe in read, for a byte; read_much never waits
+ *   wait_raw           in a futex by a system call of its own, for a word that looks like a lock's: from
+ *                      "waiting", when all the others are done, until the file `end` is there; then "done"
  */
+#include "task.h"
+
 #include <atomic>
 #include <chrono>
 #include <climits>
@@ -85,15 +89,14 @@ static PLAIN void wait_condition()
 {
 	std::unique_lock<std::mutex> lock(mutex);
 
-	condition.wait_for(lock, 100ms);
+	condition.wait_for(lock, 1h);
 }
 
 /* Without the C library. */
 static PLAIN void wait_raw()
 {
-	struct timespec t = {1, 0};
 #if defined(__x86_64__)
-	register long timeout __asm__("r10") = (long)&t;
+	register long timeout __asm__("r10") = 0;
 	long rc;
 
 	__asm__ volatile("syscall"
@@ -101,7 +104,7 @@ static PLAIN void wait_raw()
 			 : "a"(SYS_futex), "D"(&raw), "S"(FUTEX_WAIT_PRIVATE), "d"(2L), "r"(timeout)
 			 : "rcx", "r11", "memory");
 #else
-	syscall(SYS_futex, &raw, FUTEX_WAIT_PRIVATE, 2, &t, nullptr, 0);
+	syscall(SYS_futex, &raw, FUTEX_WAIT_PRIVATE, 2, nullptr, nullptr, 0);
 #endif
 }
 
@@ -131,43 +134,99 @@ static PLAIN void read_much()
 	fclose(zero);
 }
 
+using steady = std::chrono::steady_clock;
+
+static double ms(steady::duration d)
+{
+	return std::chrono::duration<double, std::milli>(d).count();
+}
+
+static pid_t waiter; /* who is about to wait */
+
+static void say(const char *name, double least, double most)
+{
+	std::printf("%s %.3f %.3f\n", name, least, most);
+	std::fflush(stdout);
+}
+
+/* One thread waits until another, a while after it was seen asleep, lets it go. */
+static void let_wait(const char *name, void (*wait)(), void (*let_go)())
+{
+	steady::duration most;
+
+	waiter = 0;
+	std::thread thread([&] {
+		auto begin = steady::now();
+
+		task_says(&waiter);
+		wait();
+		most = steady::now() - begin;
+	});
+	task_wait_asleep(&waiter);
+	auto asleep = steady::now();
+	std::this_thread::sleep_for(100ms);
+	auto least = steady::now() - asleep;
+	let_go();
+	thread.join();
+	say(name, ms(least), ms(most));
+}
+
+static void nap_once()
+{
+	auto begin = steady::now();
+
+	nap();
+	say("nap", 100, ms(steady::now() - begin));
+}
+
+static bool is_there(const char *file)
+{
+	return access(file, F_OK) == 0;
+}
+
+static void wait_for_file(const char *file)
+{
+	while (!is_there(file))
+		usleep(10000);
+}
+
 int main()
 {
-	while (access("go", F_OK) != 0)
-		usleep(10000);
+	wait_for_file("go");
 	if (pipe(pipes) != 0)
 		return 1;
 	mutex.lock();
-	std::thread a(wait_std);
-	std::this_thread::sleep_for(100ms);
-	std_unlock();
-	a.join();
+	let_wait("wait_std", wait_std, std_unlock);
 	wait_three();
-	std::thread b([] {
-		wait_three();
-		three_unlock();
+	let_wait(
+	    "wait_three",
+	    [] {
+		    wait_three();
+		    three_unlock();
+	    },
+	    three_unlock);
+	let_wait("wait_atomic", wait_atomic, [] {
+		word = 1;
+		word.notify_one();
 	});
-	std::this_thread::sleep_for(100ms);
-	three_unlock();
-	b.join();
-	std::thread c(wait_atomic);
-	std::this_thread::sleep_for(100ms);
-	word = 1;
-	word.notify_one();
-	c.join();
-	std::thread g(wait_gate);
-	std::this_thread::sleep_for(100ms);
-	open_gate();
-	g.join();
-	wait_condition();
-	std::thread d(wait_raw);
-	nap();
-	std::thread e(read_pipe);
-	std::this_thread::sleep_for(100ms);
-	if (write(pipes[1], "x", 1) != 1)
-		return 1;
-	e.join();
+	let_wait("wait_gate", wait_gate, open_gate);
+	let_wait("wait_condition", wait_condition, [] { condition.notify_one(); });
+	nap_once();
+	let_wait("read_pipe", read_pipe, [] {
+		if (write(pipes[1], "x", 1) != 1)
+			std::terminate();
+	});
 	read_much();
+	waiter = 0;
+	std::thread d([] {
+		task_says(&waiter);
+		wait_raw();
+	});
+	task_wait_asleep(&waiter);
+	puts("waiting");
+	fflush(stdout);
+	wait_for_file("end");
+	syscall(SYS_futex, &raw, FUTEX_WAKE_PRIVATE, 1, nullptr, nullptr, 0);
 	d.join();
 	puts("done");
 	fflush(stdout);
