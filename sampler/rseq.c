@@ -45,7 +45,7 @@ static bool is_wiped_by_sleep(void)
 
 	pf_rseq_mark();
 	clock_nanosleep(CLOCK_MONOTONIC, 0, &pause, NULL);
-	return pf_rseq_self()->cpu_id <= INT32_MAX && !pf_rseq_stays();
+	return pf_rseq_self()->cpu_id >= 0 && !pf_rseq_stays();
 }
 
 static bool stays_without_sleep(void)

@@ -20,7 +20,7 @@
 /* The beginning of the kernel's struct rseq. */
 struct pf_rseq {
 	uint32_t cpu_id_start;
-	uint32_t cpu_id;   /* above INT32_MAX: not registered, the kernel writes nothing */
+	int32_t cpu_id;    /* < 0: not registered, the kernel writes nothing */
 	uint64_t sequence; /* the address of its description; 0: in none */
 };
 
@@ -33,7 +33,7 @@ void pf_rseq_start(void);
 
 #if defined(__x86_64__) || defined(__aarch64__)
 
-PF_INLINE volatile struct pf_rseq *pf_rseq_self(void)
+PF_INLINE char *pf_rseq_thread_pointer(void)
 {
 	char *at;
 
@@ -42,7 +42,12 @@ PF_INLINE volatile struct pf_rseq *pf_rseq_self(void)
 #else
 	__asm__("mrs %0, tpidr_el0" : "=r"(at));
 #endif
-	return (volatile struct pf_rseq *)(void *)(at + pf_rseq_offset);
+	return at;
+}
+
+PF_INLINE volatile struct pf_rseq *pf_rseq_self(void)
+{
+	return (volatile struct pf_rseq *)(void *)(pf_rseq_thread_pointer() + pf_rseq_offset);
 }
 
 PF_INLINE void pf_rseq_mark(void)
@@ -51,15 +56,47 @@ PF_INLINE void pf_rseq_mark(void)
 		pf_rseq_self()->sequence = (uintptr_t)pf_rseq_never;
 }
 
+/* Of a variable of this thread's; the same in all. */
+PF_INLINE ptrdiff_t pf_rseq_offset_of(const struct pf_rseq *own)
+{
+	return (const char *)own - pf_rseq_thread_pointer();
+}
+
+/* The two fields at an offset, each by one instruction where the processor has one. */
+#if defined(__x86_64__)
+#define PF_RSEQ_LOAD(value, offset, field)                                                         \
+	__asm__ volatile("mov %%fs:%c2(%1), %0"                                                    \
+			 : "=r"(value)                                                             \
+			 : "r"(offset), "i"(offsetof(struct pf_rseq, field))                       \
+			 : "memory")
+#else
+#define PF_RSEQ_LOAD(value, offset, field)                                                         \
+	((value) =                                                                                 \
+		((volatile struct pf_rseq *)(void *)(pf_rseq_thread_pointer() + (offset)))->field)
+#endif
+
+/* There is a mark: the next call may begin. */
+PF_INLINE bool pf_rseq_is_marked_at(ptrdiff_t offset)
+{
+	uint64_t sequence;
+
+	PF_RSEQ_LOAD(sequence, offset, sequence);
+	return sequence == (uintptr_t)pf_rseq_never;
+}
+
+/* And the kernel would have wiped it. */
+PF_INLINE bool pf_rseq_stays_at(ptrdiff_t offset)
+{
+	int32_t cpu;
+
+	PF_RSEQ_LOAD(cpu, offset, cpu_id);
+	return pf_rseq_is_marked_at(offset) && cpu >= 0;
+}
+
 /* True: the thread has had its processor ever since the mark. */
 PF_INLINE bool pf_rseq_stays(void)
 {
-	volatile struct pf_rseq *self;
-
-	if (PF_UNLIKELY(!pf_rseq_offset))
-		return false;
-	self = pf_rseq_self();
-	return self->sequence == (uintptr_t)pf_rseq_never && self->cpu_id <= INT32_MAX;
+	return PF_LIKELY(pf_rseq_offset) && pf_rseq_stays_at(pf_rseq_offset);
 }
 
 /* True: a mark would stay here, and there is none. */
@@ -72,6 +109,21 @@ PF_INLINE bool pf_rseq_wiped(void)
 
 PF_INLINE void pf_rseq_mark(void)
 {
+}
+
+PF_INLINE ptrdiff_t pf_rseq_offset_of(const struct pf_rseq *own)
+{
+	return 0;
+}
+
+PF_INLINE bool pf_rseq_is_marked_at(ptrdiff_t offset)
+{
+	return false;
+}
+
+PF_INLINE bool pf_rseq_stays_at(ptrdiff_t offset)
+{
+	return false;
 }
 
 PF_INLINE bool pf_rseq_stays(void)

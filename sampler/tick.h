@@ -16,33 +16,36 @@ enum { PF_TICK_SHIFT = 32 };
 extern PF_HIDDEN bool pf_tick_raw;             /* written once, by pf_tick_start() */
 extern PF_HIDDEN uint64_t pf_tick_ns_fraction; /* nanoseconds a tick, times 2^PF_TICK_SHIFT */
 
-/* PF_SIGSAFE and hooks. */
-PF_INLINE uint64_t pf_tick(void)
+/* Where pf_tick_raw is known to hold. PF_SIGSAFE and hooks. */
+PF_INLINE uint64_t pf_tick_of_processor(void)
 {
 #if defined(__x86_64__)
-	if (PF_LIKELY(pf_tick_raw)) {
-		uint64_t now;
+	uint64_t now;
 
-		/* Keeps %rdx, in which hooks hold an argument of the program's call. */
-		__asm__ volatile("mov %%rdx, %%r11\n\t"
-				 "rdtsc\n\t"
-				 "shl $32, %%rdx\n\t"
-				 "or %%rdx, %0\n\t"
-				 "mov %%r11, %%rdx"
-				 : "=a"(now)
-				 :
-				 : "r11", "cc");
-		return now;
-	}
+	/* Keeps %rdx, in which hooks hold an argument of the program's call. */
+	__asm__ volatile("mov %%rdx, %%r11\n\t"
+			 "rdtsc\n\t"
+			 "shl $32, %%rdx\n\t"
+			 "or %%rdx, %0\n\t"
+			 "mov %%r11, %%rdx"
+			 : "=a"(now)
+			 :
+			 : "r11", "cc");
+	return now;
 #elif defined(__aarch64__)
 	uint64_t now;
 
-	if (PF_LIKELY(pf_tick_raw)) {
-		__asm__ volatile("mrs %0, cntvct_el0" : "=r"(now));
-		return now;
-	}
-#endif
+	__asm__ volatile("mrs %0, cntvct_el0" : "=r"(now));
+	return now;
+#else
 	return (uint64_t)pf_clock_now_ns();
+#endif
+}
+
+/* PF_SIGSAFE and hooks. */
+PF_INLINE uint64_t pf_tick(void)
+{
+	return PF_LIKELY(pf_tick_raw) ? pf_tick_of_processor() : (uint64_t)pf_clock_now_ns();
 }
 
 PF_INLINE uint64_t pf_tick_ns(uint64_t ticks)

@@ -21,26 +21,25 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+/* A hook on its own cache line. */
+#define HOT __attribute__((aligned(64)))
+
 /* Shorter than this no call has blocked: going to sleep and waking up alone take as long. */
 enum { SHORTEST_NS = 5 * PF_NS_PER_US };
 
 static uint64_t few_ticks;           /* SHORTEST_NS of them */
 static PF_TLS int64_t seen_switches; /* how often the thread had slept, at the last look */
-static PF_TLS uint32_t looks;        /* a handler's calls look, too */
 
-/* What a call began with. */
-struct beginning {
-	uint64_t start;
-	int64_t switches;
-	uint32_t looks;
-};
+/* Where the mark is, from the thread pointer. Where there can be none, or a tick takes a call, a place that
+ * is never marked. */
+static ptrdiff_t mark_offset;
+static PF_TLS struct pf_rseq never_marked;
 
 static PF_HOOK int64_t look(void)
 {
 	int saved = errno;
 	struct rusage usage;
 
-	looks++;
 	pf_rseq_mark(); /* first: who sleeps behind it is looked at again */
 	if (syscall(SYS_getrusage, RUSAGE_THREAD, &usage) == 0)
 		seen_switches = usage.ru_nvcsw;
@@ -48,30 +47,44 @@ static PF_HOOK int64_t look(void)
 	return seen_switches;
 }
 
-/* While the mark of the last look is there the thread has not slept since, and its number still holds. */
-PF_INLINE struct beginning begin(void)
+/* A call is over; when it began, and how often the thread had slept until then. */
+static PF_HOOK void look_at(uint64_t start, int64_t switches)
 {
-	if (PF_UNLIKELY(pf_rseq_wiped()))
-		look();
-	return (struct beginning){.switches = seen_switches, .looks = looks, .start = pf_tick()};
-}
+	uint64_t took = pf_tick() - start;
 
-static PF_HOOK void look_at(const struct beginning *b)
-{
-	uint64_t took = pf_tick() - b->start;
-
-	if (took > few_ticks && look() != b->switches)
+	if (took > few_ticks && look() != switches)
 		pf_waiter_note((int64_t)pf_tick_ns(took), PF_WAIT_IO);
 }
 
+/* While the mark of the last look is there the thread has not slept since, and its number still holds. A
+ * handler's calls look, too, and leave a mark: but if it slept before them, another number.
+ *
+ * The usual way keeps nothing over the call but its own two numbers: what the program passed lies where it
+ * was, and what might need a call of ours is another function. */
 #define IO(name)                                                                                   \
-	static PF_HOOK long pf_real_after_##name(PF_CALL_PARAMS)                                   \
+	static PF_HOOK long pf_real_beside_##name(PF_CALL_PARAMS)                                  \
 	{                                                                                          \
-		struct beginning before = begin();                                                 \
+		int64_t switches = pf_rseq_wiped() ? look() : seen_switches;                       \
+		uint64_t start = pf_tick();                                                        \
 		long rc = PF_WAIT_CALL(name);                                                      \
                                                                                                    \
-		if (PF_UNLIKELY(!pf_rseq_stays() || looks != before.looks))                        \
-			look_at(&before);                                                          \
+		if (!pf_rseq_stays() || seen_switches != switches)                                 \
+			look_at(start, switches);                                                  \
+		return rc;                                                                         \
+	}                                                                                          \
+	static PF_HOOK HOT long pf_real_after_##name(PF_CALL_PARAMS)                               \
+	{                                                                                          \
+		int64_t switches;                                                                  \
+		uint64_t start;                                                                    \
+		long rc;                                                                           \
+                                                                                                   \
+		if (PF_UNLIKELY(!pf_rseq_is_marked_at(mark_offset)))                               \
+			return pf_real_beside_##name(PF_CALL_ARGS);                                \
+		switches = seen_switches;                                                          \
+		start = pf_tick_of_processor();                                                    \
+		rc = PF_WAIT_CALL(name);                                                           \
+		if (PF_UNLIKELY(!pf_rseq_stays_at(mark_offset) || seen_switches != switches))      \
+			look_at(start, switches);                                                  \
 		return rc;                                                                         \
 	}
 
@@ -100,4 +113,6 @@ void pf_wait_io_start(void)
 {
 	pf_rseq_start();
 	few_ticks = ((uint64_t)SHORTEST_NS << PF_TICK_SHIFT) / pf_tick_ns_fraction;
+	mark_offset =
+	    pf_rseq_offset && pf_tick_raw ? pf_rseq_offset : pf_rseq_offset_of(&never_marked);
 }

@@ -200,6 +200,8 @@ next_look() {
 	as_long block.pprof sleep nap
 	as_long block.pprof io read_pipe
 	is "$(waited block.pprof io read_much)" 0
+	as_long block.pprof io read_until_signal
+	is "$(waited block.pprof io read_in_handler)" 0
 	is "$(waited mutex.pprof futex wait_raw)" "$(waited block.pprof futex wait_raw)"
 	is "$(waited mutex.pprof futex wait_atomic)" 0 # whoever wakes it has held nothing
 	is "$(waited mutex.pprof futex open_gate)" 0

@@ -8,6 +8,7 @@
  *   wait_gate          the same for a latch of two, which open_gate lets go of: a word like a lock's, and none
  *   wait_condition     in std::condition_variable::wait_for
  *   nap                100 ms in nanosleep; read_pipe in read, for a byte; read_much never waits
+ *   read_until_signal  in read, until a handler comes that reads, too, and has not to wait for it
  *   wait_raw           in a futex by a system call of its own, for a word that looks like a lock's: from
  *                      "waiting", when all the others are done, until the file `end` is there; then "done"
  */
@@ -17,7 +18,9 @@
 #include <chrono>
 #include <climits>
 #include <condition_variable>
+#include <csignal>
 #include <cstdio>
+#include <fcntl.h>
 #include <linux/futex.h>
 #include <mutex>
 #include <sys/syscall.h>
@@ -134,6 +137,34 @@ static PLAIN void read_much()
 	fclose(zero);
 }
 
+static int zero_fd;
+
+static void read_in_handler(int)
+{
+	char byte;
+
+	for (int i = 0; i < 3; i++)
+		if (read(zero_fd, &byte, 1) != 1)
+			std::terminate();
+}
+
+static PLAIN void read_until_signal()
+{
+	char byte;
+
+	if (read(pipes[0], &byte, 1) != -1)
+		std::terminate();
+}
+
+static void prepare_signal()
+{
+	struct sigaction action = {};
+
+	zero_fd = open("/dev/zero", O_RDONLY);
+	action.sa_handler = read_in_handler;
+	sigaction(SIGUSR2, &action, nullptr); /* no SA_RESTART */
+}
+
 using steady = std::chrono::steady_clock;
 
 static double ms(steady::duration d)
@@ -217,6 +248,9 @@ int main()
 			std::terminate();
 	});
 	read_much();
+	prepare_signal();
+	let_wait("read_until_signal", read_until_signal,
+	    [] { syscall(SYS_tgkill, getpid(), waiter, SIGUSR2); });
 	waiter = 0;
 	std::thread d([] {
 		task_says(&waiter);
