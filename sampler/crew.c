@@ -190,16 +190,31 @@ int64_t pf_crew_cpu_ns(void)
 	return sum;
 }
 
+/* Members that are done but on their way out: their last steps are libc's and the kernel's. */
+static bool all_are_gone(void)
+{
+	for (size_t i = 0; i < PF_CREW_MAX; i++) {
+		pid_t member = __atomic_load_n(&members[i], __ATOMIC_ACQUIRE);
+
+		if (is_done(member) && !is_gone(-member))
+			return false;
+	}
+	return true;
+}
+
 int pf_crew_wait_gone(int64_t deadline_ns)
 {
+	const int64_t look_ns = PF_NS_PER_MS;
+
 	for (;;) {
 		uint32_t left = __atomic_load_n(&alive, __ATOMIC_ACQUIRE);
+		int64_t now_ns = pf_clock_now_ns();
 
-		if (left == 0)
+		if (left == 0 && all_are_gone())
 			return 0;
-		if (pf_clock_now_ns() >= deadline_ns)
+		if (now_ns >= deadline_ns)
 			return -ETIMEDOUT;
-		pf_futex_wait(&alive, left, deadline_ns);
+		pf_futex_wait(&alive, left, left ? deadline_ns : now_ns + look_ns);
 	}
 }
 

@@ -33,7 +33,7 @@ size_t pf_crew_stacks(uintptr_t *out, size_t max);
 /* CPU time of all members, living and gone, in nanoseconds. */
 int64_t pf_crew_cpu_ns(void);
 
-/* Wait until every member has ended, or deadline_ns (monotonic): 0 or -ETIMEDOUT. */
+/* Wait until the kernel has no member any more, or deadline_ns (monotonic): 0 or -ETIMEDOUT. */
 int pf_crew_wait_gone(int64_t deadline_ns);
 
 /* In the child after fork: nobody of the crew exists here. */
