@@ -73,6 +73,13 @@ status() {
 	awk -v name="$1" '$1 == name { print $2; found = 1 } END { if (!found) print 0 }' "$M/status"
 }
 
+# at_least SECONDS LINE: it says of something that took a while that it took so long, or longer
+at_least() {
+	echo "$2"
+	[[ $2 =~ .*\ ([0-9.]+)\ s ]]
+	awk -v least="$1" -v took="${BASH_REMATCH[1]}" 'BEGIN {exit !(took >= least)}'
+}
+
 teardown() {
 	for pid in $HOST $CHILD; do kill -9 "$pid" 2>/dev/null || true; done
 	! mounted || umount -l "$M" 2>/dev/null || fusermount3 -u -z "$M"

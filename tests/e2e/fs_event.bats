@@ -25,7 +25,8 @@ seen() {
 	follow
 	echo 0.1 >"$M/cpu/seconds"
 	until_true seen 'Z capture cpu started 0.1 s$'
-	until_true seen 'Z capture cpu ended 0.1 s 1 stacks$'
+	until_true seen 'Z capture cpu ended [0-9.]* s 1 stacks$'
+	at_least 0.1 "$(grep 'capture cpu ended' "$DIR/events")"
 	echo x >"$M/cpu/hz" 2>/dev/null || true
 	until_true seen 'Z refused cpu/hz "x": Invalid argument$'
 	echo one >"$M/snapshot"

@@ -18,10 +18,10 @@ nothing_left() {
 	return 1
 }
 
-# outcome CMD...: its standard output and its exit code, in a minute at the most.
+# outcome CMD...: its standard output and its exit code; five minutes are for what hangs.
 outcome() {
 	local code=0
-	timeout -k 1 60 "$@" </dev/null 2>>"$ERR" 3>&- || code=$?
+	timeout -k 1 300 "$@" </dev/null 2>>"$ERR" 3>&- || code=$?
 	echo "exit code: $code"
 }
 

@@ -9,6 +9,10 @@ reload() {
 	wait_until 10 says ready
 	echo +wall >"$TREE/enable"
 	touch go
+	for prefix in old new; do
+		wait_until 20 grep -q "${prefix}_sleep" "$TREE/wall.folded"
+		touch "seen_$prefix"
+	done
 	wait_until 20 says done
 	says "same place"
 }

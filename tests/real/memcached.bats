@@ -40,10 +40,15 @@ listens() { (exec 9<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null; }
 	load=$!
 	STARTED+=("$load")
 	echo 2 >"$TREE/cpu/seconds"
-	cp "$TREE/threads.folded" "$TREE/cpu.folded" "$TREE/heap.folded" .
-	# Four workers, and each of its own other threads, in event loops of libevent.
+	# Four workers, and each of its own other threads, in event loops of libevent; who gets no processor for
+	# half a second has no stack.
+	five() {
+		cp "$TREE/threads.folded" .
+		[ "$(awk '/event_base_loop/ {n += $NF} END {print n}' threads.folded)" -ge 5 ]
+	}
+	wait_until 10 five
+	cp "$TREE/cpu.folded" "$TREE/heap.folded" .
 	names threads.folded event_base_loop
-	[ "$(awk '/event_base_loop/ {n += $NF} END {print n}' threads.folded)" -ge 5 ]
 	names cpu.folded event_base_loop
 	kill "$load"
 	wait "$load" || true

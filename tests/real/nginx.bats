@@ -24,10 +24,10 @@ config() { # PORT DAEMON
 	END
 }
 
-fetch() { curl -sS --max-time 10 "$@"; }
+fetch() { curl -sS --max-time 60 "$@"; }
 url() { echo "http://127.0.0.1:$port/"; }
 workers() { pgrep -P "$(cat nginx.pid)" | sort; }
-load_it() { wrk -t1 -c20 -d"$1" -H 'Accept-Encoding: gzip' "$(url)" 2>&1; }
+load_it() { wrk -t1 -c20 --timeout 60s -d"$1" -H 'Accept-Encoding: gzip' "$(url)" 2>&1; }
 
 @test "nginx, prefork, under wrk: whole answers, a reload, a quiet end; each worker has its tree" {
 	port=$(free_port)

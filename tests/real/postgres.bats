@@ -88,8 +88,8 @@ work() {
 	work >watched.out
 	diff plain.out watched.out
 	cmp plain.out watched.out
-	# One backend in the middle of a query.
-	sql -c 'select sum(length(repeat(i::text, 3))) from generate_series(1, 30000000) i' >/dev/null 2>&1 3>&- &
+	# One backend in the middle of a query that does not end by itself.
+	sql -c 'select sum(length(repeat(j::text, 3))) from generate_series(1, 1000000) i, generate_series(i, i + 10000) j' >/dev/null 2>&1 3>&- &
 	client=$!
 	STARTED+=("$client")
 	backend() { sql -c "select pid from pg_stat_activity where query like 'select sum(length%' and backend_type = 'client backend'"; }

@@ -22,7 +22,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { WAIT_SECONDS = 20, OTHER_ID = 12345 };
+enum { WAIT_SECONDS = 60, OTHER_ID = 12345 };
 
 static int exit_code(int status)
 {

@@ -1,6 +1,6 @@
 /* Truth: reload OLD NEW GO [unseen]: when the file GO appears, the plugin OLD is opened, used and closed,
- * then NEW in the same way, then OLD again. Each use spins 300 ms in PREFIX_spin(), sleeps 300 ms below
- * PREFIX_sleep() and keeps blocks of 1000 bytes made by PREFIX_keep(): OLD 1000 each time, NEW 500. The
+ * then NEW in the same way, then OLD again. Each use spins 300 ms in PREFIX_spin(), sleeps below
+ * PREFIX_sleep() until the file seen_PREFIX is there, and keeps blocks of 1000 bytes made by PREFIX_keep(): OLD 1000 each time, NEW 500. The
  * two are of the same size, and each is opened again until it is where the first one was: then "same
  * place" is printed, and "done" at the end. With `unseen`, dlclose is called by a pointer that was asked of dlsym.
  */
@@ -39,14 +39,19 @@ static uintptr_t use(const char *path, const char *prefix, int blocks, uintptr_t
 {
 	static const char *const parts[] = {"spin", "sleep", "keep"};
 	void *handle = open_at(path, address), *place;
+	char seen[64];
 
 	address = ((struct link_map *)handle)->l_addr;
+	snprintf(seen, sizeof(seen), "seen_%s", prefix);
 	for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++) {
 		char name[64];
 
 		snprintf(name, sizeof(name), "%s_%s", prefix, parts[i]);
 		place = dlsym(handle, name);
-		((void (*)(int))place)(i == 2 ? blocks : 300);
+		if (i == 1)
+			((void (*)(const char *))place)(seen);
+		else
+			((void (*)(int))place)(i == 2 ? blocks : 300);
 	}
 	close_it(handle);
 	return address;

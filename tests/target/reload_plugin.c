@@ -2,12 +2,13 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <time.h>
+#include <unistd.h>
 
 #define PASTE(prefix, name) prefix##_##name
 #define NAME(prefix, name)  PASTE(prefix, name)
 
 __attribute__((visibility("default"))) void NAME(PREFIX, spin)(int ms);
-__attribute__((visibility("default"))) void NAME(PREFIX, sleep)(int ms);
+__attribute__((visibility("default"))) void NAME(PREFIX, sleep)(const char *until);
 __attribute__((visibility("default"))) void NAME(PREFIX, keep)(int blocks);
 
 static volatile uint64_t sink;
@@ -26,11 +27,13 @@ void NAME(PREFIX, spin)(int ms)
 	} while ((int64_t)t.tv_sec * 1000000000 + t.tv_nsec < end);
 }
 
-void NAME(PREFIX, sleep)(int ms)
+void NAME(PREFIX, sleep)(const char *until)
 {
-	struct timespec t = {0, ms * 1000000l};
+	struct timespec t = {0, 100000000};
 
-	nanosleep(&t, NULL);
+	do
+		nanosleep(&t, NULL);
+	while (access(until, F_OK) != 0);
 }
 
 void NAME(PREFIX, keep)(int blocks)
