@@ -33,13 +33,15 @@ program() {
 		set confirm off
 		set style enabled off
 		break stop_here
-		run
+		run >answer
 		backtrace
 		print n
 		finish
 		continue
 	END
+	# Where both write to one file, the program's line may end up behind half a line of gdb's.
 	plain gdb -batch -nx -x commands ./program
+	mv answer plain.answer
 	PROFFS_MOUNT="$TREE" PROFFS_ENABLE=1 STATUS=0
 	STATUS=0
 	gdb -batch -nx -ex "set environment LD_PRELOAD $BUILD/libproffs.so" -ex "set environment PROFFS_MOUNT $TREE" \
@@ -47,8 +49,10 @@ program() {
 		-x commands ./program </dev/null >"$OUT" 2>"$ERR" 3>&- || STATUS=$?
 	is "$STATUS" "$PLAIN_STATUS"
 	# What gdb says of the program itself; of threads it tells ours too.
-	said() { grep -E '^(#[0-9]|\$1 =|Value returned|[0-9]+ [0-9]+|.*exited with code|Run till)' "$1" | sed 's/0x[0-9a-f]*/ADDRESS/g; s/process [0-9]*/process/; s/Thread ADDRESS (LWP [0-9]*)/Thread/'; }
+	said() { grep -E '^(#[0-9]|\$1 =|Value returned|.*exited with code|Run till)' "$1" | sed 's/0x[0-9a-f]*/ADDRESS/g; s/process [0-9]*/process/; s/Thread ADDRESS (LWP [0-9]*)/Thread/'; }
 	is "$(said "$OUT")" "$(said plain.out)"
+	is "$(cat answer)" "$(cat plain.answer)"
+	is "$(cat answer)" '0 20000 40000 60000 42'
 	has "$(said "$OUT")" 'exited with code 06'
 	wait_until 5 no_mount_left
 }
