@@ -36,7 +36,6 @@ static int prepare(struct pf_ask *ask, struct pf_thread *t)
 
 	ask->thread = t;
 	ask->timer = -1;
-	ask->why_no_timer = 0;
 	ask->after = __atomic_load_n(&answers, __ATOMIC_ACQUIRE);
 	rc = pf_signal_install();
 	if (rc < 0)
@@ -65,12 +64,8 @@ int pf_ask_begin(struct pf_ask *ask, struct pf_thread *t)
 	if (rc < 0)
 		return rc;
 	rc = pf_timer_create(t->tid, pf_signal_value(t, PF_SIGNAL_ASK));
-	if (rc == -EINVAL)
-		return rc;
-	if (rc < 0) {
-		ask->why_no_timer = rc;
-		return send(t);
-	}
+	if (rc < 0)
+		return rc == -EINVAL || rc == -EAGAIN ? rc : -EOPNOTSUPP;
 	ask->timer = rc;
 	return pf_timer_set(ask->timer, 1, 0);
 }

@@ -2,8 +2,8 @@
  *
  * A signal sent from outside may arrive when the thread has just gone to sleep, and break that
  * sleep (EINTR). A timer on its CPU clock cannot: it goes off only while the thread runs, and the
- * kernel delivers it on the way back to the program's code. So that is how we ask; only where /proc
- * does not say who sleeps is a signal sent, and where timers are refused.
+ * kernel delivers it on the way back to the program's code. So that is how we ask, and where timers are
+ * refused we do not; only where /proc does not say who sleeps is a signal sent.
  */
 #pragma once
 #include "sampler/thread.h"
@@ -12,9 +12,8 @@
 
 struct pf_ask {
 	struct pf_thread *thread;
-	int timer;        /* -1: none */
-	int why_no_timer; /* 0, or -errno: asked by signal instead */
-	uint32_t after;   /* answers given before this are old */
+	int timer;      /* -1: none */
+	uint32_t after; /* answers given before this are old */
 };
 
 /* 0 or -errno: -EPERM it blocks the signal, -EBUSY no signal is free, -EAGAIN no room for another one,

@@ -136,17 +136,15 @@ static void show_answer(
 /* ---- asking ---- */
 
 /* That a thread blocks the signal is no refusal. */
-static void note_how(struct pf_gather *g, int rc, const struct pf_ask *ask)
+static void note_how(struct pf_gather *g, int rc)
 {
 	g->was_asked = true;
 	if (rc < 0 && rc != -EPERM)
 		g->unasked = rc;
-	else if (ask->why_no_timer && !g->unasked)
-		g->unasked = -ENOSYS;
 }
 
 /* A thread that runs is asked by a timer, which cannot break a sleep; only one of which /proc does
- * not say whether it sleeps is sent a signal, and where there is no timer to be had (ask.c). */
+ * not say whether it sleeps is sent a signal. */
 static void ask(struct pf_gather *g, struct pf_thread *t, enum pf_proc_answer answer)
 {
 	struct subject of = of_this_round(g, t);
@@ -173,7 +171,7 @@ static void ask(struct pf_gather *g, struct pf_thread *t, enum pf_proc_answer an
 		show_without_stack(g, &of, a.state);
 		return;
 	}
-	note_how(g, rc, &a.ask);
+	note_how(g, rc);
 	a.refused = rc < 0;
 	if (a.refused && g->now_ns + UNASKED_NS < a.until_ns)
 		a.until_ns = g->now_ns + UNASKED_NS;
@@ -210,13 +208,9 @@ static void say_how_asked(const struct pf_gather *g)
 		pf_feature_set(PF_FEATURE_RUNNER_STACKS, PF_FEATURE_DEGRADED,
 		    "no room for a timer or a signal (RLIMIT_SIGPENDING): some running threads "
 		    "have no stack");
-	else if (g->unasked == -EOPNOTSUPP)
-		pf_feature_set(PF_FEATURE_RUNNER_STACKS, PF_FEATURE_NONE,
-		    "neither timer_create nor rt_tgsigqueueinfo is permitted (a seccomp filter?)");
 	else
-		pf_feature_set(PF_FEATURE_RUNNER_STACKS, PF_FEATURE_DEGRADED,
-		    "timer_create is refused (a seccomp filter?): running threads are asked by "
-		    "signal, which may end a sleep begun in the same moment (EINTR)");
+		pf_feature_set(PF_FEATURE_RUNNER_STACKS, PF_FEATURE_NONE,
+		    "timer_create is refused (a seccomp filter?), and a signal could break a sleep");
 }
 
 /* ---- answers ---- */
