@@ -5,7 +5,10 @@
 #include <limits.h>
 #include <stdbool.h>
 
-static const int64_t FORK_PATIENCE_NS = 50 * (int64_t)PF_NS_PER_MS;
+/* Who is inside is out again in microseconds once it has a processor, which on a busy machine takes a
+ * while. Only where it waits for a lock that the forking thread itself holds (a fork in a constructor
+ * that dlopen runs) is this the time lost; that lock is one that glibc mends in the child. */
+static const int64_t FORK_PATIENCE_NS = PF_NS_PER_SECOND;
 
 static uint32_t inside;  /* atomic futex word: our threads in the loader */
 static uint32_t forking; /* atomic futex word: the program's threads in fork() */
