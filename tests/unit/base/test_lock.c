@@ -82,7 +82,7 @@ static void whoever_sleeps_is_woken(void **state)
 	for (int i = 0; i < THREADS; i++)
 		while (!is_asleep(__atomic_load_n(&sleepers[i], __ATOMIC_ACQUIRE)))
 			sched_yield();
-	assert_int_equal(lock.word, 2);
+	assert_int_equal(__atomic_load_n(&lock.word, __ATOMIC_ACQUIRE), 2);
 	pf_lock_give(&lock);
 	for (int i = 0; i < THREADS; i++)
 		pthread_join(threads[i], NULL);
