@@ -30,7 +30,7 @@ open_place() {
 @test "the owner is the effective user at the start, also after the program has become another" {
 	for_root
 	open_place
-	tree_start -- python3 -c '
+	tree_start -- /usr/bin/python3 -c '
 import os, time
 while not os.path.exists("go"): time.sleep(0.05)
 os.setresuid(12345, 12345, 12345)
