@@ -150,6 +150,10 @@ static int collect_and_draw(struct pf_node *node, struct pf_snapshot **out)
 		rc = pf_defined_make(live, (uint32_t)object->key, &profile);
 	else
 		rc = pf_make_profile(live, object->entry->profile->source, &query, NULL, &profile);
+	if (rc == 0) {
+		pf_make_footer(live, object, &profile);
+		rc = profile.error;
+	}
 	if (rc == 0)
 		rc = pf_make_drawing(live, object, &profile, out);
 	pf_profile_finish(&profile);

@@ -5,6 +5,7 @@
 #include "fs/focus.h"
 #include "fs/live.h"
 #include "fs/snapshot.h"
+#include "fs/stats.h"
 
 #include <errno.h>
 #include <limits.h>
@@ -161,6 +162,13 @@ static uint32_t shown_type(const struct pf_object *object, const struct pf_profi
 	int32_t column = column_of(p, object->entry->profile->column);
 
 	return column >= 0 ? (uint32_t)column : pf_profile_default_type(p);
+}
+
+void pf_make_footer(struct pf_live *live, const struct pf_object *object, struct pf_profile *p)
+{
+	if (object->query.debug == 1 && choose_render(object) == pf_render_legacy &&
+	    object->entry->profile->source == PF_SOURCE_HEAP)
+		pf_stats_comment(p, live->door);
 }
 
 bool pf_make_wants_balance(const struct pf_object *object)

@@ -22,6 +22,9 @@ int pf_make_drawing(struct pf_live *live, const struct pf_object *object,
 /* Equal for objects whose drawings of one profile are equal. */
 uint64_t pf_make_which(const struct pf_object *object);
 
+/* Adds to a profile, as comments, what Go's heap has at the end of its debug=1. */
+void pf_make_footer(struct pf_live *live, const struct pf_object *object, struct pf_profile *p);
+
 /* Does its text end with where all of the process's memory is? Then the collector is to say it. */
 bool pf_make_wants_balance(const struct pf_object *object);
 

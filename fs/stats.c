@@ -434,6 +434,28 @@ static void collect(struct pf_numbers *out, struct pf_live *live)
 	add_agent(out, live);
 }
 
+void pf_stats_comment(struct pf_profile *out, const struct pf_sampler *door)
+{
+	struct pf_numbers numbers = {0};
+	PF_SCOPED(pf_buf) text = PF_BUF_INIT;
+	struct rusage usage;
+	const char *line, *end;
+
+	add_heap(&numbers, door);
+	add_allocator(&numbers, door);
+	if (getrusage(RUSAGE_SELF, &usage) == 0)
+		ADD(&numbers, .key = "MaxRSS", .value = (int64_t)usage.ru_maxrss * 1024);
+	pf_render_numbers_text(&text, &numbers);
+	pf_numbers_finish(&numbers);
+	pf_profile_comment(out, "proffs.MallocStats");
+	for (line = pf_buf_text(&text); line && (end = strchr(line, '\n')); line = end + 1) {
+		int key = (int)strcspn(line, " ");
+
+		pf_profile_comment(
+		    out, "%.*s =%.*s", key, line, (int)(end - line) - key, line + key);
+	}
+}
+
 void pf_stats_answer(
     struct pf_buf *out, struct pf_live *live, int arg, const struct pf_query *query)
 {

@@ -11,3 +11,6 @@ enum { PF_METRICS_PROMETHEUS, PF_METRICS_OPEN };
 pf_answer_fn pf_stats_answer;
 pf_show_fn pf_metrics_show;
 pf_answer_fn pf_history_answer;
+
+/* What Go's heap has at the end of its debug=1, as comments of a profile: a head, then KEY = VALUE. */
+void pf_stats_comment(struct pf_profile *out, const struct pf_sampler *door);

@@ -5,7 +5,8 @@
  *     mutex       --- contention:
  *     the rest    threads profile: total 4
  *
- * then records (numbers @ addresses) with the names as `#` comments, then the memory map. Readers
+ * then records (numbers @ addresses) with the names as `#` comments, then what else there is to say
+ * as comments, too (settings, losses, what was added for debug=1), then the memory map. Readers
  * take the addresses for return addresses and subtract one, so one is added here (rule D9), to an
  * interrupted leaf as well. Values are already scaled: rate 1 tells the reader so. Labels have no
  * place in these texts; threads of one stack are one record.
@@ -224,6 +225,16 @@ static void draw_record(
 	pf_buf_char(out, '\n');
 }
 
+/* As Go's `# runtime.MemStats`: readers skip it. */
+static void draw_footer(struct pf_buf *out, const struct pf_profile *in)
+{
+	for (size_t i = 0; i < in->comment_count; i++) {
+		pf_buf_str(out, "# ");
+		pf_utf8_add_plain(out, in->comments[i]);
+		pf_buf_char(out, '\n');
+	}
+}
+
 void pf_legacy_map(struct pf_buf *out, const struct pf_profile *in)
 {
 	for (size_t i = 0; i < in->mapping_count; i++) {
@@ -249,6 +260,7 @@ void pf_render_legacy(struct pf_buf *out, const struct pf_profile *in, const str
 		d->head(out, &t);
 		for (size_t i = 0; i < t.count; i++)
 			draw_record(out, &t, d, &t.records[i]);
+		draw_footer(out, in);
 		pf_buf_printf(out, "%s\n", d->map_head);
 		pf_legacy_map(out, in);
 	} else {

@@ -251,6 +251,13 @@ total() {
 	has "$(go_pprof -top "$TREE/heap?debug=1")" "Type: inuse_space"
 	cp "$TREE/heap?debug=1" text
 	cp "$TREE/heap.pprof" .
+	# As Go's, it ends with what the allocator says, which no reader takes for a record.
+	sed -n '/^# proffs.MallocStats$/,/^MAPPED_LIBRARIES:$/p' text >footer
+	cat footer
+	grep -qx '# allocator = glibc' footer
+	between 400000 1000000000 "$(awk '$2 == "allocator_inuse_bytes" {print $4}' footer)"
+	between 400000 1000000000 "$(awk '$2 == "MaxRSS" {print $4}' footer)"
+	hasnt "$(go_pprof -comments "$TREE/heap.pprof")" MallocStats
 	# Freed blocks are in it, and the old way of scaling would have died of them.
 	grep -q '^0: 0 \[1000: 24000\] @' text
 	is "$(go_pprof -top text -unit=B | total)" "$(go_pprof -top heap.pprof -unit=B | total)"

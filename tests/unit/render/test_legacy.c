@@ -32,6 +32,8 @@ static void heap_is_scaled_already_and_has_return_addresses(void **state)
 	    "#\t0x403010\talloc\t/opt/shop/server+0x3010\n"
 	    "#\t0x401010\tmain\t/opt/shop/server+0x1010\n"
 	    "\n"
+	    "# proffs 0.1.0\n"
+	    "# 7 samples lost\n"
 	    "MAPPED_LIBRARIES:\n" MAP);
 }
 
