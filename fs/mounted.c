@@ -51,8 +51,13 @@ static bool copy_mount_point(const char *line, char *out, size_t size)
 	return true;
 }
 
-/* True when the table has that mount and it is a tree of proffs, of this source unless that is NULL;
- * `path` may be NULL. */
+/* What a line of mountinfo has in it that is a tree of proffs, of this source unless that is NULL. */
+static void mark_of(const char *source, char out[64])
+{
+	snprintf(out, 64, " - fuse.proffs %s%s", source ? source : "", source ? " " : "");
+}
+
+/* True when the table has that mount and it is a tree, of this source or of any; `path` may be NULL. */
 static bool find_tree(int number, const char *source, char *path, size_t size)
 {
 	char wanted[64], *line = NULL;
@@ -60,8 +65,7 @@ static bool find_tree(int number, const char *source, char *path, size_t size)
 	bool found = false;
 	FILE *f = fopen("/proc/thread-self/mountinfo", "re");
 
-	snprintf(
-	    wanted, sizeof(wanted), " - fuse.proffs %s%s", source ? source : "", source ? " " : "");
+	mark_of(source, wanted);
 	while (f && !found && getline(&line, &room, f) > 0)
 		found = atoi(line) == number && strstr(line, wanted) &&
 			(!path || copy_mount_point(line, path, size));
@@ -78,7 +82,7 @@ int pf_mounted_find(const char *path, const char *source)
 	int number = -1;
 	FILE *f = fopen("/proc/thread-self/mountinfo", "re");
 
-	snprintf(wanted, sizeof(wanted), " - fuse.proffs %s ", source);
+	mark_of(source, wanted);
 	while (f && getline(&line, &room, f) > 0) /* the last one covers the others */
 		if (strstr(line, wanted) && copy_mount_point(line, at, sizeof(at)) &&
 		    strcmp(at, path) == 0)

@@ -16,7 +16,7 @@ int pf_mounted_number(int fd);
 /* Is it a tree of proffs? Nobody else's mount is ever touched. */
 bool pf_mounted_is_tree(int number);
 
-/* The number of a tree of this source ("proffs-PID") that is attached at `path`, or -1. */
+/* The number of a tree of this source ("proffs-PID"; NULL: of any) that is attached at `path`, or -1. */
 int pf_mounted_find(const char *path, const char *source);
 
 /* The root of that tree, O_PATH, wherever it is attached now, with its path: a descriptor, or

@@ -14,7 +14,8 @@
  *
  * ANSWER_FD is -1 where PATH is there. Else the reaper makes it, mode 0700, says through that pipe
  * whether it did (1; 0: somebody else has; -errno), and takes it away in the end. So the agent can
- * be killed at any moment and leave neither a mount nor a directory.
+ * be killed at any moment and leave neither a mount nor a directory. A program that is started again
+ * at once may find the directory and mount there before it is gone: then it goes after that tree.
  */
 #include "fs/mounted.h"
 
@@ -132,6 +133,21 @@ static int remove_link(int dir, const char *name, const char *target)
 	return 0;
 }
 
+/* The directory that we made, unless somebody has put something in. Where a tree of another process
+ * stands by now, who mounted it found the directory and will leave it: so it stays ours to remove. */
+static void remove_directory(const char *path)
+{
+	/* Tells of every change of the mount table since it was opened. */
+	struct pollfd changes = {
+	    .fd = open("/proc/self/mountinfo", O_RDONLY | O_CLOEXEC), .events = POLLPRI};
+
+	while (rmdir(path) != 0 && errno == EBUSY && pf_mounted_find(path, NULL) >= 0)
+		if (changes.fd < 0 || (poll(&changes, 1, -1) < 0 && errno != EINTR))
+			break;
+	if (changes.fd >= 0)
+		close(changes.fd);
+}
+
 /* 1; 0: it is there; -errno. Its asker may be dead by now, and must not be the death of us. */
 static int make_directory(const char *path, int answer)
 {
@@ -164,6 +180,6 @@ int main(int argc, char **argv)
 		number = look_for_mount(argv[4], argv[5]);
 	failed = number == NO_MOUNT ? 0 : remove_mount(number, argv[5]);
 	if (made == 1)
-		rmdir(argv[4]); /* unless somebody has put something in */
+		remove_directory(argv[4]);
 	return failed;
 }

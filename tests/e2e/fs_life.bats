@@ -51,6 +51,26 @@ reaper_of() {
 	[ -d "$DIR/old" ]
 }
 
+# Who is started again at once finds the directory of the one before, and did not make it.
+@test "a tree at the place of one that was killed a moment ago leaves no directory either" {
+	waits_for_mounts() { ls -l "/proc/$first/fd" | grep -q mountinfo; }
+	for signal in TERM KILL; do
+		start_host
+		first=$(reaper_of "$M")
+		kill -STOP "$first"
+		kill -KILL "$HOST"
+		until_true ended "$HOST"
+		start_host
+		kill -CONT "$first"
+		until_true waits_for_mounts
+		head -1 "$M/heap" | grep -q '^text heap'
+		kill -"$signal" "$HOST"
+		until_true not [ -e "$M" ]
+		until_true ended "$first"
+		not_mounted
+	done
+}
+
 @test "SIGTERM leaves no mount" {
 	start_host
 	kill -TERM "$HOST"
