@@ -29,5 +29,8 @@ int64_t pf_callsite_frame_distance(uint64_t pc, bool exact);
 /* Is this lookup address in the code that returns from a signal handler? */
 bool pf_callsite_is_sigreturn(uint64_t pc);
 
+/* The number of the system call that ends at `pc`, as the code has it; -1: no telling. */
+int pf_callsite_syscall(uint64_t pc);
+
 /* `size` bytes of this process at `at` into `out`: false where it cannot be read. */
 bool pf_callsite_peek(uint64_t at, void *out, size_t size);

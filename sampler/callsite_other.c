@@ -18,6 +18,12 @@ int64_t pf_callsite_frame_distance(uint64_t pc, bool exact)
 	return -1;
 }
 
+int pf_callsite_syscall(uint64_t pc)
+{
+	(void)pc;
+	return -1;
+}
+
 bool pf_callsite_is_sigreturn(uint64_t pc)
 {
 	(void)pc;

@@ -139,6 +139,19 @@ enum pf_callsite pf_callsite_look(uint64_t return_address, uint64_t callee)
 	return is_indirect_call(end) ? PF_CALLSITE_INDIRECT : PF_CALLSITE_NONE;
 }
 
+/* mov $NUMBER,%eax; syscall. Functions that take the number from their caller are not read. */
+int pf_callsite_syscall(uint64_t pc)
+{
+	uint8_t code[7];
+	int32_t number;
+
+	if (!pf_callsite_peek(pc - sizeof(code), code, sizeof(code)) || code[0] != 0xb8 ||
+	    code[5] != 0x0f || code[6] != 0x05)
+		return -1;
+	memcpy(&number, code + 1, sizeof(number));
+	return number;
+}
+
 bool pf_callsite_is_sigreturn(uint64_t pc)
 {
 	static const uint8_t body[] = {0x48, 0xc7, 0xc0, 0x0f, 0, 0, 0, 0x0f, 0x05};

@@ -3,6 +3,7 @@
 #include "base/counter.h"
 #include "base/feature.h"
 #include "base/knob.h"
+#include "sampler/callsite.h"
 #include "sampler/copied_stack.h"
 #include "sampler/crew.h"
 #include "sampler/feed.h"
@@ -101,6 +102,15 @@ static ssize_t read_syscall_file(
 	return got < 0 ? -errno : got;
 }
 
+/* A sleep that was stopped, by Ctrl-Z or a debugger, goes on as restart_syscall: what it was is in the
+ * code. */
+static int before_restart(int number, uint64_t pc)
+{
+	int was = number == SYS_restart_syscall ? pf_callsite_syscall(pc) : -1;
+
+	return was >= 0 ? was : number;
+}
+
 /* "running", or "NR ARGS... SP PC": the last two are what we want. */
 static enum pf_proc_answer parse(const char *text, int *state, uint64_t *sp, uint64_t *pc)
 {
@@ -119,6 +129,7 @@ static enum pf_proc_answer parse(const char *text, int *state, uint64_t *sp, uin
 		return PF_PROC_GONE;
 	*sp = words[count - 2];
 	*pc = words[count - 1];
+	*state = before_restart(*state, *pc);
 	return PF_PROC_ASLEEP;
 }
 

@@ -97,3 +97,18 @@ load ../helper
 	done
 	is "$(switches)" "$before"
 }
+
+@test "threads that were stopped and go on are in the calls they were in" {
+	tree_start -- "$TARGET/parked"
+	wait_until 10 says ready
+	states() { cat "$TREE"/thread/*/state | sort | uniq -c; }
+	before=$(states)
+	has "$before" "4 poll"
+	has "$before" "4 sleep"
+	kill -STOP "$PID"
+	wait_until 5 grep -q '^State:.T' "/proc/$PID/status"
+	kill -CONT "$PID"
+	wait_until 5 asleep
+	is "$(states)" "$before"
+	hasnt "$(cat "$TREE/threads")" restart_syscall
+}
