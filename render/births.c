@@ -1,12 +1,9 @@
-/* Births: who created how many threads, and which of them live.
+/* Births: who created how many threads, and which of them live. After the rows that every text has:
  *
- *     # threadcreate: threadcreate
- *     # at 2026-11-21T06:00:00Z
- *     # total 12
  *     # living 5
  *     # count  living  created by  [module]
- *          10       4  spawn_worker  [server]
- *           2       1  [unknown creator]
+ *     #    10       4  spawn_worker  [server]
+ *     #     2       1  [unknown creator]
  *     #
  *     # 10 threads, 4 of them living, created by
  *     #     spawn_worker  [server]
@@ -66,7 +63,8 @@ static void draw_table(struct pf_buf *out, const struct births *b, size_t shown)
 
 	for (size_t i = 0; i < b->groups.count; i++)
 		living += living_in(b, &b->groups.items[i]);
-	pf_buf_printf(out, "# living %" PRId64 "\n# count  living  created by  [module]\n", living);
+	pf_buf_printf(
+	    out, "#\n# living %" PRId64 "\n# count  living  created by  [module]\n", living);
 	for (size_t i = 0; i < b->groups.count; i++) {
 		const struct pf_group *g = &b->groups.items[i];
 		const struct pf_frame *site = pf_site_frame(&b->frames, &b->groups, g);
@@ -75,7 +73,7 @@ static void draw_table(struct pf_buf *out, const struct births *b, size_t shown)
 			rest += g->value;
 			continue;
 		}
-		pf_buf_printf(out, " %6" PRId64 " %7" PRId64 "  ", g->value, living_in(b, g));
+		pf_buf_printf(out, "# %6" PRId64 " %7" PRId64 "  ", g->value, living_in(b, g));
 		if (site)
 			pf_text_frame(out, site);
 		pf_buf_char(out, '\n');
@@ -133,6 +131,7 @@ void pf_render_births(struct pf_buf *out, const struct pf_profile *in, const str
 		rc = pf_groups_init(&b.groups, &b.frames, b.type);
 	if (rc == 0) {
 		pf_text_head(out, in, b.type);
+		pf_text_table(out, in, query);
 		draw_table(out, &b, shown);
 		draw_stacks(out, &b);
 	} else {

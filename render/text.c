@@ -317,33 +317,63 @@ static void draw_stacks(struct pf_buf *out, const struct table *t, const struct 
 	}
 }
 
+static size_t shown_rows(const struct pf_query *query)
+{
+	return query->rows > 0 ? (size_t)query->rows : ROWS_DEFAULT;
+}
+
+/* 0 or -errno; finish_table() in every case. */
+static int init_table(struct table *t, struct pf_frames *frames, const struct pf_profile *in,
+    const struct pf_query *query)
+{
+	int rc = query->lines ? pf_frames_init_by_line(frames, in) : pf_frames_init(frames, in);
+
+	*t = (struct table){.in = in,
+	    .frames = frames,
+	    .type = pf_profile_default_type(in),
+	    .sort_cum = query->sort_cum,
+	    .unit = ""};
+	if (in->type_count) {
+		t->unit = in->types[t->type].unit;
+		t->total = pf_profile_total(in, t->type);
+	}
+	return rc == 0 ? fill_table(t) : rc;
+}
+
+static void finish_table(struct table *t, struct pf_frames *frames)
+{
+	pf_vec_free(t->rows, t->capacity, sizeof(*t->rows));
+	pf_frames_finish(frames);
+}
+
+void pf_text_table(struct pf_buf *out, const struct pf_profile *in, const struct pf_query *query)
+{
+	struct pf_frames frames;
+	struct table t;
+	int rc = init_table(&t, &frames, in, query);
+
+	if (rc == 0)
+		draw_table(out, &t, shown_rows(query));
+	pf_buf_fail(out, rc);
+	finish_table(&t, &frames);
+}
+
 void pf_render_text(struct pf_buf *out, const struct pf_profile *in, const struct pf_query *query)
 {
-	uint32_t type = pf_profile_default_type(in);
-	size_t shown = query->rows > 0 ? (size_t)query->rows : ROWS_DEFAULT;
 	struct pf_groups groups = {0};
 	struct pf_frames frames;
-	struct table t = {
-	    .in = in, .frames = &frames, .type = type, .sort_cum = query->sort_cum, .unit = ""};
-	int rc = query->lines ? pf_frames_init_by_line(&frames, in) : pf_frames_init(&frames, in);
+	struct table t;
+	int rc = init_table(&t, &frames, in, query);
 
-	if (in->type_count) {
-		t.unit = in->types[type].unit;
-		t.total = pf_profile_total(in, type);
-	}
 	if (rc == 0)
-		rc = fill_table(&t);
-	if (rc == 0)
-		rc = pf_groups_init(&groups, &frames, type);
+		rc = pf_groups_init(&groups, &frames, t.type);
 	if (rc == 0) {
-		pf_text_head(out, in, type);
-		draw_table(out, &t, shown);
+		pf_text_head(out, in, t.type);
+		draw_table(out, &t, shown_rows(query));
 		draw_stacks(out, &t, &groups);
 		pf_text_notes(out, in);
-	} else {
-		pf_buf_fail(out, rc);
 	}
-	pf_vec_free(t.rows, t.capacity, sizeof(*t.rows));
+	pf_buf_fail(out, rc);
 	pf_groups_finish(&groups);
-	pf_frames_finish(&frames);
+	finish_table(&t, &frames);
 }

@@ -17,3 +17,7 @@ void pf_text_frame(struct pf_buf *out, const struct pf_frame *frame);
 
 /* What the profile's text ends with: `#` lines, or nothing. */
 void pf_text_notes(struct pf_buf *out, const struct pf_profile *in);
+
+/* The rows every text has: flat, flat%, sum%, cum, cum%, function, file:line or module; as many, and
+ * in the order, as the query asks. */
+void pf_text_table(struct pf_buf *out, const struct pf_profile *in, const struct pf_query *query);

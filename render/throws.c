@@ -1,13 +1,10 @@
-/* Throws: which exceptions were thrown, where, and what they said.
+/* Throws: which exceptions were thrown, where, and what they said. After the rows that every text has:
  *
- *     # exceptions: exceptions
- *     # at 2026-11-21T06:00:00Z
- *     # total 1234
- *     # count       %  how      type  at  [module]
- *        1200  97.24%  throw    std::runtime_error  at  parse_line  [server]
- *          34   2.76%  rethrow  std::runtime_error  at  serve  [server]
+ *     # count       %  how      type  at  function  [module]
+ *     #  1200  97.24%  throw    std::runtime_error  at  parse_line  [server]
+ *     #    34   2.76%  rethrow  std::runtime_error  at  serve  [server]
  *     #
- *     # 1200  97.24%  throw  std::runtime_error
+ *     #  1200  97.24%  throw    std::runtime_error
  *     #     message "bad line 12"
  *     #     parse_line  [server]
  *     #     main  [server]
@@ -115,7 +112,7 @@ static int fill_rows(struct throws *t, uint32_t type)
 	return 0;
 }
 
-/* " 1200  97.24%  throw    std::runtime_error" */
+/* "  1200  97.24%  throw    std::runtime_error" */
 static void draw_row(struct pf_buf *out, const struct throws *t, const struct row *row)
 {
 	double share = t->total ? 100.0 * (double)row->value / (double)t->total : 0;
@@ -130,7 +127,7 @@ static void draw_table(struct pf_buf *out, const struct throws *t, size_t shown)
 {
 	int64_t rest = 0;
 
-	pf_buf_str(out, "# count       %  how      type  at  function  [module]\n");
+	pf_buf_str(out, "#\n# count       %  how      type  at  function  [module]\n");
 	for (size_t i = 0; i < t->count; i++) {
 		const struct pf_group *g = &t->groups.items[t->rows[i].group];
 		const struct pf_frame *site = pf_site_frame(&t->frames, &t->groups, g);
@@ -139,6 +136,7 @@ static void draw_table(struct pf_buf *out, const struct throws *t, size_t shown)
 			rest += t->rows[i].value;
 			continue;
 		}
+		pf_buf_char(out, '#');
 		draw_row(out, t, &t->rows[i]);
 		pf_buf_str(out, "  at  ");
 		if (site)
@@ -198,6 +196,7 @@ void pf_render_throws(struct pf_buf *out, const struct pf_profile *in, const str
 		rc = fill_rows(&t, type);
 	if (rc == 0) {
 		pf_text_head(out, in, type);
+		pf_text_table(out, in, query);
 		draw_table(out, &t, shown);
 		draw_stacks(out, &t);
 	} else {

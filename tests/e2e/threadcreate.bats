@@ -10,7 +10,7 @@ births_start() {
 
 # text_row TEXT NAME: "count living" of that creator
 text_row() {
-	awk -v name="$2" '$1 !~ /^#/ && index($0, name) {print $1, $2}' <<<"$1"
+	awk -v name="$2" '$1 == "#" && $2 $3 ~ /^[0-9-]+$/ && index($0, name) {print $2, $3}' <<<"$1"
 }
 
 @test "every thread ever created stands at its creator, and the living are marked" {
@@ -25,6 +25,9 @@ text_row() {
 	has "$text" "# living 5"
 	is "$(awk '{s += $1} END {print s}' <<<"$(grep -v '^#' <<<"$text")")" 46
 	is "$(grep -o '"few"' <<<"$text" | wc -l)" 3
+	# The rows are those of every profile: flat, flat%, sum%, cum, cum%, function.
+	is "$(awk '!/^#/ && $6 == "many_in_turn" {print $1, $4}' <<<"$text")" "40 40"
+	is "$(awk '!/^#/ && $6 == "main" {print $1, $4}' <<<"$text")" "0 45"
 }
 
 @test "go tool pprof reads it in both forms, flamegraph.pl folded" {
