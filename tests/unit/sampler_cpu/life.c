@@ -15,6 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -42,6 +43,7 @@ static void *collect(void *arg)
 {
 	struct life *life = arg;
 
+	__atomic_store_n(&life->tid, (pid_t)syscall(SYS_gettid), __ATOMIC_RELEASE);
 	life->rc = life->collect(&life->profile, &life->query, &life->wait);
 	__atomic_store_n(&life->over, 1, __ATOMIC_RELEASE);
 	pf_futex_wake(&life->over, INT_MAX);
@@ -66,10 +68,40 @@ static int await(struct life *life)
 	return life->rc;
 }
 
+/* What the kernel has of a thread of ours in this file; false: nothing. */
+static bool read_task(char *out, size_t size, pid_t tid, const char *name)
+{
+	char path[64];
+	FILE *file;
+	bool got;
+
+	snprintf(path, sizeof(path), "/proc/self/task/%d/%s", (int)tid, name);
+	file = fopen(path, "re");
+	if (!file)
+		return false;
+	got = fgets(out, (int)size, file);
+	fclose(file);
+	return got;
+}
+
+/* A collector whose window is open sleeps until that is to end. */
+static bool waits_for_end(struct life *life)
+{
+	pid_t tid = __atomic_load_n(&life->tid, __ATOMIC_ACQUIRE);
+	unsigned long word;
+	char text[256];
+	long call;
+
+	return tid && read_task(text, sizeof(text), tid, "syscall") &&
+	       sscanf(text, "%ld %lx", &call, &word) == 2 && call == SYS_futex &&
+	       word == (uintptr_t)&life->wait.end;
+}
+
 void life_begin(struct life *life, pf_collect_fn *collector, int64_t hz)
 {
 	run(life, collector, 3600ll * PF_NS_PER_SECOND, hz);
-	usleep(100000); /* the window is open by now */
+	while (!waits_for_end(life) && !__atomic_load_n(&life->over, __ATOMIC_ACQUIRE))
+		usleep(1000);
 }
 
 void life_go(struct life *life, pf_collect_fn *collector)
@@ -167,6 +199,36 @@ void life_burn(int64_t ns)
 	while (life_own_cpu_ns() < until)
 		for (int i = 0; i < 5000; i++)
 			sink = sink * 31 + 1;
+}
+
+enum { MINUTE_LOOKS = 6000, LOOK_US = 10000 };
+
+bool life_until(bool (*is_so)(void))
+{
+	for (int i = 0; i < MINUTE_LOOKS; i++) {
+		if (is_so())
+			return true;
+		usleep(LOOK_US);
+	}
+	return is_so();
+}
+
+bool life_burn_until(bool (*is_so)(void))
+{
+	for (int i = 0; i < MINUTE_LOOKS; i++) {
+		if (is_so())
+			return true;
+		life_burn(LOOK_US * 1000ll);
+	}
+	return is_so();
+}
+
+bool life_sleeps(pid_t tid)
+{
+	char text[512];
+	const char *state = read_task(text, sizeof(text), tid, "stat") ? strrchr(text, ')') : NULL;
+
+	return state && strncmp(state, ") S", 3) == 0;
 }
 
 int life_apart(int (*in_child)(void))

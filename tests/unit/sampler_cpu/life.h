@@ -17,7 +17,9 @@ struct life {
 	pf_collect_fn *collect;
 	uint32_t over; /* atomic, a futex */
 	int rc;
+	pid_t tid; /* atomic: of the collector */
 };
+/* Its window is open when this returns. */
 void life_begin(struct life *life, pf_collect_fn *collect, int64_t hz);
 int life_end(struct life *life);
 /* The same for a moment's collection, begun without waiting for anything. */
@@ -45,6 +47,15 @@ int64_t life_at_leaf(const struct pf_profile *p, uint64_t pc, int column);
 int64_t life_own_cpu_ns(void);
 /* Uses this much CPU time. */
 void life_burn(int64_t ns);
+
+/* ---- what comes soon, but not at once ---- */
+
+/* Looks at it again and again, for a minute at the most: has it come true? */
+bool life_until(bool (*is_so)(void));
+/* The same, and uses CPU time meanwhile. */
+bool life_burn_until(bool (*is_so)(void));
+/* Does this thread of ours sleep? */
+bool life_sleeps(pid_t tid);
 
 /* ---- in a process of its own ---- */
 

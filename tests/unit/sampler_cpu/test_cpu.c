@@ -159,15 +159,22 @@ static __attribute__((noinline)) void *live_shortly(void *unused)
 	return unused;
 }
 
+/* By all threads that ever were but this one and ours; the clock of a process counts what they used. */
+static int64_t used_by_others(void)
+{
+	return pf_clock_ns(CLOCK_PROCESS_CPUTIME_ID) - life_own_cpu_ns() - pf_crew_cpu_ns();
+}
+
 /* Truth: 2000 threads of 1.5 ms each, far shorter than a period and than a tick, all of it below
  * live_shortly(). How many of them a tick meets is chance (and not fair chance: on a busy machine
  * threads start right behind ticks); that nothing is missing is not. */
 static void thousands_of_short_threads_lose_no_time(void **state)
 {
-	int64_t total = 0;
+	int64_t total = 0, all, most;
 	struct life life;
 
 	short_used_ns = 0;
+	most = -used_by_others();
 	life_begin(&life, pf_cpu_collect, 1000);
 	for (int i = 0; i < 1000; i++) {
 		pthread_t pair[2];
@@ -179,6 +186,7 @@ static void thousands_of_short_threads_lose_no_time(void **state)
 			pthread_join(pair[k], NULL);
 	}
 	assert_int_equal(life_end(&life), 0);
+	most += used_by_others();
 	for (size_t i = 0; i < life.profile.sample_count; i++) {
 		const struct pf_sample *s = &life.profile.samples[i];
 
@@ -189,9 +197,8 @@ static void thousands_of_short_threads_lose_no_time(void **state)
 	}
 	assert_true(total >= short_used_ns / 100 * 95);
 	/* With its start and its end a thread uses a little more than it sees itself. */
-	assert_in_range(off_by(life_sum(&life.profile, 0, 1) - life_sum(&life.profile, getpid(), 1),
-			    short_used_ns),
-	    0, 50);
+	all = life_sum(&life.profile, 0, 1) - life_sum(&life.profile, getpid(), 1);
+	assert_in_range(all, short_used_ns, most);
 	pf_profile_finish(&life.profile);
 }
 
@@ -277,6 +284,13 @@ static void who_blocks_the_signal_for_a_moment_is_sampled_soon_after(void **stat
 	pf_profile_finish(&life.profile);
 }
 
+static uint64_t samples_wanted;
+
+static bool enough_samples(void)
+{
+	return pf_counter_get(PF_COUNTER_CPU_SAMPLES) >= samples_wanted;
+}
+
 static void without_room_for_timers_threads_are_counted_and_their_time_shown(void **state)
 {
 	uint64_t before = pf_counter_get(PF_COUNTER_CPU_LOST_TIMER);
@@ -294,8 +308,8 @@ static void without_room_for_timers_threads_are_counted_and_their_time_shown(voi
 	assert_int_equal(pf_counter_get(PF_COUNTER_CPU_LOST_TIMER), before + 1);
 	/* The next scan finds room. */
 	assert_int_equal(setrlimit(RLIMIT_SIGPENDING, &all), 0);
-	usleep(1300000);
-	life_burn(SECOND / 5);
+	samples_wanted = pf_counter_get(PF_COUNTER_CPU_SAMPLES) + 10;
+	assert_true(life_burn_until(enough_samples));
 	assert_int_equal(life_end(&life), 0);
 	assert_true(life_sum(&life.profile, getpid(), 0) > 5);
 	assert_true(life_sum(&life.profile, getpid(), 1) >= used);
@@ -328,17 +342,19 @@ static void the_recorder_has_what_was_before_the_question(void **state)
 static void two_windows_at_a_time_see_the_same(void **state)
 {
 	struct life slow, fast;
-	int64_t used;
+	int64_t used, used_before;
 
 	life_begin(&slow, pf_cpu_collect, 97);
+	used_before = life_own_cpu_ns();
 	life_begin(&fast, pf_cpu_collect, 997);
 	used = life_own_cpu_ns();
+	used_before = used - used_before;
 	life_burn(SECOND / 2);
 	used = life_own_cpu_ns() - used;
 	assert_int_equal(life_end(&fast), 0);
 	assert_int_equal(life_end(&slow), 0);
 	assert_true(off_by(life_sum(&fast.profile, getpid(), 1), used) < 10);
-	assert_true(off_by(life_sum(&slow.profile, getpid(), 1), used) < 10);
+	assert_true(off_by(life_sum(&slow.profile, getpid(), 1), used_before + used) < 10);
 	assert_int_equal(fast.profile.period, SECOND / 997);
 	assert_int_equal(slow.profile.period, SECOND / 97);
 	pf_profile_finish(&fast.profile);
@@ -357,20 +373,24 @@ static void a_cancelled_capture_is_interrupted_and_stops_the_timers(void **state
 	pf_profile_finish(&life.profile);
 }
 
+static bool half_a_second_has_fifty(void)
+{
+	uint64_t before = pf_counter_get(PF_COUNTER_CPU_SAMPLES);
+
+	life_burn(SECOND / 2);
+	return pf_counter_get(PF_COUNTER_CPU_SAMPLES) - before > 50;
+}
+
 static void a_change_of_hz_changes_the_samples(void **state)
 {
 	struct life life;
-	int64_t slow, fast;
 
 	assert_int_equal(pf_knob_put(PF_KNOB_CPU_HZ, 10), 0);
 	life_begin(&life, pf_cpu_collect, 0);
-	life_burn(SECOND / 2);
-	slow = (int64_t)pf_counter_get(PF_COUNTER_CPU_SAMPLES);
+	assert_false(half_a_second_has_fifty());
 	assert_int_equal(pf_knob_put(PF_KNOB_CPU_HZ, 200), 0);
-	life_burn(SECOND / 2);
-	fast = (int64_t)pf_counter_get(PF_COUNTER_CPU_SAMPLES) - slow;
+	assert_true(life_until(half_a_second_has_fifty));
 	assert_int_equal(life_end(&life), 0);
-	assert_true(fast > 50);
 	assert_int_equal(pf_knob_put(PF_KNOB_CPU_HZ, 97), 0);
 	pf_profile_finish(&life.profile);
 }
@@ -402,6 +422,14 @@ static void of_the_program(int signal)
 	__atomic_fetch_add(&program_signals, 1, __ATOMIC_RELAXED);
 }
 
+static int first_signal;
+
+static bool has_another_signal(void)
+{
+	return pf_signal_number() != first_signal &&
+	       pf_features[PF_FEATURE_CPU].state == PF_FEATURE_DEGRADED;
+}
+
 static void a_program_that_takes_our_signal_keeps_it_and_sampling_goes_on(void **state)
 {
 	int first = pf_signal_number();
@@ -410,9 +438,8 @@ static void a_program_that_takes_our_signal_keeps_it_and_sampling_goes_on(void *
 
 	life_begin(&life, pf_cpu_collect, 97);
 	assert_int_equal(sigaction(first, &mine, NULL), 0);
-	usleep(1300000); /* the drainer looks once a second */
-	assert_int_not_equal(pf_signal_number(), first);
-	assert_int_equal(pf_features[PF_FEATURE_CPU].state, PF_FEATURE_DEGRADED);
+	first_signal = first;
+	assert_true(life_until(has_another_signal)); /* the drainer looks once a second */
 	program_signals = 0;
 	life_burn(SECOND / 2);
 	assert_int_equal(program_signals, 0);
@@ -437,10 +464,8 @@ static int in_the_child(void)
 	life_start();
 	if (pf_cpu_enable(true) != 0)
 		return 2;
-	life_burn(SECOND / 10);
-	if (pf_counter_get(PF_COUNTER_CPU_SAMPLES) < before + 5)
-		return 3;
-	return 0;
+	samples_wanted = before + 5;
+	return life_burn_until(enough_samples) ? 0 : 3;
 }
 
 static void a_child_is_not_sampled_until_it_starts_anew(void **state)

@@ -69,6 +69,13 @@ static int64_t time_in(const struct pf_profile *p, pid_t tid, const char *what)
 	return sum;
 }
 
+static uint64_t samples_wanted;
+
+static bool enough_samples(void)
+{
+	return pf_counter_get(PF_COUNTER_WALL_SAMPLES) >= samples_wanted;
+}
+
 static void every_thread_has_the_whole_time_in_its_state(void **state)
 {
 	struct actor sleeper, runner;
@@ -78,8 +85,10 @@ static void every_thread_has_the_whole_time_in_its_state(void **state)
 	over = 0;
 	begin(&sleeper, sleep_on);
 	begin(&runner, run_on);
+	samples_wanted = pf_counter_get(PF_COUNTER_WALL_SAMPLES) + 3 * 12;
 	life_begin(&life, pf_wall_collect, 0);
 	usleep(1000000);
+	assert_true(life_until(enough_samples));
 	assert_int_equal(life_end(&life), 0);
 	__atomic_store_n(&over, 1, __ATOMIC_RELEASE);
 	all = life.profile.duration_ns;
@@ -142,30 +151,34 @@ static void an_answer_that_comes_late_is_for_the_ticks_that_waited(void **state)
 	pthread_join(runner.thread, NULL);
 }
 
+static int64_t lived_ns; /* one after another */
+
 static void *live_for_a_moment(void *unused)
 {
-	(void)unused;
+	int64_t begun_ns = pf_clock_now_ns();
+
 	usleep(2000);
-	return NULL;
+	lived_ns += pf_clock_now_ns() - begun_ns;
+	return unused;
 }
 
 /* One after another: at nearly every tick there is one, and none is older than a fifth of a period. */
 static void threads_that_live_shorter_than_a_period_have_their_time(void **state)
 {
-	int64_t until_ns = pf_clock_now_ns() + SECOND;
 	struct life life;
 	pthread_t thread;
 	int64_t all;
 
+	lived_ns = 0;
 	life_begin(&life, pf_wall_collect, 100);
-	while (pf_clock_now_ns() < until_ns) {
+	while (lived_ns < SECOND) {
 		assert_int_equal(
 		    pf_threadcreate_pthread(&thread, NULL, live_for_a_moment, NULL), 0);
 		pthread_join(thread, NULL);
 	}
 	assert_int_equal(life_end(&life), 0);
 	all = life_sum(&life.profile, 0, 1) - life_sum(&life.profile, getpid(), 1);
-	assert_true(all > life.profile.duration_ns / 2);
+	assert_true(all > lived_ns / 2);
 	pf_profile_finish(&life.profile);
 }
 
@@ -178,24 +191,34 @@ static void *sleep_for_ever(void *arg)
 	return NULL;
 }
 
+static uint64_t reuses_wanted;
+
+static bool enough_reuses(void)
+{
+	return pf_counter_get(PF_COUNTER_WALL_REUSED) >= reuses_wanted;
+}
+
 static void a_thread_that_has_not_run_is_not_read_again(void **state)
 {
 	struct actor sleepers[50];
 	uint64_t reads, reuses;
 	struct life life;
 
-	for (int i = 0; i < 50; i++)
+	for (int i = 0; i < 50; i++) {
 		begin(&sleepers[i], sleep_for_ever);
-	usleep(20000);
+		while (!life_sleeps(sleepers[i].tid))
+			usleep(1000);
+	}
 	life_begin(&life, pf_wall_collect, 100);
 	reads = pf_counter_get(PF_COUNTER_THREAD_READ);
 	reuses = pf_counter_get(PF_COUNTER_WALL_REUSED);
+	reuses_wanted = reuses + 50 * 5;
 	usleep(500000);
+	assert_true(life_until(enough_reuses));
 	assert_int_equal(life_end(&life), 0);
 	reads = pf_counter_get(PF_COUNTER_THREAD_READ) - reads;
 	reuses = pf_counter_get(PF_COUNTER_WALL_REUSED) - reuses;
 	/* The main thread alone has run meanwhile. */
-	assert_true(reuses >= 50 * 5);
 	assert_true(reads <= reuses / 50 + 2);
 	pf_profile_finish(&life.profile);
 }
@@ -293,19 +316,24 @@ static void the_recorder_has_what_was_before_the_question(void **state)
 	assert_false(pf_wall_enabled());
 }
 
+/* For as long as ten ticks would take. */
+static bool no_sample_comes(void)
+{
+	uint64_t samples = pf_counter_get(PF_COUNTER_WALL_SAMPLES);
+
+	usleep(100000);
+	return pf_counter_get(PF_COUNTER_WALL_SAMPLES) == samples;
+}
+
 static void a_cancelled_capture_is_interrupted(void **state)
 {
 	struct life life;
-	uint64_t samples;
 
 	life_begin(&life, pf_wall_collect, 100);
 	pf_wait_cancel(&life.wait);
 	assert_int_equal(life_end(&life), -EINTR);
 	pf_profile_finish(&life.profile);
-	usleep(50000);
-	samples = pf_counter_get(PF_COUNTER_WALL_SAMPLES);
-	usleep(100000);
-	assert_int_equal(pf_counter_get(PF_COUNTER_WALL_SAMPLES), samples);
+	assert_true(life_until(no_sample_comes));
 }
 
 int main(void)
