@@ -2,6 +2,7 @@
 #include "base/buf.h"
 #include "render/elf.h"
 #include "render/lines_name.h"
+#include "render/zstd.h"
 
 #include <dwarf.h>
 #include <elfutils/libdw.h>
@@ -10,6 +11,7 @@
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 enum {
@@ -46,6 +48,8 @@ struct ask {
 
 struct pf_dwarf {
 	int fd;
+	void *image; /* NULL, or the file with its sections unpacked */
+	size_t image_length;
 	Elf *elf;
 	Dwarf *dwarf;
 	struct pf_elf_segment segments[SEGMENTS_MAX];
@@ -155,6 +159,19 @@ static int read_units(struct pf_dwarf *d)
 	return d->unit_count ? 0 : -ENODATA;
 }
 
+static int open_file(struct pf_dwarf *d, const char *path)
+{
+	d->fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+	if (d->fd < 0)
+		return -errno;
+	if (pf_zstd_image(d->fd, &d->image, &d->image_length) == 0)
+		d->elf = elf_memory(d->image, d->image_length);
+	else
+		d->elf = elf_begin(d->fd, ELF_C_READ_MMAP, NULL);
+	d->dwarf = d->elf ? dwarf_begin_elf(d->elf, DWARF_C_READ, NULL) : NULL;
+	return d->dwarf ? read_units(d) : -ENODATA;
+}
+
 int pf_dwarf_open(struct pf_dwarf **out, const char *path, const char *seen_at,
     const char *build_id, const char *debug_root)
 {
@@ -167,15 +184,8 @@ int pf_dwarf_open(struct pf_dwarf **out, const char *path, const char *seen_at,
 		return -ENOMEM;
 	d->fd = -1;
 	rc = choose_file(d, path, seen_at, build_id, debug_root, debug_path);
-	if (rc == 0) {
-		d->fd = open(debug_path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
-		rc = d->fd < 0 ? -errno : 0;
-	}
-	if (rc == 0) {
-		d->elf = elf_begin(d->fd, ELF_C_READ_MMAP, NULL);
-		d->dwarf = d->elf ? dwarf_begin_elf(d->elf, DWARF_C_READ, NULL) : NULL;
-		rc = d->dwarf ? read_units(d) : -ENODATA;
-	}
+	if (rc == 0)
+		rc = open_file(d, debug_path);
 	if (rc < 0)
 		pf_dwarf_close(d);
 	else
@@ -189,6 +199,8 @@ void pf_dwarf_close(struct pf_dwarf *d)
 		return;
 	dwarf_end(d->dwarf);
 	elf_end(d->elf);
+	if (d->image)
+		munmap(d->image, d->image_length);
 	if (d->fd >= 0)
 		close(d->fd);
 	pf_vec_free(d->units, d->unit_capacity, sizeof(*d->units));

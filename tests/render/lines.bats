@@ -83,6 +83,32 @@ is_right() {
 	is_right packed.so
 }
 
+@test "sections compressed with zstd; a broken one leaves the names" {
+	g++ -O2 -fPIC -g -shared cart.cc -o lib.so
+	objcopy --compress-debug-sections=zstd lib.so packed.so
+	readelf -tW packed.so | grep -q 'ZSTD'
+	is_right packed.so
+	objcopy --only-keep-debug --compress-debug-sections=zstd lib.so lib.so.debug
+	objcopy --strip-all --add-gnu-debuglink=lib.so.debug lib.so stripped.so
+	is_right stripped.so lib.so
+	# The size it says, larger and smaller; what it unpacks from; all of it cut off.
+	python3 - <<-'END'
+		import subprocess
+		whole = open('packed.so', 'rb').read()
+		for line in subprocess.run(['readelf', '-SW', 'packed.so'], capture_output=True, text=True).stdout.splitlines():
+		    words = line.replace('[', ' ').replace(']', ' ').split()
+		    if '.debug_info' in words:
+		        at = int(words[words.index('.debug_info') + 3], 16)
+		for name, where, what in ('larger', at + 8, b'\xff\xff\xff\x0f'), ('huge', at + 8, b'\xff' * 8), \
+		        ('smaller', at + 8, b'\x10\0\0\0'), ('bytes', at + 40, b'\xff' * 64):
+		    open(name + '.so', 'wb').write(whole[:where] + what + whole[where + len(what):])
+	END
+	for file in larger huge smaller bytes; do
+		cmp -s $file.so packed.so && false
+		[[ $(ask "$file.so" "$(offset_of packed.so at_add)") == none ]]
+	done
+}
+
 @test "clang: no .debug_aranges, relative paths" {
 	clang++ -O2 -fPIC -g -shared cart.cc -o lib.so
 	! readelf -SW lib.so | grep -q debug_aranges
