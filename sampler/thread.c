@@ -4,6 +4,7 @@
 #include "base/counter.h"
 #include "base/lock.h"
 #include "sampler/last.h"
+#include "sampler/leaving.h"
 #include "sampler/task.h"
 #include "sampler/threadcreate.h"
 
@@ -35,20 +36,6 @@ static uint32_t buckets[BUCKETS];
 static uint32_t free_head;
 static uint32_t dead_head;
 static bool keep_dead;
-
-/* Threads that have told their end, which comes before the kernel's: until then /proc shows them, and
- * whoever meets one there must not take it for a new one. */
-enum { LEAVING = 64 };
-struct leaving {
-	pid_t tid;       /* 0: nobody */
-	int64_t told_ns; /* CLOCK_BOOTTIME, as /proc has it */
-	uint64_t start;
-	uint32_t created_by, labels;
-	pid_t creator;
-	int64_t sampled_cpu_ns;
-};
-static struct leaving leaving[LEAVING]; /* registry_lock; the oldest is overwritten */
-static uint32_t next_leaving;
 
 static struct pf_lock scan_lock = PF_LOCK_INIT(PF_LOCK_THREAD);
 
@@ -182,43 +169,14 @@ static PF_HOOK void enter_locked(struct pf_thread *t, pid_t tid)
 	__atomic_store_n(&t->state, PF_THREAD_LIVE, __ATOMIC_SEQ_CST);
 }
 
-/* ---- those that are about to leave ---- */
-
-static PF_HOOK struct leaving *find_leaving_locked(pid_t tid)
-{
-	for (uint32_t i = 0; i < LEAVING; i++)
-		if (leaving[i].tid == tid)
-			return &leaving[i];
-	return NULL;
-}
-
-static PF_HOOK void note_leaving_locked(const struct pf_thread *t)
-{
-	leaving[next_leaving++ % LEAVING] = (struct leaving){
-	    .tid = t->tid,
-	    .told_ns = pf_clock_ns(CLOCK_BOOTTIME),
-	    .start = t->start,
-	    .created_by = t->created_by,
-	    .labels = t->labels,
-	    .creator = t->creator,
-	    .sampled_cpu_ns = __atomic_load_n(&t->sampled_cpu_ns, __ATOMIC_RELAXED),
-	};
-}
-
-static PF_HOOK void forget_leaving_locked(pid_t tid)
-{
-	struct leaving *l = find_leaving_locked(tid);
-
-	if (l)
-		l->tid = 0;
-}
+/* ---- birth and death ---- */
 
 /* A thread that nobody has told us of, or one that lives on after it told its end (a destructor of
  * the program's that runs after ours): then it is what it was, and is not counted again. */
 static PF_HOOK struct pf_thread *meet_locked(pid_t tid, const char *name, bool *is_new)
 {
 	struct pf_thread *t = take_locked();
-	struct leaving *l = find_leaving_locked(tid);
+	struct pf_leaving *l = pf_leaving_find(tid);
 
 	*is_new = t && !l;
 	if (!t)
@@ -237,8 +195,6 @@ static PF_HOOK struct pf_thread *meet_locked(pid_t tid, const char *name, bool *
 	enter_locked(t, tid);
 	return t;
 }
-
-/* ---- birth and death ---- */
 
 PF_HOOK struct pf_thread *pf_thread_conceive(uint64_t start, void *argument, uint32_t created_by)
 {
@@ -280,7 +236,7 @@ PF_HOOK struct pf_thread *pf_thread_begin(struct pf_thread *t)
 	link = find_locked(tid);
 	if (link)
 		other = pf_thread_at(*link - 1);
-	forget_leaving_locked(tid);
+	pf_leaving_forget(tid);
 	enter_locked(t, tid);
 	pf_lock_give(&registry_lock);
 	pf_thread_self = t;
@@ -321,7 +277,7 @@ PF_HOOK void pf_thread_release(struct pf_thread *t)
 PF_HOOK void pf_thread_leave(struct pf_thread *t)
 {
 	pf_lock_take(&registry_lock);
-	note_leaving_locked(t);
+	pf_leaving_note(t);
 	release_locked(t);
 	pf_lock_give(&registry_lock);
 }
@@ -421,17 +377,17 @@ static bool is_known(pid_t tid)
 static void forget_if_reused(pid_t tid)
 {
 	int64_t told_ns = -1;
-	struct leaving *l;
+	struct pf_leaving *l;
 
 	pf_lock_take(&registry_lock);
-	l = find_leaving_locked(tid);
+	l = pf_leaving_find(tid);
 	if (l)
 		told_ns = l->told_ns;
 	pf_lock_give(&registry_lock);
 	if (!l || pf_task_begun_ns(tid) <= told_ns)
 		return;
 	pf_lock_take(&registry_lock);
-	l = find_leaving_locked(tid);
+	l = pf_leaving_find(tid);
 	if (l && l->told_ns == told_ns)
 		l->tid = 0;
 	pf_lock_give(&registry_lock);
@@ -456,8 +412,8 @@ static bool meet(pid_t tid)
 	return t;
 }
 
-/* A clock that ran backwards belongs to somebody new under an old number. */
-static void look_at(struct pf_thread *t, int64_t now_ns, void (*gone)(struct pf_thread *thread))
+/* A clock that ran backwards belongs to somebody new under an old number: true, and yet to be met. */
+static bool look_at(struct pf_thread *t, int64_t now_ns, void (*gone)(struct pf_thread *thread))
 {
 	/* First what was noted: a handler or a dump may note a later time at any moment. */
 	int64_t before = __atomic_load_n(&t->cpu_ns, __ATOMIC_ACQUIRE);
@@ -466,12 +422,13 @@ static void look_at(struct pf_thread *t, int64_t now_ns, void (*gone)(struct pf_
 	if (cpu < 0 || cpu < before) {
 		if (pf_thread_end(t))
 			gone(t);
-		return;
+		return cpu >= 0;
 	}
 	/* A name is set by the thread itself, or by its creator soon after its birth. */
 	if (cpu != before || now_ns - t->born_ns < NAME_SETTLES_NS)
 		read_name(t->tid, t->name);
 	pf_thread_note_cpu(t, cpu, now_ns);
+	return false;
 }
 
 static int scan_once(int *fresh_count)
@@ -503,21 +460,36 @@ static int meet_all(void)
 	return rc;
 }
 
-/* Returns how many live on. */
-static int64_t look_at_all(void (*gone)(struct pf_thread *thread))
+struct census {
+	int64_t live;
+	bool again; /* somebody is there who has not been met */
+};
+
+static struct census look_at_all(void (*gone)(struct pf_thread *thread))
 {
 	int64_t now_ns = pf_clock_now_ns();
-	int64_t live = 0;
+	struct census c = {0};
 
 	for (uint32_t i = 0; i < pf_thread_limit(); i++) {
 		struct pf_thread *t = pf_thread_at(i);
 
 		if (!t || !pf_thread_is_live(t))
 			continue;
-		look_at(t, now_ns, gone);
-		live += pf_thread_is_live(t);
+		c.again |= look_at(t, now_ns, gone);
+		c.live += pf_thread_is_live(t);
 	}
-	return live;
+	return c;
+}
+
+static int scan_locked(void (*gone)(struct pf_thread *thread))
+{
+	int rc;
+
+	/* Without /proc those that the hook knows are looked at all the same. */
+	do
+		rc = meet_all();
+	while (look_at_all(gone).again && rc == 0);
+	return rc;
 }
 
 int pf_thread_scan(void (*gone)(struct pf_thread *thread))
@@ -525,9 +497,7 @@ int pf_thread_scan(void (*gone)(struct pf_thread *thread))
 	int rc;
 
 	pf_lock_take(&scan_lock);
-	rc = meet_all();
-	/* Without /proc those that the hook knows are looked at all the same. */
-	look_at_all(gone);
+	rc = scan_locked(gone);
 	pf_lock_give(&scan_lock);
 	return rc;
 }
@@ -537,10 +507,8 @@ int pf_thread_rescan(void (*gone)(struct pf_thread *thread))
 	int rc = 0;
 
 	pf_lock_take(&scan_lock);
-	if (look_at_all(gone) != pf_task_count()) {
-		rc = meet_all();
-		look_at_all(gone);
-	}
+	if (look_at_all(gone).live != pf_task_count())
+		rc = scan_locked(gone);
 	pf_lock_give(&scan_lock);
 	return rc;
 }
@@ -571,8 +539,7 @@ PF_SIGSAFE void pf_thread_fork_child(void)
 	free_head = 0;
 	dead_head = 0;
 	keep_dead = false;
-	for (uint32_t i = 0; i < LEAVING; i++)
-		leaving[i].tid = 0;
+	pf_leaving_fork_child();
 	for (uint32_t i = 0; i < BUCKETS; i++)
 		buckets[i] = 0;
 	for (uint32_t i = limit; i-- > 0;) {

@@ -249,6 +249,29 @@ static void a_thread_the_hook_did_not_see_is_found_by_the_scan(void **state)
 	assert_null(find(tid_of_begun));
 }
 
+/* It has less CPU time than was noted: another thread has the number now. */
+static void whoever_has_the_number_of_one_that_is_gone_is_met_at_once(void **state)
+{
+	struct pf_thread *t;
+	pthread_t thread;
+	uint32_t generation;
+
+	assert_int_equal(pthread_create(&thread, NULL, return_at_once, NULL), 0);
+	sem_wait(&begun);
+	pf_cpu_scan();
+	t = find(tid_of_begun);
+	assert_non_null(t);
+	generation = pf_thread_generation(t);
+	pf_thread_note_cpu(t, t->cpu_ns + 3600ll * PF_NS_PER_SECOND, pf_clock_now_ns());
+	pf_cpu_scan();
+	t = find(tid_of_begun);
+	assert_non_null(t);
+	assert_int_not_equal(pf_thread_generation(t), generation);
+	sem_post(&go_on);
+	join_and_wait_till_gone(thread);
+	pf_cpu_scan();
+}
+
 static void our_own_threads_are_not_the_programs(void **state)
 {
 	pf_cpu_scan();
@@ -424,6 +447,7 @@ int main(void)
 	    cmocka_unit_test(a_thread_that_leaves_by_system_call_is_missed_at_the_next_scan),
 	    cmocka_unit_test(a_c11_thread_has_its_slot_and_its_result),
 	    cmocka_unit_test(a_thread_the_hook_did_not_see_is_found_by_the_scan),
+	    cmocka_unit_test(whoever_has_the_number_of_one_that_is_gone_is_met_at_once),
 	    cmocka_unit_test(a_thread_met_after_it_told_its_end_is_not_a_new_one),
 	    cmocka_unit_test(when_a_thread_began_is_known),
 	    cmocka_unit_test(a_failed_creation_leaves_nothing_behind),
