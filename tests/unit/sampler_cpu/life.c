@@ -231,6 +231,14 @@ bool life_sleeps(pid_t tid)
 	return state && strncmp(state, ") S", 3) == 0;
 }
 
+void life_wait_asleep(const pid_t *tid)
+{
+	pid_t t;
+
+	while ((t = __atomic_load_n(tid, __ATOMIC_ACQUIRE)) == 0 || !life_sleeps(t))
+		usleep(1000);
+}
+
 int life_apart(int (*in_child)(void))
 {
 	pid_t child = fork();

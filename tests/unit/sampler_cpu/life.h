@@ -56,6 +56,8 @@ bool life_until(bool (*is_so)(void));
 bool life_burn_until(bool (*is_so)(void));
 /* Does this thread of ours sleep? */
 bool life_sleeps(pid_t tid);
+/* Waits until it does. *tid is what it has stored (atomic) right before its last step. */
+void life_wait_asleep(const pid_t *tid);
 
 /* ---- in a process of its own ---- */
 

@@ -375,9 +375,7 @@ static int dump_a_sleeper(struct life *dump, const struct pf_sample **sleeper)
 	life_start();
 	if (pthread_create(&thread, NULL, sleep_long, &tid) != 0)
 		return 1;
-	while (!__atomic_load_n(&tid, __ATOMIC_ACQUIRE))
-		usleep(100);
-	usleep(20000);
+	life_wait_asleep(&tid);
 	if (life_collect(dump, pf_threads_collect, 0) != 0)
 		return 2;
 	*sleeper = life_of_thread(&dump->profile, tid);
@@ -443,10 +441,8 @@ static int with_few_descriptors(void)
 
 		if (pthread_create(&thread, NULL, sleep_long, &tid) != 0)
 			return 2;
-		while (!__atomic_load_n(&tid, __ATOMIC_ACQUIRE))
-			usleep(100);
+		life_wait_asleep(&tid);
 	}
-	usleep(20000);
 	if (life_collect(&dump, pf_threads_collect, 0) != 0)
 		return 3;
 	if (life_sum(&dump.profile, 0, 0) != SLEEPERS + 1 ||
@@ -480,9 +476,7 @@ static int after_dropping_root(void)
 	life_start();
 	if (pthread_create(&thread, NULL, sleep_long, &tid) != 0)
 		return 1;
-	while (!__atomic_load_n(&tid, __ATOMIC_ACQUIRE))
-		usleep(100);
-	usleep(20000);
+	life_wait_asleep(&tid);
 	if (life_collect(&dump, pf_threads_collect, 0) != 0)
 		return 2;
 	if (pf_features[PF_FEATURE_SLEEPER_STACKS].state != PF_FEATURE_DEGRADED)

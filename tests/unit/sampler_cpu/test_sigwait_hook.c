@@ -126,9 +126,7 @@ static void a_thread_that_waits_for_signals_gets_no_timer(void **state)
 	pthread_t thread;
 
 	assert_int_equal(pf_threadcreate_pthread(&thread, NULL, wait_and_work, NULL), 0);
-	while (!__atomic_load_n(&waiter, __ATOMIC_ACQUIRE))
-		usleep(100);
-	usleep(100000); /* it waits by now */
+	life_wait_asleep(&waiter);
 	life_begin(&life, pf_cpu_collect, 1000);
 	pthread_kill(thread, SIGUSR1);
 	pthread_join(thread, NULL);

@@ -108,8 +108,7 @@ static void twenty_parked_threads_are_where_they_are_parked(void **state)
 		pthread_setname_np(parked[i].thread, "parked");
 	}
 	for (int i = 0; i < PARKS; i++)
-		wait_for(&parked[i].tid);
-	usleep(50000); /* the last of them is asleep by now */
+		life_wait_asleep(&parked[i].tid);
 	assert_int_equal(life_collect(&dump, pf_threads_collect, 0), 0);
 	for (int i = 0; i < PARKS; i++) {
 		const struct pf_sample *s = life_of_thread(&dump.profile, parked[i].tid);
@@ -293,8 +292,7 @@ static void who_created_a_thread_is_known(void **state)
 	pthread_t thread = create_here();
 	int64_t by;
 
-	wait_for(&born_tid);
-	usleep(20000);
+	life_wait_asleep(&born_tid);
 	assert_int_equal(life_collect(&dump, pf_threads_collect, 0), 0);
 	s = life_of_thread(&dump.profile, born_tid);
 	assert_non_null(s);
@@ -375,8 +373,7 @@ static void two_thousand_threads_are_dumped(void **state)
 		    pthread_create(&many[i].thread, &attributes, parks[i % PARKS], &many[i]), 0);
 	}
 	for (int i = 0; i < MANY; i++)
-		wait_for(&many[i].tid);
-	usleep(200000);
+		life_wait_asleep(&many[i].tid);
 	for (int round = 0; round < 3; round++) {
 		assert_int_equal(life_collect(&dump, pf_threads_collect, 0), 0);
 		for (int i = 0; i < MANY; i++) {

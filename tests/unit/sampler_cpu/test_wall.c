@@ -206,8 +206,7 @@ static void a_thread_that_has_not_run_is_not_read_again(void **state)
 
 	for (int i = 0; i < 50; i++) {
 		begin(&sleepers[i], sleep_for_ever);
-		while (!life_sleeps(sleepers[i].tid))
-			usleep(1000);
+		life_wait_asleep(&sleepers[i].tid);
 	}
 	life_begin(&life, pf_wall_collect, 100);
 	reads = pf_counter_get(PF_COUNTER_THREAD_READ);
