@@ -154,6 +154,13 @@ static int add_all(struct pf_profile *out)
 	return 0;
 }
 
+/* Who creates is of interest, not how libraries do it. None of these calls code of the program on the
+ * creator's stack. */
+static const char makers[] =
+    "_*pthread_create(_.*|@.*)?|thrd_create|std::thread::_M_start_thread.*|"
+    "std::(__1::)?j?thread::j?thread(<.*)?|"
+    "std::thread::(spawn|Builder::spawn(_unchecked_?)?)|std::sys::.*thread::Thread::new";
+
 int pf_threadcreate_collect(
     struct pf_profile *out, const struct pf_query *query, struct pf_wait *wait)
 {
@@ -164,6 +171,7 @@ int pf_threadcreate_collect(
 	(void)wait;
 	out->time_ns = pf_clock_real_ns();
 	out->leaf_is_return = true;
+	out->drop_frames = makers;
 	pf_profile_add_type(out, "threadcreate", "count");
 	pf_profile_set_period(out, "threadcreate", "count", 1);
 	rc = query->tid ? add_one(out, (pid_t)query->tid) : add_all(out);

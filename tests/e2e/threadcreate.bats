@@ -79,6 +79,12 @@ text_row() {
 	is "$(grep -c "created by by_async" <<<"$text")" 1
 	has "$(cat "$TREE/threads?debug=2")" "created by by_async"
 	is "$(pprof_rows "$TREE/threads.pprof" -tagfocus=created_by=by_vector | column 4 stay)" 2
+	text=$(cat "$TREE/threadcreate")
+	echo "$text"
+	is "$(awk '!/^#/ && $6 == "by_thread" {print $1, $4}' <<<"$text")" "1 1"
+	hasnt "$text" _M_start_thread
+	has "$(cat "$TREE/threadcreate?frames=all")" _M_start_thread
+	is "$(pprof_rows "$TREE/threadcreate.pprof" | column 1 by_thread)" 1
 }
 
 @test "seconds= shows who was created, and who ended, meanwhile" {
