@@ -176,7 +176,11 @@ static const char primitives[] =
     "condition_variable_any)::[a-z_]+|"
     "std::(__1::)?(lock_guard|unique_lock|shared_lock|scoped_lock)<.*>::[a-z_~]+|"
     "std::(__1::)?thread::join|std::__detail::(__platform_wait|__waiter).*|"
-    "<?std::sys::.*(futex_wait|(Mutex|RwLock|Condvar)>?::[a-z_]+)";
+    "std::(__atomic_wait_address|__atomic_futex_unsigned).*|"
+    "<?std::sys::.*(futex_wait|(Mutex|RwLock|Condvar)>?::[a-z_]+|Thread>?::join)|"
+    "std::sync::(poison::)?(condvar::Condvar|barrier::Barrier)::wait(_timeout)?|"
+    "std::sync::mp[sm]c::.*::(wait|wait_until|wait_max_until|recv|recv_timeout|recv_deadline)|"
+    "std::thread::((current::)?park(_timeout(_ms)?)?|Join(Handle|Inner)<.*>::join)";
 
 static int collect(struct pf_profile *out, enum pf_wait_profile which)
 {

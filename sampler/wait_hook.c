@@ -181,15 +181,18 @@ WAITING_IF(call_once, pf_once_is_under_way((const int *)a), PF_WAIT_ONCE)
 /* ---- syscall(SYS_futex, ...): Rust's locks, C++20's waits ---- */
 
 /* Three-state locks (free, held, held and waited for: Drepper; Rust's Mutex) wait for a 2 to go, and
- * Rust's RwLock for a word with one of its two top bits. Whoever wakes them has released a lock. All
- * others wait for something to happen, and whoever wakes them has done no harm.
+ * Rust's RwLock for a word with one of its two top bits, and how often it is held below them. Whoever wakes
+ * them has released a lock. All others wait for something to happen, and whoever wakes them has done no
+ * harm: a std::future waits for a word that is its top bit and nothing else.
  *
  * A 2 is not always a lock: a latch of two waits for it, too. But a lock of that kind wakes one, and
  * who lets all go at once has opened a gate. So the two have numbers of their own: a futex's address is
  * a multiple of four. */
 static PF_HOOK bool waits_for_gate(uint32_t value)
 {
-	return value >> 30 != 0 && value >> 30 != 3;
+	enum { HELD = (1u << 30) - 1 };
+
+	return (value & HELD) && value >> 30 != 0 && value >> 30 != 3;
 }
 
 PF_INLINE const void *lock_of(long futex, bool gate)

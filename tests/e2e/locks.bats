@@ -196,6 +196,7 @@ next_look() {
 	as_long block.pprof futex wait_three
 	as_long block.pprof futex wait_atomic
 	as_long block.pprof futex wait_gate
+	as_long block.pprof futex wait_future
 	as_long block.pprof cond wait_condition
 	as_long block.pprof sleep nap
 	as_long block.pprof io read_pipe
@@ -205,6 +206,13 @@ next_look() {
 	is "$(waited mutex.pprof futex wait_raw)" "$(waited block.pprof futex wait_raw)"
 	is "$(waited mutex.pprof futex wait_atomic)" 0 # whoever wakes it has held nothing
 	is "$(waited mutex.pprof futex open_gate)" 0
+	is "$(waited mutex.pprof futex fulfil)" 0
+	# The waiters themselves come first, not what they wait in.
+	flat=$(pprof_rows block.pprof -sample_index=delay | awk '$1 !~ /^0/ {print $6}')
+	echo "$flat"
+	for name in wait_std wait_atomic wait_future wait_condition read_until_signal; do
+		grep -qx "$name" <<<"$flat"
+	done
 }
 
 @test "block_kinds is set by words, and counts nothing else" {

@@ -6,6 +6,7 @@
  *   in three_unlock    the same with a lock of three states by syscall(SYS_futex), as Rust's is: wait_three
  *   wait_atomic        waits in std::atomic::wait (C++20)
  *   wait_gate          the same for a latch of two, which open_gate lets go of: a word like a lock's, and none
+ *   wait_future        for a std::promise, which fulfil keeps: it has held no lock either
  *   wait_condition     in std::condition_variable::wait_for
  *   nap                100 ms in nanosleep; read_pipe in read, for a byte; read_much never waits
  *   read_until_signal  in read, until a handler comes that reads, too, and has not to wait for it
@@ -21,6 +22,7 @@
 #include <csignal>
 #include <cstdio>
 #include <fcntl.h>
+#include <future>
 #include <linux/futex.h>
 #include <mutex>
 #include <sys/syscall.h>
@@ -70,6 +72,19 @@ static PLAIN void open_gate()
 {
 	gate = 0;
 	futex(&gate, FUTEX_WAKE, INT_MAX);
+}
+
+static std::promise<int> promise;
+
+static PLAIN void wait_future()
+{
+	if (promise.get_future().get() != 1)
+		std::terminate();
+}
+
+static PLAIN void fulfil()
+{
+	promise.set_value(1);
 }
 
 static PLAIN void wait_std()
@@ -241,6 +256,7 @@ int main()
 		word.notify_one();
 	});
 	let_wait("wait_gate", wait_gate, open_gate);
+	let_wait("wait_future", wait_future, fulfil);
 	let_wait("wait_condition", wait_condition, [] { condition.notify_one(); });
 	nap_once();
 	let_wait("read_pipe", read_pipe, [] {
