@@ -1,5 +1,6 @@
 #include "render/creator.h"
 #include "base/profile.h"
+#include "render/site.h"
 
 #include <stdbool.h>
 #include <string.h>
@@ -19,18 +20,6 @@ static const char *name_of(const struct pf_profile *p, const struct pf_label *l)
 	return p->lines[at->line_first + at->line_count - 1].function;
 }
 
-/* Is it of the language's own library? */
-static bool makes_threads_for_others(const char *name)
-{
-	static const char *const prefixes[] = {"std::", "__gnu_cxx::", "boost::thread",
-	    "boost::detail::", "core::", "alloc::", "[libstdc++", "[libc++"};
-
-	for (size_t i = 0; i < PF_COUNT(prefixes); i++)
-		if (strncmp(name, prefixes[i], strlen(prefixes[i])) == 0)
-			return true;
-	return false;
-}
-
 /* The label that is meant; the first where no frame beyond the library has a name. */
 static const struct pf_label *choose(
     const struct pf_profile *p, const struct pf_label *labels, uint32_t count)
@@ -45,7 +34,7 @@ static const struct pf_label *choose(
 		if (!first)
 			first = &labels[i];
 		name = name_of(p, &labels[i]);
-		if (name && !makes_threads_for_others(name))
+		if (name && !pf_site_is_library(name))
 			return &labels[i];
 	}
 	return first;

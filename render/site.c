@@ -7,6 +7,23 @@
 #include <inttypes.h>
 #include <string.h>
 
+static bool begins(const char *name, const char *const *beginnings, size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		if (strncmp(name, beginnings[i], strlen(beginnings[i])) == 0)
+			return true;
+	return false;
+}
+
+bool pf_site_is_library(const char *name)
+{
+	static const char *const prefixes[] = {"std::", "__gnu_cxx::", "boost::thread",
+	    "boost::detail::", "core::", "alloc::", "<std::", "<core::", "<alloc::", "rust_panic",
+	    "rust_begin_unwind", "__rust_", "[libstdc++", "[libc++"};
+
+	return begins(name, prefixes, PF_COUNT(prefixes));
+}
+
 static bool is_runtime(const struct pf_frame *frame)
 {
 	/* In shared objects of its own, or linked into the program. */
@@ -16,24 +33,27 @@ static bool is_runtime(const struct pf_frame *frame)
 	    "std::rethrow_exception", "std::__throw_", "_Unwind_RaiseException",
 	    "std::thread::_M_start_thread"};
 
-	for (size_t i = 0; i < PF_COUNT(modules); i++)
-		if (strncmp(frame->module, modules[i], strlen(modules[i])) == 0)
-			return true;
-	for (size_t i = 0; i < PF_COUNT(functions); i++)
-		if (strncmp(frame->function, functions[i], strlen(functions[i])) == 0)
-			return true;
-	return false;
+	return begins(frame->module, modules, PF_COUNT(modules)) ||
+	       begins(frame->function, functions, PF_COUNT(functions));
 }
 
 const struct pf_frame *pf_site_frame(
     const struct pf_frames *frames, const struct pf_groups *groups, const struct pf_group *group)
 {
 	const uint32_t *ids = groups->ids + group->id_first;
+	const struct pf_frame *library = NULL;
 
-	for (uint32_t i = 0; i < group->depth; i++)
-		if (!is_runtime(&frames->items[ids[i]]))
-			return &frames->items[ids[i]];
-	return group->depth ? &frames->items[ids[0]] : NULL;
+	for (uint32_t i = 0; i < group->depth; i++) {
+		const struct pf_frame *frame = &frames->items[ids[i]];
+
+		if (is_runtime(frame))
+			continue;
+		if (!pf_site_is_library(frame->function))
+			return frame;
+		if (!library)
+			library = frame;
+	}
+	return library || !group->depth ? library : &frames->items[ids[0]];
 }
 
 void pf_site_stack(struct pf_buf *out, const struct pf_frames *frames,

@@ -1,12 +1,17 @@
 /* Site: the place in the program that a stack is about. Above it may be frames of the language's
- * runtime: what std::thread or a throw are made of.
+ * runtime, what std::thread or a throw are made of, and of its library.
  */
 #pragma once
 #include "render/frame.h"
 
+#include <stdbool.h>
+
 struct pf_buf;
 
-/* The first frame that is not the runtime's; the leaf where all are. NULL: no frame at all. */
+/* A function of C++'s or Rust's own library, which others ask for a thread or make it throw. */
+bool pf_site_is_library(const char *name);
+
+/* The first frame that is neither's; else the first of the library's, else the leaf. NULL: no frame at all. */
 const struct pf_frame *pf_site_frame(
     const struct pf_frames *frames, const struct pf_groups *groups, const struct pf_group *group);
 

@@ -48,4 +48,11 @@ load real
 	is "$STATUS" 11
 	names dump/cpu.folded 'program::hot_loop'
 	names dump/allocs.folded 'program::hoards'
+	# Who made a thread or panicked is the program, not Rust's library.
+	for name in threadcreate exceptions; do
+		rows=$(sed -n '/^# count /,/^#$/p' "dump/$name" | grep -E '^[# ]+[0-9]')
+		echo "$rows"
+		has "$rows" program::main
+		hasnt "$rows" std::
+	done
 }
