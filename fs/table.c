@@ -149,6 +149,14 @@ static const struct pf_other_row others[] = {
 	 "who waits for locks: google-pprof --text PROGRAM FILE"}},
 	{"pprof/contention.sym", PF_SOURCE_BLOCK, {"*", pf_render_symbolized,
 	 "the same with its names: google-pprof --text FILE"}},
+	{"pprof/threadcreate", PF_SOURCE_THREADCREATE, {"*", pf_render_binary,
+	 "who created threads, one sample each: google-pprof --text PROGRAM FILE"}},
+	{"pprof/threadcreate.sym", PF_SOURCE_THREADCREATE, {"*", pf_render_symbolized,
+	 "the same with its names: google-pprof --text FILE"}},
+	{"pprof/exceptions", PF_SOURCE_EXCEPTIONS, {"*", pf_render_binary,
+	 "who throws, one sample each: google-pprof --text PROGRAM FILE"}},
+	{"pprof/exceptions.sym", PF_SOURCE_EXCEPTIONS, {"*", pf_render_symbolized,
+	 "the same with its names: google-pprof --text FILE"}},
 };
 
 static const struct pf_link_row links[] = {

@@ -5,7 +5,8 @@
  *     0 1 0
  *     55d8c1e00000-55d8c1e2b000 r-xp ...    the memory map, as text
  *
- * Time is told in periods and not in samples: a sample of ours weighs what its thread really used.
+ * Time is told in periods and not in samples: a sample of ours weighs what its thread really used. It
+ * is also the one form of google-pprof's that counts: threads created, exceptions.
  * Readers subtract one from every address but the first (rule D9), so one is added.
  *
  * Readers also take a caller of the leaf that all samples share for the profiler's own signal frame,

@@ -3,7 +3,7 @@
  *
  *     heap        heap profile: 15: 1500 [37: 3564] @ heap_v2/1
  *     mutex       --- contention:
- *     the rest    threads profile: total 4
+ *     the rest    threads profile: total 4        which google-pprof has no reader for
  *
  * then records (numbers @ addresses) with the names as `#` comments, then what else there is to say
  * as comments, too (settings, losses, what was added for debug=1), then the memory map. Readers
@@ -127,6 +127,11 @@ static const struct dialect *dialect_of(const struct pf_profile *in)
 	       (in->type_count != d->type_count || strcmp(in->types[0].type, d->first_type) != 0))
 		d++;
 	return d;
+}
+
+bool pf_legacy_is_count(const struct pf_profile *in)
+{
+	return !dialect_of(in)->first_type;
 }
 
 /* ---- records ---- */

@@ -107,7 +107,7 @@ static int add_names(struct pf_buf *out, const struct pf_profile *in, bool binar
 void pf_render_symbolized(
     struct pf_buf *out, const struct pf_profile *in, const struct pf_query *query)
 {
-	bool binary = in->type_count && strcmp(in->types[0].type, "samples") == 0;
+	bool binary = pf_legacy_is_count(in);
 	int rc;
 
 	pf_buf_str(out, "--- symbol\nbinary=");

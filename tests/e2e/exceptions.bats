@@ -122,6 +122,11 @@ host_opens() {
 	has "$(grep -A 1 '^7 @' go.txt)" throw_int
 	has "$(go tool pprof -top go.txt 2>/dev/null)" "of 840 total"
 	is "$(awk '/;throw_broken / {print $NF}' "$TREE/exceptions.folded")" 100
+	cp "$TREE/pprof/exceptions.sym" .
+	google-pprof --text exceptions.sym >perl 2>/dev/null
+	cat perl
+	is "$(grep Total: perl)" "Total: 840 samples"
+	is "$(awk '$NF == "throw_runtime" {print $4}' perl)" 300
 }
 
 @test "more throws than stacks are taken of: the count is exact, each place has its share" {

@@ -47,6 +47,13 @@ text_row() {
 	rows=$(pprof_rows go.txt)
 	is "$(column 1 many_in_turn <<<"$rows")" 40
 	is "$(awk '/;many_in_turn / {print $NF}' "$TREE/threadcreate.folded")" 40
+	cp "$TREE/pprof/threadcreate" "$TREE/pprof/threadcreate.sym" .
+	for file in "$TARGET/births threadcreate" threadcreate.sym; do
+		google-pprof --text $file >perl 2>/dev/null
+		cat perl
+		is "$(grep Total: perl)" "Total: 46 samples"
+		is "$(awk '$NF ~ /^many_in_turn/ {print $1}' perl)" 40
+	done
 }
 
 @test "each thread's directory says who created it" {
