@@ -177,6 +177,17 @@ void pf_crew_settle(void)
 	}
 }
 
+PF_HOOK void pf_crew_pass_on(pid_t tid)
+{
+	for (size_t i = 0; i < PF_CREW_MAX; i++) {
+		pid_t done = -tid;
+
+		if (__atomic_load_n(&members[i], __ATOMIC_RELAXED) == done)
+			__atomic_compare_exchange_n(
+			    &members[i], &done, 0, false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED);
+	}
+}
+
 int64_t pf_crew_cpu_ns(void)
 {
 	int64_t sum = __atomic_load_n(&gone_cpu_ns, __ATOMIC_RELAXED);

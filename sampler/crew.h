@@ -23,6 +23,8 @@ bool pf_crew_has(pid_t tid);
  * whose thread is gone. Who lists threads and then calls this can tell ours from the program's: a
  * member is known until /proc has forgotten it. Our own threads. */
 void pf_crew_settle(void);
+/* A thread of the program begins with this number: whoever of ours had it is gone. PF_HOOK. */
+void pf_crew_pass_on(pid_t tid);
 
 /* How many are alive. Any thread. */
 uint32_t pf_crew_count(void);

@@ -3,6 +3,7 @@
 #include "base/clock.h"
 #include "base/counter.h"
 #include "base/lock.h"
+#include "sampler/crew.h"
 #include "sampler/last.h"
 #include "sampler/leaving.h"
 #include "sampler/task.h"
@@ -232,6 +233,7 @@ PF_HOOK struct pf_thread *pf_thread_begin(struct pf_thread *t)
 
 	syscall(SYS_prctl, PR_GET_NAME, t->name, 0, 0, 0);
 	t->stack = (uintptr_t)&tid;
+	pf_crew_pass_on(tid);
 	pf_lock_take(&registry_lock);
 	link = find_locked(tid);
 	if (link)

@@ -104,6 +104,24 @@ static void a_member_is_known_as_long_as_the_kernel_shows_it(void **state)
 	assert_false(pf_crew_has(seen.tid));
 }
 
+static void a_number_that_the_program_has_now_is_none_of_ours(void **state)
+{
+	struct seen seen, other;
+
+	start_and_look(&other);
+	start_and_look(&seen);
+	pf_crew_pass_on(seen.tid);
+	assert_true(pf_crew_has(seen.tid)); /* it lives, so nobody can have it */
+	__atomic_store_n(&seen.leave, 1, __ATOMIC_RELEASE);
+	while (is_in_proc(seen.tid))
+		usleep(100);
+	assert_true(pf_crew_has(seen.tid)); /* nobody has settled */
+	pf_crew_pass_on(seen.tid);
+	assert_false(pf_crew_has(seen.tid));
+	assert_true(pf_crew_has(other.tid));
+	leave(&other);
+}
+
 static void cpu_time_of_the_gone_is_kept(void **state)
 {
 	struct seen seen;
@@ -171,6 +189,7 @@ int main(void)
 	    cmocka_unit_test(a_member_has_a_name_blocks_signals_and_holds_the_guard),
 	    cmocka_unit_test(the_starting_threads_mask_and_guard_are_as_before),
 	    cmocka_unit_test(a_member_is_known_as_long_as_the_kernel_shows_it),
+	    cmocka_unit_test(a_number_that_the_program_has_now_is_none_of_ours),
 	    cmocka_unit_test(cpu_time_of_the_gone_is_kept),
 	    cmocka_unit_test(waiting_for_a_member_that_stays_times_out),
 	    cmocka_unit_test(who_waits_for_the_end_finds_no_thread_afterwards),
