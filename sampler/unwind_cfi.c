@@ -367,9 +367,11 @@ static PF_SIGSAFE bool step_by_pointer(struct walk *w)
 	uint64_t bp = w->regs.value[PF_REG_BP], above = bp - w->regs.value[PF_REG_SP];
 	uint64_t pc, next, target;
 
-	if (!knows(w, PF_REG_BP) || above > FRAME_BY_POINTER_MAX ||
-	    !pf_unwind_load(&w->memory, bp, &next) || !pf_unwind_load(&w->memory, bp + 8, &pc))
+	if (!knows(w, PF_REG_BP) || above > FRAME_BY_POINTER_MAX)
 		return stop(w, PF_UNWIND_NO_INFO);
+	/* Of a copied stack more may be had. */
+	if (!pf_unwind_load(&w->memory, bp, &next) || !pf_unwind_load(&w->memory, bp + 8, &pc))
+		return stop(w, w->memory.copy ? PF_UNWIND_BAD_MEMORY : PF_UNWIND_NO_INFO);
 	pc = pf_unwind_strip(pc);
 	if (pc != 0 && call_before(w, pc, &target) == PF_CODE_NO_CALL)
 		return stop(w, PF_UNWIND_NO_INFO);

@@ -22,6 +22,9 @@ static uint64_t permanent[PERMANENT_MAX];
 static uint32_t permanent_count; /* atomic */
 static uint64_t page_size = 4096;
 
+/* The program itself, from its first segment to its last: written as these. */
+static uint64_t program_low, program_high;
+
 /* The gate. A reader of a closable module counts itself in and then looks for a closer; a closer
  * announces itself and then waits for the readers. Whoever comes second sees the other. */
 static uint32_t gate_closers; /* atomic */
@@ -73,15 +76,23 @@ PF_HOOK void pf_unwind_close_end(void)
 static int note_permanent(struct dl_phdr_info *info, size_t size, void *arg)
 {
 	uint32_t *count = arg;
-	uint64_t low = UINT64_MAX;
+	uint64_t low = UINT64_MAX, high = 0;
 
 	for (int i = 0; i < info->dlpi_phnum; i++) {
-		if (info->dlpi_phdr[i].p_type == PT_LOAD && info->dlpi_phdr[i].p_vaddr < low)
-			low = info->dlpi_phdr[i].p_vaddr;
+		const ElfW(Phdr) *phdr = &info->dlpi_phdr[i];
+
+		if (phdr->p_type != PT_LOAD)
+			continue;
+		low = phdr->p_vaddr < low ? phdr->p_vaddr : low;
+		high = phdr->p_vaddr + phdr->p_memsz > high ? phdr->p_vaddr + phdr->p_memsz : high;
 	}
 	if (low == UINT64_MAX)
 		return 0;
 	low = (low + info->dlpi_addr) & ~(page_size - 1);
+	if (*count == 0) {
+		program_low = low;
+		program_high = high + info->dlpi_addr;
+	}
 	if (*count == PERMANENT_MAX)
 		return 1;
 	uint32_t at = (*count)++;
@@ -129,12 +140,25 @@ static PF_SIGSAFE bool is_permanent(uint64_t map_low)
 	return false;
 }
 
+/* Of a program with gaps between its segments (node is one) the loader tells the segment alone: what its
+ * unwind info and its headers are in is the whole. */
+static PF_SIGSAFE bool find_module(uint64_t address, struct dl_find_object *found)
+{
+	if (!pf_find_object((uintptr_t)address, found))
+		return false;
+	if ((uintptr_t)found->dlfo_map_start >= program_low &&
+	    (uintptr_t)found->dlfo_map_end <= program_high) {
+		found->dlfo_map_start = (void *)(uintptr_t)program_low;
+		found->dlfo_map_end = (void *)(uintptr_t)program_high;
+	}
+	return true;
+}
+
 PF_SIGSAFE bool pf_unwind_image_is_permanent(uint64_t address)
 {
 	struct dl_find_object found;
 
-	return pf_find_object((uintptr_t)address, &found) &&
-	       is_permanent((uintptr_t)found.dlfo_map_start);
+	return find_module(address, &found) && is_permanent((uintptr_t)found.dlfo_map_start);
 }
 
 PF_INLINE const void *view(
@@ -210,7 +234,7 @@ PF_SIGSAFE enum pf_unwind_image_found pf_unwind_image_open(
 	struct dl_find_object found;
 
 	image->held = false;
-	if (!pf_find_object((uintptr_t)address, &found) || !found.dlfo_eh_frame)
+	if (!find_module(address, &found) || !found.dlfo_eh_frame)
 		return PF_UNWIND_IMAGE_NONE;
 	image->permanent = is_permanent((uintptr_t)found.dlfo_map_start);
 	image->copied = copied && !image->permanent;
@@ -219,7 +243,7 @@ PF_SIGSAFE enum pf_unwind_image_found pf_unwind_image_open(
 			return PF_UNWIND_IMAGE_CLOSING;
 		image->held = true;
 		/* Only now can it not go away; before, it may have. */
-		if (!pf_find_object((uintptr_t)address, &found) || !found.dlfo_eh_frame) {
+		if (!find_module(address, &found) || !found.dlfo_eh_frame) {
 			pf_unwind_image_close(image);
 			return PF_UNWIND_IMAGE_NONE;
 		}
@@ -242,8 +266,7 @@ PF_SIGSAFE bool pf_unwind_image_is_there(const struct pf_unwind_image *image, ui
 {
 	struct dl_find_object found;
 
-	return pf_find_object((uintptr_t)address, &found) &&
-	       (uintptr_t)found.dlfo_map_start == image->map_low &&
+	return find_module(address, &found) && (uintptr_t)found.dlfo_map_start == image->map_low &&
 	       (uintptr_t)found.dlfo_map_end == image->map_high &&
 	       (uintptr_t)found.dlfo_eh_frame == image->table;
 }

@@ -49,6 +49,14 @@ FUNCTION(split_caller, "sub $8, %rsp\n"
 		       ".cfi_def_cfa_offset 8\n"
 		       "ret");
 
+FUNCTION(split_nap, "push %rbp\n"
+		    ".cfi_def_cfa_offset 16\n"
+		    ".cfi_offset rbp, -16\n"
+		    "xor %ebp, %ebp\n"
+		    "1: mov $34, %eax\n"
+		    "syscall\n"
+		    "jmp 1b\n");
+
 void split_caller_function(void) __asm__("split_caller");
 
 __attribute__((noinline)) void split_stand(void)

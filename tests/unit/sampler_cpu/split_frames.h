@@ -8,3 +8,6 @@ void split_stand(void);
 extern const char split_part[], split_part_end[];     /* the part that sleeps */
 extern const char split_litter[], split_litter_end[]; /* what is not there any more */
 extern const char split_caller[], split_caller_end[]; /* what called it */
+
+/* Sleeps for ever (in pause), with the frame pointer saved and gone: what called it is found by that. */
+void split_nap(void);

@@ -18,6 +18,7 @@
 #include <stddef.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
@@ -291,6 +292,52 @@ static void what_earlier_calls_have_left_in_a_large_frame_is_not_taken_for_calle
 		assert_false(lies_in(stack.pcs[i], split_litter, split_litter_end));
 	pthread_detach(thread); /* it sleeps on */
 }
+
+/* push %rbp; mov %rsp,%rbp; sub $0xc000,%rsp; call *%rdi; leave; ret: no unwind info, and a frame larger
+ * than the piece of a stack that is copied first. */
+static const uint8_t made_at_run_time[] = {
+    0x55, 0x48, 0x89, 0xe5, 0x48, 0x81, 0xec, 0, 0xc0, 0, 0, 0xff, 0xd7, 0xc9, 0xc3};
+
+struct made {
+	void (*code)(void (*)(void));
+	pid_t tid; /* atomic */
+};
+
+static __attribute__((noinline)) void *sleep_below_made_code(void *arg)
+{
+	struct made *made = arg;
+
+	__atomic_store_n(&made->tid, (pid_t)syscall(SYS_gettid), __ATOMIC_RELEASE);
+	made->code(split_nap);
+	return NULL;
+}
+
+static void frames_larger_than_the_first_copy_are_followed_by_pointer(void **state)
+{
+	struct made made = {.tid = 0};
+	void *page = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	enum pf_proc_answer answer;
+	struct pf_thread *t;
+	pthread_t thread;
+	bool found = false;
+
+	memcpy(page, made_at_run_time, sizeof(made_at_run_time));
+	assert_int_equal(mprotect(page, 4096, PROT_READ | PROT_EXEC), 0);
+	made.code = (void (*)(void (*)(void)))(uintptr_t)page;
+	assert_int_equal(pthread_create(&thread, NULL, sleep_below_made_code, &made), 0);
+	while (!__atomic_load_n(&made.tid, __ATOMIC_ACQUIRE))
+		usleep(100);
+	t = slot_of(made.tid);
+	do
+		answer = pf_proc_read(reader, t, &stack);
+	while (answer == PF_PROC_RUNNING || stack.state != SYS_pause);
+	assert_int_equal(answer, PF_PROC_ASLEEP);
+	assert_in_range(stack.pcs[1], (uintptr_t)page, (uintptr_t)page + 4095);
+	for (uint32_t i = 2; i < stack.count; i++)
+		found |= stack.pcs[i] - (uintptr_t)sleep_below_made_code < 256;
+	assert_true(found);
+	pthread_detach(thread); /* it sleeps on */
+}
 #endif
 
 int main(void)
@@ -303,6 +350,7 @@ int main(void)
 #if defined(__x86_64__)
 		cmocka_unit_test(
 		    what_earlier_calls_have_left_in_a_large_frame_is_not_taken_for_callers),
+		cmocka_unit_test(frames_larger_than_the_first_copy_are_followed_by_pointer),
 #endif
 		cmocka_unit_test(a_stack_deeper_than_is_kept_is_cut_and_says_so),
 		cmocka_unit_test(a_thread_that_has_ended_is_gone),
