@@ -137,6 +137,20 @@ has_samples() {
 	[ "$(samples_taken)" -gt "$1" ]
 }
 
+# main_ms: CPU time of the main thread, which does all there is to do
+main_ms() { awk '{print int($1 / 1000000)}' "/proc/$PID/schedstat"; }
+
+# capture_ms COUNT: a CPU capture of so much of the main thread's time, however long it takes to get it.
+capture_ms() {
+	local enough
+	echo 3600 >"$TREE/cpu/seconds"
+	enough=$(($(main_ms) + $1))
+	wait_until 20 main_has_had "$enough"
+	echo 0 >"$TREE/cpu/seconds"
+}
+
+main_has_had() { [ "$(main_ms)" -ge "$1" ]; }
+
 # ticking_start [OPTIONS]: a program that does nothing until SIGUSR1, and then ends with 5.
 ticking_start() {
 	tree_start "$@" -- bash -c 'trap "exit 5" USR1; echo ticking; while :; do sleep 0.1; done'

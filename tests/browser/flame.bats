@@ -53,7 +53,7 @@ draw() {
 
 @test "a live program's page, on the mount and as a copy" {
 	tree_start -- "$TARGET/split"
-	echo 0.6 >"$TREE/cpu/seconds"
+	capture_ms 1000
 	cp "$TREE/cpu.html" copy.html
 	cp "$TREE/cpu.svg" copy.svg
 	flame found copy.html seventy 0.4 -- found "$TREE/cpu.html" seventy 0.4 -- picture copy.svg seventy 0.4

@@ -13,8 +13,7 @@ start_split() {
 	start_split
 	# Two rows of history make a rate.
 	wait_until 20 sh -c "[ \$(grep -vc '^#' '$TREE/history') -ge 3 ]"
-	echo 0.2 >"$TREE/cpu/seconds"
-	cat "$TREE/cpu/wait"
+	capture_ms 200
 	echo before >"$TREE/snapshot"
 	pages landing "$TREE/index.html" picture.png >links
 	# Each link leads to something: none of them is opened, some of them would wait.
@@ -46,8 +45,7 @@ start_split() {
 
 @test "one clicks from the landing page to a flame graph and to the charts" {
 	start_split
-	echo 0.2 >"$TREE/cpu/seconds"
-	cat "$TREE/cpu/wait"
+	capture_ms 200
 	pages follow "$TREE/index.html"
 }
 

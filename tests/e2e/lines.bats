@@ -29,8 +29,7 @@ C
 
 @test "lines=1: a row for each line, and inlined functions are frames" {
 	tree_start -- "$BATS_FILE_TMPDIR/cart"
-	echo 0.5 >"$TREE/cpu/seconds"
-	cat "$TREE/cpu/wait" >/dev/null
+	capture_ms 300
 	run -0 cat "$TREE/cpu.txt"
 	[[ $output == *"outer  [cart]"* ]]
 	[[ $output != *"Cart<long>::add"* ]]
@@ -44,8 +43,7 @@ C
 @test "config/symbols=lines is for every file; pprof has one location with several lines" {
 	tree_start --set config/symbols=lines -- "$BATS_FILE_TMPDIR/cart"
 	is "$(cat "$TREE/config/symbols")" lines
-	echo 0.5 >"$TREE/cpu/seconds"
-	cat "$TREE/cpu/wait" >/dev/null
+	capture_ms 300
 	cp "$TREE/cpu.pprof" .
 	run go tool pprof -raw cpu.pprof
 	[[ $output == *"[FN][FL][LN][IN]"* ]]

@@ -3,11 +3,7 @@ load ../helper
 
 @test "a 70/30 split of the CPU time shows within 3 points at 1000 Hz over 5 s" {
 	tree_start --set cpu/hz=1000 -- "$TARGET/split"
-	cpu_ms() { awk '{print int($1 / 1000000)}' "/proc/$PID/schedstat"; } # the main thread does it all
-	echo 3600 >"$TREE/cpu/seconds"
-	enough=$(($(cpu_ms) + 5000)) # of its own time, whatever else runs here
-	wait_until 20 eval '[ "$(cpu_ms)" -gt "$enough" ]'
-	echo 0 >"$TREE/cpu/seconds"
+	capture_ms 5000
 	cp "$TREE/cpu.pprof" .
 	rows=$(pprof_rows cpu.pprof -cum)
 	echo "$rows"
