@@ -210,9 +210,7 @@ ssize_t pf_elf_read(const struct pf_elf *elf, void *out, size_t length, uint64_t
 	return got < 0 ? -errno : got;
 }
 
-/* A section's place in the file by name: 0 or -ENOENT. */
-static int find_section(
-    const struct pf_elf *elf, const char *name, uint64_t *offset, uint64_t *size)
+int pf_elf_section(const struct pf_elf *elf, const char *name, struct pf_elf_section *out)
 {
 	Elf_Scn *section = NULL;
 	size_t names;
@@ -228,39 +226,38 @@ static int find_section(
 		found = elf_strptr(elf->elf, names, header.sh_name);
 		if (!found || strcmp(found, name) != 0)
 			continue;
-		*offset = header.sh_offset;
-		*size = header.sh_size;
-		return inside(elf, *offset, *size) ? 0 : -ENOENT;
+		*out = (struct pf_elf_section){header.sh_offset, header.sh_size, header.sh_addr};
+		return inside(elf, out->offset, out->size) ? 0 : -ENOENT;
 	}
 	return -ENOENT;
 }
 
 bool pf_elf_has_section(const struct pf_elf *elf, const char *name)
 {
-	uint64_t offset, size;
+	struct pf_elf_section found;
 
-	return find_section(elf, name, &offset, &size) == 0 && size > 0;
+	return pf_elf_section(elf, name, &found) == 0 && found.size > 0;
 }
 
 int pf_elf_open_minidebug(struct pf_elf **out, const struct pf_elf *elf)
 {
 	PF_SCOPED(pf_buf) packed = PF_BUF_INIT;
 	PF_SCOPED(pf_buf) plain = PF_BUF_INIT;
-	uint64_t offset, size;
+	struct pf_elf_section s;
 	char *room;
-	int rc = find_section(elf, ".gnu_debugdata", &offset, &size);
+	int rc = pf_elf_section(elf, ".gnu_debugdata", &s);
 
 	*out = NULL;
 	if (rc < 0)
 		return rc;
-	if (size > MINIDEBUG_PACKED_MAX)
+	if (s.size > MINIDEBUG_PACKED_MAX)
 		return -EFBIG;
-	room = pf_buf_room(&packed, size);
+	room = pf_buf_room(&packed, s.size);
 	if (!room)
 		return packed.error;
-	if (pf_elf_read(elf, room, size, offset) != (ssize_t)size)
+	if (pf_elf_read(elf, room, s.size, s.offset) != (ssize_t)s.size)
 		return -EINVAL;
-	rc = pf_xz_unpack(&plain, room, size, MINIDEBUG_MAX);
+	rc = pf_xz_unpack(&plain, room, s.size, MINIDEBUG_MAX);
 	if (rc < 0)
 		return rc;
 	return pf_elf_open_memory(out, plain.at, plain.length);

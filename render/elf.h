@@ -43,6 +43,12 @@ struct pf_elf_table {
 int pf_elf_full_table(const struct pf_elf *elf, struct pf_elf_table *out);
 int pf_elf_exported_table(const struct pf_elf *elf, struct pf_elf_table *out);
 
+/* A section by name, wholly inside the file: 0 or -ENOENT. */
+struct pf_elf_section {
+	uint64_t offset, size, address;
+};
+int pf_elf_section(const struct pf_elf *elf, const char *name, struct pf_elf_section *out);
+
 bool pf_elf_has_section(const struct pf_elf *elf, const char *name);
 
 /* The first address behind a section, 0 for no such section. */

@@ -3,6 +3,7 @@
 #include "base/profile.h"
 #include "render/demangle.h"
 #include "render/elf.h"
+#include "render/plt.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -15,7 +16,7 @@
 #include <unistd.h>
 
 enum {
-	SOURCES_MAX = 2, /* .dynsym and .gnu_debugdata, or one .symtab */
+	SOURCES_MAX = 3, /* .dynsym and .gnu_debugdata, or one .symtab; stubs */
 	SEGMENTS_MAX = 8,
 	SYMBOLS_MAX = 4 << 20, /* four times the largest browser: 96 MiB */
 	NAME_BYTES_MAX = 64 * 1024,
@@ -24,7 +25,7 @@ enum {
 };
 
 /* rank: lower is better. */
-enum { RANK_GLOBAL, RANK_LOCAL };
+enum { RANK_GLOBAL, RANK_LOCAL, RANK_STUB };
 
 struct symbol {
 	uint64_t address;
@@ -128,9 +129,29 @@ static int add_symbols(
 	return 0;
 }
 
-/* A table's functions, and where their names are. `path` NULL: the names are copied. */
+static int add_stub(void *module, const struct pf_plt_stub *stub)
+{
+	struct pf_module *m = module;
+
+	if (m->symbol_count == SYMBOLS_MAX)
+		return 0;
+	if (pf_vec_reserve((void **)&m->symbols, &m->symbol_capacity, sizeof(*m->symbols),
+		m->symbol_count + 1) < 0)
+		return -ENOMEM;
+	m->symbols[m->symbol_count++] = (struct symbol){
+	    .address = stub->address,
+	    .size = stub->size,
+	    .name = stub->name,
+	    .source = (uint8_t)m->source_count,
+	    .rank = RANK_STUB,
+	};
+	return 0;
+}
+
+/* A table's functions (or the stubs that lead to them), and where their names are. `path` NULL: the
+ * names are copied. */
 static int add_source(struct pf_module *m, const struct pf_elf *elf, const char *path,
-    const struct pf_elf_table *table)
+    const struct pf_elf_table *table, bool stubs)
 {
 	struct source *s = &m->sources[m->source_count];
 	int rc;
@@ -149,7 +170,10 @@ static int add_source(struct pf_module *m, const struct pf_elf *elf, const char 
 				    table->names_offset) != (ssize_t)table->names_size)
 			s->names_size = 0;
 	}
-	rc = s->path || s->names ? add_symbols(m, elf, table) : -ENOMEM;
+	if (!s->path && !s->names)
+		rc = -ENOMEM;
+	else
+		rc = stubs ? pf_plt_each(elf, table, add_stub, m) : add_symbols(m, elf, table);
 	m->source_count++;
 	return rc;
 }
@@ -192,7 +216,7 @@ static bool open_mapped(struct pf_elf **out, char *path_out, const struct pf_map
 	return open_if_fits(out, path_out, mapping);
 }
 
-static int load_from(
+static int load_functions(
     struct pf_module *m, struct pf_elf *elf, const char *path, const char *debug_root)
 {
 	struct pf_elf_table table;
@@ -200,22 +224,34 @@ static int load_from(
 	char more_path[PATH_MAX];
 	int rc = 0;
 
-	m->segment_count = pf_elf_segments(elf, m->segments, SEGMENTS_MAX);
 	if (pf_elf_full_table(elf, &table) == 0)
-		return add_source(m, elf, path, &table);
+		return add_source(m, elf, path, &table, false);
 	if (path && pf_elf_open_debug(&more, more_path, elf, m->path, debug_root) == 0) {
 		if (pf_elf_full_table(more, &table) == 0)
-			rc = add_source(m, more, more_path, &table);
+			rc = add_source(m, more, more_path, &table, false);
 		pf_elf_close(more);
 		return rc;
 	}
 	if (pf_elf_exported_table(elf, &table) == 0)
-		rc = add_source(m, elf, path, &table);
+		rc = add_source(m, elf, path, &table, false);
 	if (rc == 0 && pf_elf_open_minidebug(&more, elf) == 0) {
 		if (pf_elf_full_table(more, &table) == 0)
-			rc = add_source(m, more, NULL, &table);
+			rc = add_source(m, more, NULL, &table, false);
 		pf_elf_close(more);
 	}
+	return rc;
+}
+
+static int load_from(
+    struct pf_module *m, struct pf_elf *elf, const char *path, const char *debug_root)
+{
+	struct pf_elf_table table;
+	int rc;
+
+	m->segment_count = pf_elf_segments(elf, m->segments, SEGMENTS_MAX);
+	rc = load_functions(m, elf, path, debug_root);
+	if (rc == 0 && path && pf_elf_exported_table(elf, &table) == 0)
+		rc = add_source(m, elf, path, &table, true);
 	return rc;
 }
 
@@ -455,17 +491,22 @@ static void choose_name(struct pf_module *m, size_t first, struct pf_buf *best)
 	}
 }
 
-/* Keeps the names of symbols[first] in m->text: false when they could not be read. */
+/* Keeps the names of symbols[first] in m->text: false when they could not be read. A stub is called
+ * what it leads to, with "@plt". */
 static bool keep_text(struct pf_module *m, struct pf_demangler *demangler, size_t first)
 {
 	PF_SCOPED(pf_buf) name = PF_BUF_INIT;
 	size_t at = m->text.length;
+	const char *stub;
 
 	choose_name(m, first, &name);
 	if (name.error || !name.at[0] || at > UINT32_MAX)
 		return false;
-	pf_buf_add(&m->text, name.at, name.length);
-	pf_demangle(demangler, name.at, &m->text);
+	stub = m->symbols[first].rank == RANK_STUB ? "@plt" : "";
+	pf_buf_printf(&m->text, "%s%s", name.at, stub);
+	pf_buf_char(&m->text, '\0');
+	if (pf_demangle(demangler, name.at, &m->text))
+		pf_buf_str(&m->text, stub);
 	pf_buf_char(&m->text, '\0');
 	if (m->text.error) {
 		m->text.error = 0;

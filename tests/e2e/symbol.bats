@@ -70,3 +70,46 @@ P
 	has "$(cat "$TREE/error_log")" debug/pprof/symbol
 	run -1 bash -c "echo 0x10 >'$TREE/debug/pprof/cmdline'"
 }
+
+@test "the stubs through which a program calls others are called what objdump calls them" {
+	cat >stubs.cc <<'C'
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+int main(int argc, char **argv) {
+	char *volatile text = strdup(argv[0]);
+	int (*volatile f)(const char *, const char *) = strcmp;
+	char *more = new char[strlen(text) + 1];
+	printf("%d %d\n", memcmp(text, argv[0], strlen(text)), f(text, argv[0]) + strcmp(text, "x"));
+	delete[] more;
+	free(text);
+	puts("ready");
+	fflush(stdout);
+	for (;;)
+		pause();
+}
+C
+	for way in "-Wl,-z,lazy" "-Wl,-z,now" "-fcf-protection=full -Wl,-z,ibtplt" "-no-pie" "-Wl,-z,now -s"; do
+		# shellcheck disable=SC2086
+		g++ -O1 -fno-builtin $way -o stubs stubs.cc
+		tree_start -- ./stubs
+		wait_until 10 says ready
+		base=$(awk -v file="$PWD/stubs" '$6 == file {split($1, a, "-"); print a[1]; exit}' "/proc/$PID/maps")
+		[[ $way != -no-pie ]] || base=0
+		# An address inside each, and its name.
+		objdump -d -j .plt -j .plt.sec -j .plt.got stubs 2>objdump.err |
+			awk '/^[0-9a-f]+ <.*@plt>:$/ {gsub(/[<>:]/, ""); sub(/@.*@plt/, "@plt", $2); print $1, $2}' |
+			while read -r address name; do
+				printf '%#x\t%s\n' $((16#$base + 16#$address + 2)) "$name"
+			done | sort >should
+		cat should
+		[ "$(wc -l <should)" -ge 5 ]
+		exec 5<>"$TREE/debug/pprof/symbol"
+		cut -f1 should | paste -sd+ | tr -d '\n' >&5
+		cat <&5 | grep -v num_symbols | sort | sed 's/operator new\[\]@plt/_Znam@plt/;s/operator delete\[\]@plt/_ZdaPv@plt/' >said
+		exec 5>&-
+		diff said should
+		tree_stop
+	done
+}
