@@ -8,7 +8,7 @@ setup() {
 
 @test "a file that passes leaves its result and nothing else" {
 	echo '@test "fine" { [ -d "$HOME" ] && [ "$TMPDIR" = "$PROFFS_TEST_DIR" ] && touch "$TMPDIR/x"; }' >a.bats
-	run "$root/tests/run-bats" 20 a.bats
+	run "$root/tests/run-bats" 100 a.bats
 	[ "$status" -eq 0 ]
 	[ "${lines[1]}" = "ok 1 fine" ]
 	[ -z "$(ls -d proffs-test.* "$TMPDIR"/proffs-test.* 2>/dev/null)" ]
@@ -25,7 +25,7 @@ setup() {
 
 @test "a process that is left behind is named, ended, and fails the file" {
 	echo '@test "careless" { setsid sleep '"$odd"' >/dev/null 2>&1 3>&- & }' >a.bats
-	run "$root/tests/run-bats" 20 a.bats
+	run "$root/tests/run-bats" 100 a.bats
 	echo "$output"
 	[ "$status" -ne 0 ]
 	[[ $output == *"left behind: process "*": sleep $odd"* ]]
@@ -34,7 +34,7 @@ setup() {
 
 @test "a process that wrote over its environment is found, too" {
 	echo '@test "careless" { env -i sleep '"$odd"' >/dev/null 2>&1 3>&- & }' >a.bats
-	run "$root/tests/run-bats" 20 a.bats
+	run "$root/tests/run-bats" 100 a.bats
 	echo "$output"
 	[ "$status" -ne 0 ]
 	[[ $output == *"left behind: process "*": sleep $odd"* ]]
