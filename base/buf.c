@@ -121,7 +121,8 @@ char *pf_buf_room(struct pf_buf *buf, size_t more)
 		return NULL;
 	if (__builtin_add_overflow(buf->length, more, &need))
 		goto no_memory;
-	if (need <= buf->capacity)
+	if (buf->at &&
+	    need <= buf->capacity) /* room for nothing is room, too: never NULL without an error */
 		return buf->at + buf->length;
 	while (want < need)
 		if (__builtin_mul_overflow(want, 2, &want))

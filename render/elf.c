@@ -250,6 +250,8 @@ int pf_elf_open_minidebug(struct pf_elf **out, const struct pf_elf *elf)
 	*out = NULL;
 	if (rc < 0)
 		return rc;
+	if (s.size == 0)
+		return -EINVAL;
 	if (s.size > MINIDEBUG_PACKED_MAX)
 		return -EFBIG;
 	room = pf_buf_room(&packed, s.size);

@@ -113,3 +113,19 @@ C
 		tree_stop
 	done
 }
+
+@test "a file whose .gnu_debugdata is empty, or is none, has fewer names and no harm" {
+	: >empty
+	head -c 100 /dev/zero | tr '\0' x >none
+	for kind in empty none; do
+		strip -o "with_$kind" "$TARGET/split"
+		objcopy --add-section .gnu_debugdata=$kind "with_$kind"
+		readelf -SW "with_$kind" | grep -q gnu_debugdata
+		tree_start -- "./with_$kind"
+		echo 0.3 >"$TREE/cpu/seconds"
+		has "$(cat "$TREE/cpu.txt")" "[with_$kind]"
+		has "$(cat "$TREE/cpu.txt?lines=1")" "[with_$kind]"
+		kill -0 "$PID"
+		tree_stop
+	done
+}

@@ -71,6 +71,15 @@ static void after_an_error_nothing_is_added(void **state)
 	assert_string_equal(pf_buf_text(&buf), "");
 }
 
+static void room_for_nothing_is_room(void **state)
+{
+	PF_SCOPED(pf_buf) buf = PF_BUF_INIT;
+
+	assert_non_null(pf_buf_room(&buf, 0));
+	assert_int_equal(buf.error, 0);
+	assert_int_equal(buf.length, 0);
+}
+
 static void a_size_that_cannot_be_is_an_error_and_not_a_crash(void **state)
 {
 	PF_SCOPED(pf_buf) buf = PF_BUF_INIT;
@@ -166,6 +175,7 @@ int main(void)
 	    cmocka_unit_test(growing_keeps_every_byte),
 	    cmocka_unit_test(printf_longer_than_the_room_is_whole),
 	    cmocka_unit_test(after_an_error_nothing_is_added),
+	    cmocka_unit_test(room_for_nothing_is_room),
 	    cmocka_unit_test(a_size_that_cannot_be_is_an_error_and_not_a_crash),
 	    cmocka_unit_test(clear_forgets_the_error_and_keeps_the_memory),
 	    cmocka_unit_test(plain_text_has_no_control_bytes),
