@@ -1,13 +1,13 @@
 #include "base/resident.h"
+#include "base/own_file.h"
 
-#include <fcntl.h>
 #include <stdlib.h>
 #include <unistd.h>
 
 int64_t pf_resident_bytes(void)
 {
 	char text[128], *at;
-	int fd = open("/proc/self/statm", O_RDONLY | O_CLOEXEC);
+	int fd = pf_own_file_open("statm");
 	ssize_t length;
 
 	if (fd < 0)

@@ -127,7 +127,7 @@ void pf_buildinfo_show(struct pf_buf *out, struct pf_live *live, int arg)
 {
 	struct pf_buf text = PF_BUF_INIT;
 	const char *maps;
-	int rc = pf_proc_read(&text, "/proc/self/maps");
+	int rc = pf_proc_read_own(&text, "maps");
 
 	if (rc < 0 && !pf_proc_is_withheld(rc))
 		pf_buf_fail(out, rc);

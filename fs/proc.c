@@ -1,17 +1,16 @@
 #include "fs/proc.h"
 #include "base/buf.h"
+#include "base/own_file.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <unistd.h>
 
-int pf_proc_read(struct pf_buf *out, const char *path)
+/* Closes it. */
+static int read_all(struct pf_buf *out, int fd)
 {
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
 	ssize_t n;
 
-	if (fd < 0)
-		return -errno;
 	do {
 		char *room = pf_buf_room(out, 4096);
 
@@ -22,6 +21,20 @@ int pf_proc_read(struct pf_buf *out, const char *path)
 	} while (n > 0);
 	close(fd);
 	return out->error;
+}
+
+int pf_proc_read(struct pf_buf *out, const char *path)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+
+	return fd < 0 ? -errno : read_all(out, fd);
+}
+
+int pf_proc_read_own(struct pf_buf *out, const char *name)
+{
+	int fd = pf_own_file_open(name);
+
+	return fd < 0 ? fd : read_all(out, fd);
 }
 
 bool pf_proc_is_withheld(int rc)
@@ -41,7 +54,7 @@ void pf_proc_name(struct pf_buf *out)
 
 void pf_proc_cmdline_show(struct pf_buf *out, struct pf_live *live, int arg)
 {
-	int rc = pf_proc_read(out, "/proc/self/cmdline");
+	int rc = pf_proc_read_own(out, "cmdline");
 
 	if (rc < 0)
 		pf_buf_fail(out, rc);

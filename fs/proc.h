@@ -4,6 +4,8 @@
 
 /* Adds a whole file. 0 or -errno; but for that of the opening it sticks in `out`, too. */
 int pf_proc_read(struct pf_buf *out, const char *path);
+/* The same of one about our own memory (base/own_file.h), by its name. */
+int pf_proc_read_own(struct pf_buf *out, const char *name);
 /* Does the -errno mean that this kernel, or its rules, do not tell? Anything else is of this moment. */
 bool pf_proc_is_withheld(int rc);
 

@@ -37,14 +37,16 @@ struct line {
 	struct pf_number number;
 };
 
+/* `file`: a path, or the name of one about our own memory. */
 static void add_lines(
-    struct pf_numbers *out, const char *path, const struct line *lines, size_t count)
+    struct pf_numbers *out, const char *file, const struct line *lines, size_t count)
 {
 	struct pf_buf text = PF_BUF_INIT;
 
 	/* A line end before the first, too: "Pss:" is not "SwapPss:". */
 	pf_buf_char(&text, '\n');
-	note_failure(out, pf_proc_read(&text, path));
+	note_failure(
+	    out, file[0] == '/' ? pf_proc_read(&text, file) : pf_proc_read_own(&text, file));
 	for (size_t i = 0; i < count; i++) {
 		struct pf_number number = lines[i].number;
 		size_t length = strlen(lines[i].name);
@@ -124,9 +126,9 @@ static const struct line io_lines[] = {
 
 static void add_memory(struct pf_numbers *out)
 {
-	add_lines(out, "/proc/self/status", status_lines, PF_COUNT(status_lines));
+	add_lines(out, "status", status_lines, PF_COUNT(status_lines));
 	if (pf_resident_bytes() <= CHEAP_RSS_BYTES)
-		add_lines(out, "/proc/self/smaps_rollup", rollup_lines, PF_COUNT(rollup_lines));
+		add_lines(out, "smaps_rollup", rollup_lines, PF_COUNT(rollup_lines));
 }
 
 /* ---- time and CPU ---- */

@@ -5,6 +5,7 @@
 #include "sampler/map.h"
 #include "base/buf.h"
 #include "base/lock.h"
+#include "base/own_file.h"
 #include "base/profile.h"
 #include "sampler/gate.h"
 #include "sampler/map_build_id.h"
@@ -14,7 +15,6 @@
 #include "sampler/stack.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <link.h>
 #include <stdio.h>
@@ -54,12 +54,12 @@ static struct memory known; /* guarded by lock */
 
 static int read_text(struct pf_buf *text)
 {
-	int fd = open("/proc/self/maps", O_RDONLY | O_CLOEXEC), rc = 0;
+	int fd = pf_own_file_open("maps"), rc = 0;
 	ssize_t got = 1;
 	char *room;
 
 	if (fd < 0)
-		return -errno;
+		return fd;
 	while (got > 0 && (room = pf_buf_room(text, READ_BYTES)) != NULL) {
 		got = read(fd, room, READ_BYTES);
 		if (got > 0)

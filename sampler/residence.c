@@ -2,13 +2,13 @@
 #include "base/arena.h"
 #include "base/buf.h"
 #include "base/mark.h"
+#include "base/own_file.h"
 #include "sampler/crew.h"
 #include "sampler/gate.h"
 #include "sampler/task.h"
 #include "sampler/thread.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <link.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -108,7 +108,7 @@ static int64_t resident_pages(int fd, const struct range *range)
 /* They were counted with the anonymous memory around them. */
 static void move_ranges(struct reader *r)
 {
-	int fd = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
+	int fd = pf_own_file_open("pagemap");
 
 	if (fd < 0)
 		return;
@@ -282,14 +282,14 @@ static void read_line(struct reader *r, const char *line)
 }
 
 static int each_line(
-    struct reader *r, const char *path, void (*line)(struct reader *, const char *))
+    struct reader *r, const char *name, void (*line)(struct reader *, const char *))
 {
 	char text[16384 + 1];
 	size_t have = 0;
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	int fd = pf_own_file_open(name);
 
 	if (fd < 0)
-		return -errno;
+		return fd;
 	for (;;) {
 		ssize_t got = read(fd, text + have, sizeof(text) - 1 - have);
 		char *at = text, *end;
@@ -332,9 +332,9 @@ int pf_residence_read(struct pf_residence *out)
 	if (r->stacks) {
 		find_ranges(r);
 		find_stacks(r);
-		rc = each_line(r, "/proc/self/smaps", read_line);
+		rc = each_line(r, "smaps", read_line);
 		if (rc == 0)
-			rc = each_line(r, "/proc/self/status", read_status);
+			rc = each_line(r, "status", read_status);
 		move_ranges(r);
 	}
 	pf_vec_free(r->ranges, r->range_capacity, sizeof(*r->ranges));

@@ -46,9 +46,10 @@ PF_SIGSAFE bool pf_unwind_memory_copy(uint64_t address, void *out, size_t size)
 	struct {
 		uint64_t base, length;
 	} local = {(uintptr_t)out, size}, remote = {address, size};
-	long pid = pf_unwind_syscall(SYS_getpid, 0, 0, 0, 0, 0, 0);
+	/* Not the process's number: that is of its first thread, which may have ended. */
+	long tid = pf_unwind_syscall(SYS_gettid, 0, 0, 0, 0, 0, 0);
 
-	return pf_unwind_syscall(SYS_process_vm_readv, (uint64_t)pid, (uintptr_t)&local, 1,
+	return pf_unwind_syscall(SYS_process_vm_readv, (uint64_t)tid, (uintptr_t)&local, 1,
 		   (uintptr_t)&remote, 1, 0) == (long)size;
 }
 

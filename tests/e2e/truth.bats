@@ -108,3 +108,21 @@ load ../helper
 	is "$(states)" "$before"
 	hasnt "$(cat "$TREE/threads")" restart_syscall
 }
+
+@test "a program whose main thread has ended is shown as any other" {
+	tree_start -- "$TARGET/parked" leave
+	wait_until 10 says ready
+	wait_until 5 grep -q '^State:.Z' "/proc/$PID/status"
+	rows=$(pprof_rows "$TREE/threads.pprof" -cum)
+	echo "$rows"
+	for n in {00..19}; do
+		is "$(column 4 "park_$n" <<<"$rows")" 1
+	done
+	is "$(column 4 start_thread <<<"$rows")" 20
+	has "$(cat "$TREE/threads")" "created by main"
+	hasnt "$(cat "$TREE/status")" "degraded"
+	has "$(pprof_rows "$TREE/wall-1s.pprof" -cum)" park_07
+	is "$(tr '\0' ' ' <"$TREE/cmdline")" "$TARGET/parked leave "
+	[ "$(awk '$1 == "rss_bytes" {print $2}' "$TREE/stats")" -gt 100000 ]
+	has "$(cat "$TREE/buildinfo")" "$TARGET/parked"
+}

@@ -1,5 +1,6 @@
 /* Truth: twenty threads, named park_00 ... park_19, each asleep below the function of its name, in
- * one of five ways to sleep; and main. "ready" is printed when all are asleep.
+ * one of five ways to sleep; and main. "ready" is printed when all are asleep. With an argument main has
+ * ended then.
  */
 #include "task.h"
 
@@ -62,7 +63,7 @@ static void sleep_one_way(int number)
 PARKS(X)
 #undef X
 
-int main(void)
+int main(int argc, char **argv)
 {
 #define X(n) park_##n,
 	static void *(*const parks[])(void *) = {PARKS(X)};
@@ -82,6 +83,8 @@ int main(void)
 		task_wait_asleep(&tids[i]);
 	printf("ready\n");
 	fflush(stdout);
+	if (argc > 1 && argv[1][0])
+		pthread_exit(NULL);
 	for (;;)
 		pause();
 }
