@@ -37,6 +37,7 @@ struct pf_fs {
 	uint32_t stopping; /* atomic */
 	uint32_t keeping;  /* atomic, futex: the keeper is alive */
 	int64_t timeout_s; /* of a request, by the kernel's will; 0: none */
+	uint32_t unknown;  /* atomic: the kernel has forgotten the root's attributes */
 };
 
 static void hurry(void *fs_)
@@ -45,6 +46,14 @@ static void hurry(void *fs_)
 
 	__atomic_fetch_add(&fs->wake, 1, __ATOMIC_RELEASE);
 	pf_futex_wake(&fs->wake, 1);
+}
+
+static void root_listed(void *fs_)
+{
+	struct pf_fs *fs = fs_;
+
+	__atomic_store_n(&fs->unknown, 1, __ATOMIC_RELEASE);
+	hurry(fs);
 }
 
 static int store(void *fs, uint64_t id, const struct pf_snapshot *snapshot)
@@ -82,6 +91,8 @@ static void *keep(void *arg)
 		due = pf_clock_sooner(due, pf_captures_tick(fs->live.captures, now));
 		due = pf_clock_sooner(due, pf_history_tick(fs->live.history, &fs->live, now));
 		pf_fuse_wake_polling(fs->fuse);
+		if (__atomic_exchange_n(&fs->unknown, 0, __ATOMIC_ACQ_REL))
+			pf_mount_remind(&fs->mount);
 
 		if (!__atomic_load_n(&fs->stopping, __ATOMIC_ACQUIRE))
 			pf_futex_wait(&fs->wake, seen, due);
@@ -123,6 +134,8 @@ static int build(struct pf_fs *fs, const char **why)
 	if (!fs->files)
 		return -ENOMEM;
 	pf_fuse_set_files(fs->fuse, fs->files);
+	pf_fuse_on_root_listed(fs->fuse, root_listed, fs);
+	fs->unknown = 1;
 	fs->timeout_s = pf_patience_seconds();
 	/* In good time: the kernel looks every 15 s, and busy machines are late. */
 	pf_files_set_patience(fs->files, fs->timeout_s * (PF_NS_PER_SECOND / 4 * 3));

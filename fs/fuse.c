@@ -20,7 +20,7 @@ enum { MAX_WRITE = 64 * 1024, BUFFER_BYTES = MAX_WRITE + 64 * 1024 };
 
 enum { STORED_WHOLE = 32 * 1024 }; /* as much as is read ahead at first */
 
-static const double LONG_TIME = 3600; /* seconds the kernel may believe what never changes */
+static const double LONG_TIME = 1e8; /* seconds the kernel may believe what never changes */
 
 bool pf_fuse_is_owner(fuse_req_t req)
 {
@@ -291,6 +291,12 @@ void pf_fuse_hang_up(struct pf_fuse *fuse)
 void pf_fuse_set_files(struct pf_fuse *fuse, struct pf_files *files)
 {
 	fuse->files = files;
+}
+
+void pf_fuse_on_root_listed(struct pf_fuse *fuse, void (*listed)(void *to), void *to)
+{
+	fuse->root_listed = listed;
+	fuse->root_listed_to = to;
 }
 
 /* One request, if there is one: 1; 0: there is none now; -errno: the tree is gone. Read by

@@ -15,6 +15,9 @@ void pf_fuse_destroy(struct pf_fuse *fuse); /* NULL is fine */
 /* Before serving: whom to ask. */
 void pf_fuse_set_files(struct pf_fuse *fuse, struct pf_files *files);
 
+/* Before serving: told, on the thread that serves, when somebody has listed the root. */
+void pf_fuse_on_root_listed(struct pf_fuse *fuse, void (*listed)(void *to), void *to);
+
 /* Answers requests until stop_fd can be read or the tree is gone. */
 void pf_fuse_serve(struct pf_fuse *fuse, int stop_fd);
 

@@ -153,8 +153,12 @@ void pf_fuse_readdir(
 
 void pf_fuse_releasedir(fuse_req_t req, fuse_ino_t id, struct fuse_file_info *file)
 {
+	struct pf_fuse *fuse = pf_fuse_of(req);
+
 	free_directory((struct directory *)(uintptr_t)file->fh);
 	fuse_reply_err(req, 0);
+	if (id == PF_TREE_ROOT && fuse->root_listed)
+		fuse->root_listed(fuse->root_listed_to);
 }
 
 /* Only a list may let go of its names. Of a directory, too: the kernel has seen to it that unlink

@@ -15,6 +15,8 @@ struct pf_fuse {
 	uid_t uid;
 	gid_t gid;
 	char *buffer;
+	void (*root_listed)(void *to); /* see pf_fuse_on_root_listed() */
+	void *root_listed_to;
 	struct pf_lock stream_lock; /* rank PF_LOCK_SHARD: events' own is taken under it */
 	struct pf_stream *streams;  /* guarded by stream_lock */
 };

@@ -268,6 +268,7 @@ static int start_reaper(struct pf_mount *m, const char *reaper, int answer)
 		return -ENOENT;
 	if (pipe2(ends, O_CLOEXEC) < 0)
 		return -errno;
+	fcntl(ends[1], F_SETFL, O_NONBLOCK); /* a reaper that does not listen holds nobody up */
 	pidfd = (int)syscall(SYS_pidfd_open, getpid(), 0);
 	rc = run_reaper(m, reaper, ends[0], pidfd, answer);
 	close(ends[0]);
@@ -312,13 +313,18 @@ static void report_reaper(const struct pf_mount *m, const char *reaper)
 		pf_feature_set(PF_FEATURE_REAPER, PF_FEATURE_OK, NULL);
 }
 
-/* The number of the mount, or -1: there is none. A reaper that is gone needs no telling: SIGPIPE is
- * blocked here. */
+/* The number of the mount, or -1: there is none; of a detached tree, any. A reaper that is gone needs no
+ * telling: SIGPIPE is blocked here. */
 static void tell_reaper(const struct pf_mount *m)
 {
 	ssize_t told = m->alive_fd < 0 ? 0 : write(m->alive_fd, &m->number, sizeof(m->number));
 
 	(void)told;
+}
+
+void pf_mount_remind(const struct pf_mount *m)
+{
+	tell_reaper(m);
 }
 
 /* ---- both ---- */

@@ -33,6 +33,12 @@ struct pf_mount {
 /* 0, or -errno with *why a sentence for people. */
 int pf_mount_make(struct pf_mount *mount, const struct pf_fs_options *options, const char **why);
 
+/* Has the reaper ask for the root's attributes, which the kernel then believes until somebody lists
+ * the root. So whoever only passes by (lsof, which looks at every descriptor there is; ls -l of the
+ * directory above) does not wait for a process that is stopped. Never ourselves: who waits for an
+ * answer of his own is not to be killed. Not later than pf_mount_remove(). */
+void pf_mount_remind(const struct pf_mount *mount);
+
 /* Takes the mount that root_fd is the root of out of the mount table: 0 or -errno. */
 int pf_mount_detach(int root_fd, const char *path);
 

@@ -8,7 +8,7 @@
  * PIDFD (or -1) is the process.
  *
  * The reaper is there before the mount, and is told the mount's number through the pipe (-1: there
- * is none). Whichever ends first, the mount of that number is looked up, checked to be a tree, and
+ * is none). Each time it is told, it looks at the tree's root (pf_mount_remind). Whichever ends first, the mount of that number is looked up, checked to be a tree, and
  * detached (fs/mounted.h). Who dies before the number is told may or may not have mounted, at PATH,
  * from SOURCE.
  *
@@ -31,13 +31,44 @@
 #include <sys/stat.h>
 #include <sys/vfs.h>
 #include <sys/wait.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 
 enum { NO_MOUNT = -1, NOT_TOLD = -2, TRIES = 40, PAUSE_US = 50000 };
 
-/* The number that was told last. */
-static int wait_for_the_end(int alive, int pidfd)
+/* Only to be answered: by the process, or, if that dies, by the end of its connection. Everything that
+ * stat(1) and ls -l ask for; what a tree has not (a time of birth, ACLs) the kernel asks once. */
+static void ask(const char *root)
 {
+	char names[64];
+	struct statx st;
+
+	(void)!statx(AT_FDCWD, root, 0, STATX_BASIC_STATS | STATX_BTIME, &st);
+	(void)!getxattr(root, "system.posix_acl_access", names, sizeof(names));
+	(void)!listxattr(root, names, sizeof(names));
+}
+
+static void look_at_root(int number, char **argv)
+{
+	char path[PATH_MAX], link[64];
+	int root;
+
+	if (strcmp(argv[3], "link") == 0) {
+		ask(argv[6]);
+		return;
+	}
+	root = pf_mounted_open(number, argv[5], path, sizeof(path));
+	if (root < 0)
+		return;
+	snprintf(link, sizeof(link), "/proc/self/fd/%d", root);
+	ask(link);
+	close(root);
+}
+
+/* The number that was told last. */
+static int wait_for_the_end(char **argv)
+{
+	int alive = atoi(argv[1]), pidfd = atoi(argv[2]);
 	struct pollfd ends[] = {{.fd = alive, .events = POLLIN}, {.fd = pidfd, .events = POLLIN}};
 	int number = NOT_TOLD;
 	bool over = false;
@@ -51,10 +82,12 @@ static int wait_for_the_end(int alive, int pidfd)
 			continue;
 		}
 		got = ends[0].revents ? read(alive, &told, sizeof(told)) : -1;
-		if (got == (ssize_t)sizeof(told))
+		if (got == (ssize_t)sizeof(told)) {
 			number = told;
-		else
+			look_at_root(number, argv);
+		} else {
 			over = got == 0 || ends[1].revents;
+		}
 	}
 	return number;
 }
@@ -173,7 +206,7 @@ int main(int argc, char **argv)
 	}
 	if (mount && atoi(argv[6]) >= 0)
 		made = make_directory(argv[4], atoi(argv[6]));
-	number = wait_for_the_end(atoi(argv[1]), atoi(argv[2]));
+	number = wait_for_the_end(argv);
 	if (link)
 		return remove_link(atoi(argv[4]), argv[5], argv[6]);
 	if (number == NOT_TOLD)

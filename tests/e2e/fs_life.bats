@@ -248,6 +248,32 @@ reaper_of() {
 	until_true said
 }
 
+# What lsof asks of every descriptor there is, and ls of what a link leads to: the kernel knows it from the
+# reaper, which asks anew when a listing has made the kernel forget.
+@test "who passes by a detached tree does not wait for a program that is stopped" {
+	export XDG_RUNTIME_DIR=$DIR
+	start_any
+	stopped() { [ -z "$(grep -L "^State:.T" /proc/"$HOST"/task/*/status)" ]; }
+	# A stat that is killed while it waits has brought the kernel nothing.
+	passes() {
+		local rc=0
+		kill -STOP "$HOST"
+		until_true stopped
+		timeout 1 "$@" >/dev/null 2>&1 || rc=$?
+		kill -CONT "$HOST"
+		return "$rc"
+	}
+	soon_passes() {
+		local try
+		for try in {1..60}; do ! passes "$@" || return 0; done
+		return 1
+	}
+	soon_passes stat -L "$READY"
+	ls "$READY/" >/dev/null
+	soon_passes stat -L "$READY"
+	soon_passes ls -l --color=always "${READY%/*}"
+}
+
 @test "a stopped program's waiting reader can be killed" {
 	start_host
 	kill -STOP "$HOST"
