@@ -127,6 +127,7 @@ PF_SIGSAFE void pf_unwind_bounds(uint64_t sp, struct pf_unwind_memory *memory)
 {
 	memory->copy = NULL;
 	memory->foreign = false;
+	memory->remote = false;
 	if (bounds_of_thread(sp, memory) || bounds_of_main(sp, memory))
 		return;
 	memory->foreign = true;

@@ -40,6 +40,7 @@ struct pf_unwind_memory {
 	const char *copy; /* of [low, high); NULL: at its own place */
 	bool foreign;     /* not the thread's own stack: `high` is only what was tried so far, and
 	                   * the walk tries on, a page at a time */
+	bool remote;      /* what lies above `high` is read through the kernel, a word at a time */
 };
 
 /* From normal code, once; a second call learns what the first could not. Without it everything

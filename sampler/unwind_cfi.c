@@ -256,8 +256,14 @@ static PF_SIGSAFE void follow_interrupted(struct walk *w)
 {
 	uint64_t sp = w->regs.value[PF_REG_SP];
 
-	if (!w->memory.copy && (sp < w->memory.low || sp >= w->memory.high))
+	if (sp >= w->memory.low && sp < w->memory.high)
+		return;
+	if (w->memory.copy || w->memory.remote) {
+		w->memory = (struct pf_unwind_memory){.remote = true};
+		w->memory.low = w->memory.high = sp - PF_REG_RED_ZONE;
+	} else {
 		pf_unwind_bounds(sp, &w->memory);
+	}
 }
 
 /* To the caller by the whole row. */

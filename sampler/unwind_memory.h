@@ -24,8 +24,12 @@ PF_INLINE bool pf_unwind_load(struct pf_unwind_memory *memory, uint64_t address,
 
 	if (PF_UNLIKELY(address < memory->low || end < address || (address & 7) != 0))
 		return false;
-	if (PF_UNLIKELY(end > memory->high) && !pf_unwind_memory_extend(memory, end))
-		return false;
+	if (PF_UNLIKELY(end > memory->high)) {
+		if (memory->remote)
+			return pf_unwind_memory_copy(address, out, sizeof(*out));
+		if (!pf_unwind_memory_extend(memory, end))
+			return false;
+	}
 	if (memory->copy)
 		__builtin_memcpy(out, memory->copy + (address - memory->low), sizeof(*out));
 	else

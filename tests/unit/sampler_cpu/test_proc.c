@@ -14,6 +14,7 @@
 #include <poll.h>
 #include <pthread.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdio.h>
@@ -338,6 +339,50 @@ static void frames_larger_than_the_first_copy_are_followed_by_pointer(void **sta
 	assert_true(found);
 	pthread_detach(thread); /* it sleeps on */
 }
+
+static char alternate[64 * 1024];
+
+static void sleep_on(int signal)
+{
+	for (;;)
+		pause();
+}
+
+static __attribute__((noinline)) void *sleep_in_a_handler(void *tid)
+{
+	stack_t other = {.ss_sp = alternate, .ss_size = sizeof(alternate)};
+
+	__atomic_store_n((pid_t *)tid, (pid_t)syscall(SYS_gettid), __ATOMIC_RELEASE);
+	sigaltstack(&other, NULL);
+	raise(SIGUSR1);
+	return NULL;
+}
+
+static void who_sleeps_in_a_handler_on_a_stack_of_its_own_is_shown_down_to_its_root(void **state)
+{
+	struct sigaction action = {.sa_handler = sleep_on, .sa_flags = SA_ONSTACK}, before;
+	enum pf_proc_answer answer;
+	pid_t tid = 0; /* atomic */
+	struct pf_thread *t;
+	pthread_t thread;
+	bool found = false;
+
+	assert_int_equal(sigaction(SIGUSR1, &action, &before), 0);
+	assert_int_equal(pthread_create(&thread, NULL, sleep_in_a_handler, &tid), 0);
+	while (!__atomic_load_n(&tid, __ATOMIC_ACQUIRE))
+		usleep(100);
+	t = slot_of(tid);
+	do
+		answer = pf_proc_read(reader, t, &stack);
+	while (answer == PF_PROC_RUNNING || stack.state != SYS_pause);
+	assert_int_equal(sigaction(SIGUSR1, &before, NULL), 0);
+	assert_int_equal(answer, PF_PROC_ASLEEP);
+	for (uint32_t i = 0; i < stack.count; i++)
+		found |= stack.pcs[i] - (uintptr_t)sleep_in_a_handler < 256;
+	assert_true(found);
+	assert_true(stack.pcs[stack.count - 1] >= PF_PC_MARKER_END);
+	pthread_detach(thread); /* it sleeps on */
+}
 #endif
 
 int main(void)
@@ -351,6 +396,8 @@ int main(void)
 		cmocka_unit_test(
 		    what_earlier_calls_have_left_in_a_large_frame_is_not_taken_for_callers),
 		cmocka_unit_test(frames_larger_than_the_first_copy_are_followed_by_pointer),
+		cmocka_unit_test(
+		    who_sleeps_in_a_handler_on_a_stack_of_its_own_is_shown_down_to_its_root),
 #endif
 		cmocka_unit_test(a_stack_deeper_than_is_kept_is_cut_and_says_so),
 		cmocka_unit_test(a_thread_that_has_ended_is_gone),
