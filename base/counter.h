@@ -87,7 +87,7 @@
 	    "throws of types that did not fit the table: counted as [other types]")                \
 	X(LABEL_LOST, "label_lost", "labels not set: the store of label sets was full")            \
 	X(FS_REQUESTS, "fs_requests", "file system requests served")                               \
-	X(FS_REFUSED_WRITES, "fs_refused_writes", "control writes refused (see error_log)")        \
+	X(FS_REFUSED_WRITES, "fs_refused_writes", "writes and queries refused (see error_log)")    \
 	X(FS_INTERRUPTED, "fs_interrupted", "reads and opens ended by their reader")               \
 	X(FS_LOST_NODES, "fs_lost_nodes", "opens refused: too many files open or remembered")      \
 	X(FS_CAPTURES_DROPPED, "fs_captures_dropped", "finished captures removed for room")        \

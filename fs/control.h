@@ -52,7 +52,7 @@ void pf_control_finish(struct pf_control *control);
 /* A write to `entry`: 0 or the -errno for the writer, logged. */
 int pf_control_write(struct pf_live *live, const struct pf_entry *entry, const char *text,
     size_t length, struct pf_wait *wait);
-/* A write that was refused before it came that far. */
+/* A write that was refused before it came that far, or what a name asks for. */
 void pf_control_refuse(
     struct pf_live *live, const char *path, const char *text, size_t length, int error);
 

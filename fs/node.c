@@ -1,11 +1,13 @@
 #include "fs/node.h"
 #include "base/clock.h"
 #include "base/counter.h"
+#include "fs/control.h"
 #include "fs/live.h"
 #include "fs/snapshot.h"
 
 #include <errno.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -299,14 +301,32 @@ static int lookup_node(struct pf_files *files, uint64_t parent, const char *name
 	return rc;
 }
 
+/* heap,n=abc: the reader gets EINVAL, as for a write; here is which of its values it was. */
+static void refuse_query(struct pf_live *live, const struct pf_object *directory, const char *name)
+{
+	char path[128];
+	size_t base = strcspn(name, "?,"), length = 0;
+
+	if (directory->entry->id != PF_TREE_ROOT) {
+		pf_tree_name(live->tree, directory->entry, path, sizeof(path) / 2);
+		length = strlen(path);
+		path[length++] = '/';
+	}
+	snprintf(path + length, sizeof(path) - length, "%.*s", (int)base, name);
+	pf_control_refuse(live, path, name + base, strlen(name + base), -EINVAL);
+}
+
 int pf_files_lookup(
     struct pf_files *files, uint64_t parent, const char *name, struct pf_attributes *out)
 {
 	struct pf_object directory, object = {.key = 0};
 	int rc = pf_files_object(files, parent, &directory);
 
-	if (rc == 0)
+	if (rc == 0) {
 		rc = pf_tree_find(files->live->tree, files->live, &directory, name, &object);
+		if (rc == -EINVAL)
+			refuse_query(files->live, &directory, name);
+	}
 	if (rc < 0)
 		return rc;
 	if (!object.fixed)

@@ -86,7 +86,7 @@ static const struct pf_plain_row plains[] = {
 	{"history.json", NULL, NULL, 1, "the same as JSON", .answer = pf_history_answer},
 	{"buildinfo", pf_buildinfo_show,  NULL, 0,
 	 "versions and build ids: of the program, of the agent, of what it was built with", .frozen = true},
-	{"error_log", pf_error_log_show,  NULL, 0, "the last refused writes, and reads that failed, in words"},
+	{"error_log", pf_error_log_show,  NULL, 0, "the last refused writes and queries, and reads that failed, in words"},
 	{"cmdline",   pf_proc_cmdline_show,    NULL, 0,
 	 "the program's arguments, each ended by a NUL, as in /proc/PID/cmdline", .frozen = true},
 	{"enable",    pf_enable_show,     pf_enable_store, 0,

@@ -57,6 +57,19 @@ refused() {
 	[ "$(cat "$M/cpu/hz")" = 97 ]
 }
 
+@test "a query with a bad value is in error_log, one with an unknown key is not" {
+	start_host
+	run -1 cat "$M/heap?n=abc"
+	[[ $output == *"Invalid argument"* ]]
+	run -1 cat "$M/debug/pprof/profile,seconds=0,hz=9"
+	cat "$M/heap,colour=red" >/dev/null
+	run -1 cat "$M/nothing?n=abc"
+	[[ $output == *"No such file"* ]]
+	grep -q 'Z heap: "?n=abc": Invalid argument: not a value' "$M/error_log"
+	grep -q 'Z debug/pprof/profile: ",seconds=0,hz=9": Invalid argument' "$M/error_log"
+	[ "$(wc -l <"$M/error_log")" = 2 ]
+}
+
 @test "a shell that says no reason is answered in error_log" {
 	start_host
 	run dash -c "echo 'a	b' >'$M/cpu/seconds'"
