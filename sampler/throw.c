@@ -215,6 +215,14 @@ static void add_pending(struct pf_profile *out)
 	}
 }
 
+/* Who throws is of interest, not what the language's library does about it. None of these calls code of
+ * the program; std::panicking::try would. */
+static const char raisers[] =
+    "__cxa_(re)?throw|std::(rethrow_exception|__throw_[a-z_]*)|"
+    "rust_panic|rust_begin_unwind|__rust_start_panic|std::panic::resume_unwind|"
+    "std::panicking::(begin|rust)_panic.*|core::panicking::.*|core::(option|result)::(unwrap|expect)_failed|"
+    "std::sys(_common)?::backtrace::__rust_end_short_backtrace";
+
 int pf_throw_collect(struct pf_profile *out, const struct pf_query *query, struct pf_wait *wait)
 {
 	static const enum pf_counter losses[] = {PF_COUNTER_EXCEPTION_TYPES_FULL,
@@ -230,6 +238,7 @@ int pf_throw_collect(struct pf_profile *out, const struct pf_query *query, struc
 	pf_loss_comment(out, losses, PF_COUNT(losses));
 	out->time_ns = pf_clock_real_ns();
 	out->leaf_is_return = true;
+	out->drop_frames = raisers;
 	pf_profile_add_type(out, "exceptions", "count");
 	pf_profile_set_period(out, "exceptions", "count", 1);
 	pf_tally_for_each(&rows, add_row, out);
