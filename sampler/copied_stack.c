@@ -111,7 +111,7 @@ static bool all_called(const uint64_t *pcs, uint32_t count, uint32_t fitting)
 		enum pf_callsite site =
 		    pf_callsite_look(pcs[i] + 1, fit ? pcs[i - 1] : PF_CALLSITE_ANY);
 
-		if (pf_callsite_is_sigreturn(pcs[i - 1]))
+		if (pf_callsite_is_sigreturn(pcs[i]) || pf_callsite_is_sigreturn(pcs[i - 1]))
 			continue;
 		if (site == PF_CALLSITE_NONE || (fit && site == PF_CALLSITE_OTHER))
 			return false;
@@ -155,6 +155,9 @@ static bool try_guess(
 	if (!slot || s->guesses >= GUESSES_MAX)
 		return false;
 	site = pf_callsite_look(word_at(s, slot), g->callee);
+	/* The kernel has called it: a handler. */
+	if (site == PF_CALLSITE_NONE && pf_callsite_is_sigreturn(word_at(s, slot)))
+		site = PF_CALLSITE_INDIRECT;
 	if (site == PF_CALLSITE_NONE || (g->wanted != PF_CALLSITE_NONE && site != g->wanted))
 		return false;
 	s->guesses++;
