@@ -1,6 +1,6 @@
 /* Dump: what the tree would show, written as plain files. Needs no /dev/fuse and no tree.
  *
- *   whole:        DIR/heap DIR/heap.pprof ... DIR/cpu.pprof DIR/status DIR/cmdline, as in the tree
+ *   whole:        DIR/heap DIR/heap.pprof ... DIR/cpu.pprof DIR/status DIR/config/..., as in the tree
  *   by command:   DIR/CMD_cpu_20261121_065226.prof, CMD_mem_..., CMD_alloc_..., CMD_wall_...
  *
  * A file appears under its name when it is complete. What cannot be had (no recorder) is left out.
@@ -101,7 +101,8 @@ static int collect(struct dump *dump, enum pf_source source)
 	return dump->collect_error;
 }
 
-static void dump_entry(struct dump *dump, const struct pf_entry *entry, const char *name)
+static void dump_entry(
+    struct dump *dump, int directory, const struct pf_entry *entry, const char *name)
 {
 	struct pf_entry plain = *entry;
 	struct pf_object object = pf_tree_object(&plain);
@@ -121,9 +122,21 @@ static void dump_entry(struct dump *dump, const struct pf_entry *entry, const ch
 	else
 		rc = pf_make_print(&dump->live, &object, &snapshot);
 	if (rc == 0)
-		rc = write_file(dump, dump->directory, name, &snapshot->text);
+		rc = write_file(dump, directory, name, &snapshot->text);
 	pf_snapshot_drop(snapshot);
 	dump->error = dump->error ? dump->error : rc;
+}
+
+/* A directory in that one, made if it is missing: or -1, and the dump has failed. */
+static int open_below(struct dump *dump, int directory, const char *name)
+{
+	int fd;
+
+	mkdirat(directory, name, 0700); /* or it is there; or the open says why not */
+	fd = openat(directory, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (fd < 0 && !dump->error)
+		dump->error = -errno;
+	return fd;
 }
 
 /* What only a living process has. */
@@ -176,16 +189,61 @@ static void dump_defined(struct dump *dump)
 
 	if (!pf_defined_name(&dump->live, 0))
 		return;
-	mkdirat(dump->directory, "custom", 0700); /* or it is there; or the open says why not */
-	directory =
-	    openat(dump->directory, "custom", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	if (directory < 0) {
-		dump->error = dump->error ? dump->error : -errno;
+	directory = open_below(dump, dump->directory, "custom");
+	if (directory < 0)
 		return;
-	}
 	for (uint32_t n = 0; pf_defined_name(&dump->live, n); n++)
 		dump_defined_views(dump, directory, n);
 	close(directory);
+}
+
+/* config/NAME, cpu/hz, enable: how it was collected. */
+static void dump_setting(struct dump *dump, const struct pf_entry *entry)
+{
+	const struct pf_entry *above = pf_tree_entry(dump->live.tree, entry->parent);
+	int directory;
+
+	if (!entry->listed || (entry->show != pf_knob_show && entry->show != pf_enable_show))
+		return;
+	if (entry->parent == PF_TREE_ROOT) {
+		dump_entry(dump, dump->directory, entry, entry->name);
+		return;
+	}
+	directory = open_below(dump, dump->directory, above->name);
+	if (directory < 0)
+		return;
+	dump_entry(dump, directory, entry, entry->name);
+	close(directory);
+}
+
+/* Another name of a file that was written; the link of an earlier dump will do. */
+static void dump_link(struct dump *dump, int directory, const char *name, const char *target)
+{
+	if (faccessat(directory, target, F_OK, 0) != 0)
+		return;
+	if (symlinkat(target, directory, name) < 0 && errno != EEXIST && !dump->error)
+		dump->error = -errno;
+}
+
+/* goroutine, and Go's names under debug/pprof/: the same bytes as NAME.pprof. */
+static void dump_links(struct dump *dump)
+{
+	int debug = open_below(dump, dump->directory, "debug");
+	int go = debug < 0 ? -1 : open_below(dump, debug, "pprof");
+
+	for (size_t i = 0; i < pf_table.profile_count && go >= 0; i++) {
+		const struct pf_profile_row *row = &pf_table.profiles[i];
+		char target[64];
+
+		snprintf(target, sizeof(target), "../../%s.pprof", row->stem);
+		dump_link(dump, go, row->go_name, target);
+		if (row->alias)
+			dump_link(dump, dump->directory, row->alias, row->stem);
+	}
+	if (go >= 0)
+		close(go);
+	if (debug >= 0)
+		close(debug);
 }
 
 static void dump_whole(struct dump *dump)
@@ -196,8 +254,10 @@ static void dump_whole(struct dump *dump)
 		const struct pf_entry *entry = &tree->entries[i];
 
 		if (is_dumped(tree, entry) && !(dump->dead && is_of_the_living(entry)))
-			dump_entry(dump, entry, entry->name);
+			dump_entry(dump, dump->directory, entry, entry->name);
+		dump_setting(dump, entry);
 	}
+	dump_links(dump);
 	dump_defined(dump);
 }
 
@@ -233,7 +293,7 @@ static void dump_by_command(struct dump *dump, const struct pf_fs_dump *wish)
 		if (!entry || !word)
 			continue;
 		snprintf(name, sizeof(name), "%.150s_%s_%s.prof", wish->command, word, stamp);
-		dump_entry(dump, entry, name);
+		dump_entry(dump, dump->directory, entry, name);
 	}
 }
 

@@ -17,6 +17,10 @@ whole() {
 	done
 	is "$(find "$1" -name '.*.new' -o -name '*wait*' -o -name events)" ""
 	is "$(stat -c %a "$1/heap")" 600
+	is "$(cat "$1/cpu/hz")" 97
+	has "$(cat "$1/enable")" "heap on"
+	cmp "$1/debug/pprof/profile" "$1/cpu.pprof"
+	cmp "$1/goroutine" "$1/threads"
 	is "$(tail -n 1 "$1/heap.html")" "</html>" # no blanks behind it, as the live one has
 	is "$(tail -n 1 "$1/cpu.svg")" "</svg>"
 }
@@ -26,6 +30,7 @@ whole() {
 	is "$status" 7
 	whole dump
 	has "$(cat dump/heap)" xmalloc
+	is "$(cat dump/config/heap_sample_bytes)" 4096
 	has "$(tr '\0' ' ' <dump/cmdline)" "exit 7"
 	has "$(pprof_rows dump/cpu.pprof -cum)" execute_command
 	has "$(cat dump/status)" "cpu on"
@@ -265,6 +270,9 @@ ends() {
 		[ -s "dump/$name" ]
 	done
 	[ ! -e dump/threads ]
+	[ ! -L dump/goroutine ]
+	[ -s dump/config/stack_depth ]
+	cmp dump/debug/pprof/heap dump/heap.pprof
 	[ ! -e dump/stats ]
 	grep -qx "pid $PID" dump/status
 	grep -qE '^files_at_any_end +ok' dump/status
