@@ -37,7 +37,8 @@ build_red() {
 
 # texts: every file of text in the tree, also those behind links that take time
 texts() {
-	find "$TREE" -type f ! -name '*.pprof' ! -path '*/debug/pprof/*' ! -name cmdline
+	find "$TREE" -type f ! -name '*.pprof' ! -path '*/debug/pprof/*' ! -name cmdline \
+		! -path '*/pprof/threadcreate*' ! -path '*/pprof/exceptions*' # numbers, as google-pprof has them
 	local name
 	for name in cpu wall; do
 		printf '%s\n' "$TREE/$name.txt" "$TREE/$name.folded"
