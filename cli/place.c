@@ -73,11 +73,18 @@ static int resolve_parent(const char *dir, char *absolute, size_t size)
 	return n < 0 || (size_t)n >= size ? -ENAMETOOLONG : 0;
 }
 
+/* What a dead tree answers: the agent takes it away. Of its root's attributes the kernel may still
+ * remember what the living one had. */
+static bool is_dead(int error)
+{
+	return error == ENOTCONN || error == ECONNABORTED;
+}
+
 static bool is_empty(const char *path)
 {
 	DIR *dir = opendir(path);
 	struct dirent *entry;
-	bool empty = dir != NULL;
+	bool empty = dir || is_dead(errno);
 
 	while (dir && (entry = readdir(dir)))
 		if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0)
@@ -98,7 +105,7 @@ int pf_place_check_mount(const char *dir, char *absolute, size_t size, const cha
 	if (strstr(absolute, "%p"))
 		return 0; /* known only to each process */
 	if (lstat(absolute, &st) != 0) {
-		if (errno == ENOENT || errno == ENOTCONN || errno == ECONNABORTED)
+		if (errno == ENOENT || is_dead(errno))
 			return 0; /* will be created; or a corpse, which the agent replaces */
 		*why = strerror(errno);
 		return -errno;

@@ -69,6 +69,20 @@ same_as_without() {
 	is "$(sort -u "$OUT")" "<>"
 }
 
+# Of the root the kernel may remember what the living tree said.
+@test "the remains of a dead tree whose reaper was killed, too, are replaced" {
+	tree_start -- sleep 100
+	stat "$TREE"
+	wait_until 10 grep -qE '^reaper +ok' "$TREE/status"
+	kill -9 "$(pgrep -f "proffs-reaper 3 [^ ]* mount $TREE ")"
+	tree_stop KILL
+	run ! ls "$TREE"
+	has "$output" "not connected"
+	tree_start -- sleep 100
+	grep -qx "pid $PID" "$TREE/status"
+	tree_stop
+}
+
 @test "without a command: usage, exit code 2" {
 	run "$PROFFS" run
 	is "$status" 2
