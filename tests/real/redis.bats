@@ -33,8 +33,9 @@ options=(--port 0 --daemonize no --unixsocket socket --save '' --dbfilename save
 
 	serve ./redis-server "${options[@]}"
 	wait_until 10 cli PING
-	echo 3 >"$TREE/cpu/seconds"
+	echo 3600 >"$TREE/cpu/seconds"
 	bench 20000 >bench.csv 3>&-
+	echo 0 >"$TREE/cpu/seconds" # of all of it, however long it took
 	is "$(grep -c '^"' bench.csv)" 7
 	cli FLUSHALL
 	conversation | cli >watched.out 2>&1
