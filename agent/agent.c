@@ -6,6 +6,7 @@
 #include "sampler/crew.h"
 #include "sampler/gate.h"
 #include "sampler/thread.h"
+#include "sampler/wait_poll.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -352,6 +353,7 @@ int pf_agent_stop(void)
 			return -EALREADY;
 	} while (!__atomic_compare_exchange_n(
 	    &state, &was, STOPPING, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE));
+	pf_wait_poll_leave_out((pid_t)syscall(SYS_gettid));
 	pf_futex_wake(&state, INT_MAX);
 	running = __atomic_load_n(&tree, __ATOMIC_ACQUIRE);
 	if (running)

@@ -24,6 +24,7 @@ enum { STOPPED, RUNNING, STOPPING };
 enum { PERIOD_NS = PF_NS_PER_SECOND / 19, SCAN_EVERY = 19, STALE_AFTER = 4 };
 
 static uint32_t running; /* atomic, a futex word */
+static pid_t left_out;   /* atomic; 0: nobody */
 
 /* What is remembered of a thread from look to look, by its slot's number. */
 struct seen {
@@ -125,7 +126,9 @@ static bool look_at(struct poll *p, struct pf_thread *t, int64_t elapsed_ns)
 		s->in_futex = false;
 		return ran;
 	}
-	if (ran) {
+	if (t->tid == __atomic_load_n(&left_out, __ATOMIC_ACQUIRE)) {
+		s->in_futex = false;
+	} else if (ran) {
 		s->in_futex = pf_proc_read(p->reader, t, &p->stack) == PF_PROC_ASLEEP &&
 			      p->stack.state == SYS_futex;
 		s->lock_like = s->in_futex && pf_blocked_is_lock_like(t->tid);
@@ -212,6 +215,11 @@ static void *run(void *unused)
 	return unused;
 }
 
+void pf_wait_poll_leave_out(pid_t tid)
+{
+	__atomic_store_n(&left_out, tid, __ATOMIC_RELEASE);
+}
+
 int pf_wait_poll_start(void)
 {
 	uint32_t stopped = STOPPED;
@@ -220,6 +228,7 @@ int pf_wait_poll_start(void)
 	if (!__atomic_compare_exchange_n(
 		&running, &stopped, RUNNING, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE))
 		return 0;
+	pf_wait_poll_leave_out(0);
 	rc = pf_crew_start("locks", run, NULL);
 	if (rc < 0)
 		__atomic_store_n(&running, STOPPED, __ATOMIC_RELEASE);
@@ -244,4 +253,5 @@ int pf_wait_poll_stop(void)
 PF_SIGSAFE void pf_wait_poll_fork_child(void)
 {
 	running = STOPPED;
+	left_out = 0;
 }

@@ -176,6 +176,21 @@ signal.pause()'
 	whole other
 }
 
+@test "that the program waits for its files is no wait of the program's" {
+	local i
+	for i in 1 2 3; do # many threads, so that writing takes a while
+		"$PROFFS" run --wallprofile --blockprofile --profiledir "profiles.$i" -- /usr/bin/python3 -c '
+import threading, time
+for i in range(800): threading.Thread(target=time.sleep, args=(1000,), daemon=True).start()
+time.sleep(0.5)' 2>"$ERR" 3>&-
+		go tool pprof -traces "profiles.$i"/*_block_*.prof >"traces.$i" 2>/dev/null
+	done
+	cat traces.*
+	has "$(cat traces.*)" "Type: delay"
+	hasnt "$(cat traces.*)" _dl_call_fini
+	hasnt "$(cat traces.*)" __run_exit_handlers
+}
+
 @test "--cpuprofile --memprofile --profiledir: a file each, by command and time" {
 	run "$PROFFS" run --cpuprofile --memprofile --profiledir profiles -- bash -c 'for ((i = 0; i < 300000; i++)); do :; done; exit 7'
 	is "$status" 7
