@@ -110,5 +110,5 @@ int pf_mounted_open(int number, const char *source, char *path, size_t size)
 	if (pf_mounted_number(fd) == number)
 		return fd;
 	close(fd); /* covered, or replaced in this very moment */
-	return -ENOENT;
+	return find_tree(number, source, path, size) ? -EBUSY : -ENOENT;
 }

@@ -20,6 +20,6 @@ bool pf_mounted_is_tree(int number);
 int pf_mounted_find(const char *path, const char *source);
 
 /* The root of that tree, O_PATH, wherever it is attached now, with its path: a descriptor, or
- * -ENOENT when it is not attached any more. Close it soon: it keeps the mount busy. The kernel gives
+ * -ENOENT when it is not attached any more, -EBUSY while another mount covers it. Close it soon: it keeps the mount busy. The kernel gives
  * a number that is free to the next mount, which may be another program's tree: hence the source. */
 int pf_mounted_open(int number, const char *source, char *path, size_t size);

@@ -8,9 +8,9 @@
  * PIDFD (or -1) is the process.
  *
  * The reaper is there before the mount, and is told the mount's number through the pipe (-1: there
- * is none). Each time it is told, it looks at the tree's root (pf_mount_remind). Whichever ends first, the mount of that number is looked up, checked to be a tree, and
- * detached (fs/mounted.h). Who dies before the number is told may or may not have mounted, at PATH,
- * from SOURCE.
+ * is none). Each time it is told, it looks at the tree's root (pf_mount_remind). Whichever ends first,
+ * the mount of that number is looked up, checked to be a tree, and detached (fs/mounted.h). Who dies
+ * before the number is told may or may not have mounted, at PATH, from SOURCE.
  *
  * ANSWER_FD is -1 where PATH is there. Else the reaper makes it, mode 0700, says through that pipe
  * whether it did (1; 0: somebody else has; -errno), and takes it away in the end. So the agent can
@@ -125,18 +125,47 @@ static int unmount_by_name(const char *path)
 	return child < 0;
 }
 
-static int remove_mount(int number, const char *source)
+/* ---- the mount table ---- */
+
+/* Tells of every change since it was opened, or asked last. */
+static int open_table(void)
+{
+	return open("/proc/self/mountinfo", O_RDONLY | O_CLOEXEC);
+}
+
+/* False: cannot be told. */
+static bool wait_for_change(int table)
+{
+	struct pollfd changes = {.fd = table, .events = POLLPRI};
+
+	return table >= 0 && (poll(&changes, 1, -1) >= 0 || errno == EINTR);
+}
+
+/* 0, -EBUSY, or 1: could not. */
+static int try_to_remove(int number, const char *source)
 {
 	char link[64], path[PATH_MAX];
 	int root = pf_mounted_open(number, source, path, sizeof(path));
 	int error;
 
 	if (root < 0)
-		return 0; /* not attached any more */
+		return root == -EBUSY ? root : 0; /* covered, or not attached any more */
 	snprintf(link, sizeof(link), "/proc/self/fd/%d", root);
 	error = umount2(link, MNT_DETACH) == 0 ? 0 : errno;
 	close(root);
 	return error == EPERM ? unmount_by_name(path) : error != 0;
+}
+
+/* Two programs may have mounted at one place in the same moment: then the tree below waits for the end
+ * of the one above. */
+static int remove_mount(int number, const char *source, int table)
+{
+	int rc;
+
+	do
+		rc = try_to_remove(number, source);
+	while (rc == -EBUSY && wait_for_change(table));
+	return rc;
 }
 
 /* The helper that a dead agent had started may still be about to mount. What lives is another's: a
@@ -168,17 +197,11 @@ static int remove_link(int dir, const char *name, const char *target)
 
 /* The directory that we made, unless somebody has put something in. Where a tree of another process
  * stands by now, who mounted it found the directory and will leave it: so it stays ours to remove. */
-static void remove_directory(const char *path)
+static void remove_directory(const char *path, int table)
 {
-	/* Tells of every change of the mount table since it was opened. */
-	struct pollfd changes = {
-	    .fd = open("/proc/self/mountinfo", O_RDONLY | O_CLOEXEC), .events = POLLPRI};
-
 	while (rmdir(path) != 0 && errno == EBUSY && pf_mounted_find(path, NULL) >= 0)
-		if (changes.fd < 0 || (poll(&changes, 1, -1) < 0 && errno != EINTR))
+		if (!wait_for_change(table))
 			break;
-	if (changes.fd >= 0)
-		close(changes.fd);
 }
 
 /* 1; 0: it is there; -errno. Its asker may be dead by now, and must not be the death of us. */
@@ -196,7 +219,7 @@ int main(int argc, char **argv)
 {
 	bool mount = argc == 7 && strcmp(argv[3], "mount") == 0;
 	bool link = argc == 7 && strcmp(argv[3], "link") == 0;
-	int number, failed, made = 0;
+	int number, table, failed, made = 0;
 
 	if (!mount && !link) {
 		fprintf(stderr,
@@ -211,8 +234,9 @@ int main(int argc, char **argv)
 		return remove_link(atoi(argv[4]), argv[5], argv[6]);
 	if (number == NOT_TOLD)
 		number = look_for_mount(argv[4], argv[5]);
-	failed = number == NO_MOUNT ? 0 : remove_mount(number, argv[5]);
-	if (made == 1)
-		remove_directory(argv[4]);
-	return failed;
+	table = open_table();
+	failed = number == NO_MOUNT ? 0 : remove_mount(number, argv[5], table);
+	if (made == 1 && !failed)
+		remove_directory(argv[4], table);
+	return failed != 0;
 }

@@ -71,6 +71,21 @@ reaper_of() {
 	done
 }
 
+# As when two programs mount at one place in the same moment.
+@test "a tree that is covered when its program is killed goes as soon as it is not" {
+	waits_for_mounts() { ls -l "/proc/$reaper/fd" | grep -q mountinfo; }
+	start_host
+	reaper=$(reaper_of "$M")
+	mount -t tmpfs none "$M"
+	kill -KILL "$HOST"
+	until_true ended "$HOST"
+	until_true waits_for_mounts
+	umount "$M"
+	until_true ended "$reaper"
+	not_mounted
+	[ ! -e "$M" ]
+}
+
 @test "SIGTERM leaves no mount" {
 	start_host
 	kill -TERM "$HOST"
