@@ -357,12 +357,23 @@ void pf_thread_note_cpu(struct pf_thread *t, int64_t cpu_ns, int64_t now_ns)
 
 static bool read_name(pid_t tid, char name[PF_THREAD_NAME])
 {
-	ssize_t length = pf_task_read(tid, "comm", name, PF_THREAD_NAME);
+	ssize_t length;
 
+	memset(name, 0, PF_THREAD_NAME);
+	length = pf_task_read(tid, "comm", name, PF_THREAD_NAME);
 	if (length <= 0)
 		return false;
 	name[length - 1] = '\0'; /* over the line's end */
 	return true;
+}
+
+/* Somebody may read it at any moment: what has not changed is not written. */
+static void renew_name(struct pf_thread *t)
+{
+	char name[PF_THREAD_NAME];
+
+	if (read_name(t->tid, name) && strcmp(name, t->name) != 0)
+		memcpy(t->name, name, sizeof(t->name));
 }
 
 static bool is_known(pid_t tid)
@@ -428,7 +439,7 @@ static bool look_at(struct pf_thread *t, int64_t now_ns, void (*gone)(struct pf_
 	}
 	/* A name is set by the thread itself, or by its creator soon after its birth. */
 	if (cpu != before || now_ns - t->born_ns < NAME_SETTLES_NS)
-		read_name(t->tid, t->name);
+		renew_name(t);
 	pf_thread_note_cpu(t, cpu, now_ns);
 	return false;
 }

@@ -309,6 +309,32 @@ static void the_name_is_read_again_when_a_thread_has_run(void **state)
 	pthread_setname_np(pthread_self(), "test_thread");
 }
 
+static void *scan_often(void *over)
+{
+	tid_of_begun = (pid_t)syscall(SYS_gettid);
+	for (int i = 0; i < 20000; i++)
+		pf_cpu_scan();
+	__atomic_store_n((uint32_t *)over, 1, __ATOMIC_RELEASE);
+	return NULL;
+}
+
+/* A heap sample taken in that moment would be of another thread. */
+static void a_name_that_is_read_again_is_whole_at_every_moment(void **state)
+{
+	const volatile char *name;
+	pthread_t thread;
+	uint32_t over = 0;
+
+	pf_cpu_scan();
+	name = find(getpid())->name;
+	assert_int_equal(pthread_create(&thread, NULL, scan_often, &over), 0);
+	while (!__atomic_load_n(&over, __ATOMIC_ACQUIRE)) /* and runs all the time */
+		for (int i = 0; i < 12; i++)
+			assert_int_equal(name[i], "test_thread"[i]);
+	join_and_wait_till_gone(thread);
+	pf_cpu_scan();
+}
+
 /* A slot lent again must not be answered for by a signal meant for the one before. */
 static void a_slot_lent_again_is_of_another_generation(void **state)
 {
@@ -452,6 +478,7 @@ int main(void)
 	    cmocka_unit_test(when_a_thread_began_is_known),
 	    cmocka_unit_test(a_failed_creation_leaves_nothing_behind),
 	    cmocka_unit_test(the_name_is_read_again_when_a_thread_has_run),
+	    cmocka_unit_test(a_name_that_is_read_again_is_whole_at_every_moment),
 	    cmocka_unit_test(a_slot_lent_again_is_of_another_generation),
 	    cmocka_unit_test(while_something_samples_the_dead_keep_their_slots),
 	    cmocka_unit_test(a_forked_child_knows_itself_alone),
