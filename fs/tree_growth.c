@@ -26,22 +26,21 @@ static struct pf_entry *add_child(
 	struct pf_entry *e;
 	int rc = pf_vec_reserve(
 	    (void **)&tree->entries, &tree->capacity, sizeof(*tree->entries), tree->count + 1);
+	char *own_name = b->error || rc < 0 ? NULL : strndup(name, length);
 
-	if (b->error || rc < 0) {
+	if (!own_name) { /* whoever looks for a name finds none that is missing */
 		b->error = -ENOMEM;
 		nowhere = (struct pf_entry){.id = PF_TREE_ROOT};
 		return &nowhere;
 	}
 	e = &tree->entries[tree->count];
 	*e = (struct pf_entry){
-	    .name = strndup(name, length),
+	    .name = own_name,
 	    .id = PF_TREE_ROOT + tree->count++,
 	    .parent = parent,
 	    .kind = kind,
 	    .listed = true,
 	};
-	if (!e->name)
-		b->error = -ENOMEM;
 	return e;
 }
 

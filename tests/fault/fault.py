@@ -302,11 +302,19 @@ class Program:
     def has_tree(self):
         return any(line.split()[4] == self.tree for line in open("/proc/self/mountinfo"))
 
+    def answers(self):
+        """By an errno, too: each file is looked at later."""
+        try:
+            os.stat(os.path.join(self.tree, "README"))
+        except OSError as e:
+            return e.errno not in (errno.ENOENT, errno.ENOTCONN)
+        return True
+
     def wait_for_tree(self):
         """True; False: it was said that there is none."""
         end = time.monotonic() + HANG_SECONDS
         while time.monotonic() < end:
-            if self.has_tree() and os.path.exists(os.path.join(self.tree, "README")):
+            if self.has_tree() and self.answers():
                 return True
             if re.search("no tree|unwatched|^proffs: .*: ", self.said(), re.M):
                 return False
