@@ -121,8 +121,8 @@ char *pf_buf_room(struct pf_buf *buf, size_t more)
 		return NULL;
 	if (__builtin_add_overflow(buf->length, more, &need))
 		goto no_memory;
-	if (buf->at &&
-	    need <= buf->capacity) /* room for nothing is room, too: never NULL without an error */
+	/* Room for nothing is room, too: never NULL without an error. */
+	if (buf->at && need <= buf->capacity)
 		return buf->at + buf->length;
 	while (want < need)
 		if (__builtin_mul_overflow(want, 2, &want))

@@ -19,7 +19,8 @@ bool pf_mounted_is_tree(int number);
 /* The number of a tree of this source ("proffs-PID"; NULL: of any) that is attached at `path`, or -1. */
 int pf_mounted_find(const char *path, const char *source);
 
-/* The root of that tree, O_PATH, wherever it is attached now, with its path: a descriptor, or
- * -ENOENT when it is not attached any more, -EBUSY while another mount covers it. Close it soon: it keeps the mount busy. The kernel gives
- * a number that is free to the next mount, which may be another program's tree: hence the source. */
+/* The root of that tree, O_PATH, wherever it is attached now, with its path: a descriptor, -ENOENT when
+ * it is not attached any more, or -EBUSY while another mount covers it. Close it soon: it keeps the mount
+ * busy. The kernel gives a number that is free to the next mount, which may be another program's tree:
+ * hence the source. */
 int pf_mounted_open(int number, const char *source, char *path, size_t size);
