@@ -115,6 +115,7 @@ static int open_tree(const char **why)
 	struct pf_fs_options options = {
 	    .mount = pf_option_mount(&now, mount),
 	    .allow_other = now.allow_other,
+	    .dumps = pf_option_wants_files(&now),
 	    .reaper = pf_library_file(now.private_dir, "proffs-reaper", reaper),
 	    .lines = pf_library_file(now.private_dir, "proffs-lines", lines),
 	};

@@ -374,6 +374,18 @@ int pf_capture_join_any(struct pf_captures *all, enum pf_source source,
 	return rc;
 }
 
+struct pf_capture *pf_capture_latest(struct pf_captures *all, enum pf_source source)
+{
+	struct pf_capture *latest;
+
+	pf_lock_take(&all->lock);
+	latest = all->latest[source];
+	if (latest)
+		latest->holders++;
+	pf_lock_give(&all->lock);
+	return latest;
+}
+
 void pf_capture_count(struct pf_captures *all, struct pf_capture_waiter *waiter, int change)
 {
 	pf_lock_take(&all->lock);

@@ -53,6 +53,8 @@ int pf_capture_join(struct pf_captures *all, const struct pf_capture_key *key,
  * -ENODATA there is none. */
 int pf_capture_join_any(struct pf_captures *all, enum pf_source source,
     struct pf_capture_waiter *waiter, struct pf_capture **out);
+/* The last finished one of a source, held; or NULL. */
+struct pf_capture *pf_capture_latest(struct pf_captures *all, enum pf_source source);
 /* One reader more or less in this place. */
 void pf_capture_count(struct pf_captures *all, struct pf_capture_waiter *waiter, int change);
 /* Wait no longer: true, and ready() will not be called; false: it has been, or is being. */

@@ -12,21 +12,29 @@
 #include <ctype.h>
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
 static const int64_t FIRST_SECONDS_NS = 30ll * PF_NS_PER_SECOND; /* what Go's profile takes */
 
-void pf_control_init(struct pf_control *control)
+struct pf_control *pf_control_create(void)
 {
+	struct pf_control *control = malloc(sizeof(*control));
+
+	if (!control)
+		return NULL;
 	*control = (struct pf_control){.lock = PF_LOCK_INIT(PF_LOCK_LEAF)};
 	for (int i = 0; i < PF_SOURCE_COUNT; i++)
 		control->seconds_ns[i] = FIRST_SECONDS_NS;
+	return control;
 }
 
-void pf_control_finish(struct pf_control *control)
+void pf_control_destroy(struct pf_control *control)
 {
-	pf_buf_finish(&control->gc_said);
+	if (control)
+		pf_buf_finish(&control->gc_said);
+	free(control);
 }
 
 /* ---- writes and their log ---- */
@@ -46,7 +54,7 @@ static void copy_plain(char *out, size_t size, const char *text, size_t length)
 void pf_control_refuse(
     struct pf_live *live, const char *path, const char *text, size_t length, int error)
 {
-	struct pf_control *control = &live->control;
+	struct pf_control *control = live->control;
 	struct pf_refused_write *entry, copy;
 
 	pf_count(PF_COUNTER_FS_REFUSED_WRITES);
@@ -110,7 +118,7 @@ static void show_time(struct pf_buf *out, int64_t time_ns)
 
 void pf_error_log_show(struct pf_buf *out, struct pf_live *live, int arg)
 {
-	struct pf_control *control = &live->control;
+	struct pf_control *control = live->control;
 
 	pf_lock_take(&control->lock);
 	for (uint32_t i = 0; i < PF_ERROR_LOG_LINES; i++) {
@@ -152,9 +160,9 @@ void pf_seconds_show(struct pf_buf *out, struct pf_live *live, int row)
 	enum pf_source source = pf_table.profiles[row].source;
 	int64_t ns;
 
-	pf_lock_take(&live->control.lock);
-	ns = live->control.seconds_ns[source];
-	pf_lock_give(&live->control.lock);
+	pf_lock_take(&live->control->lock);
+	ns = live->control->seconds_ns[source];
+	pf_lock_give(&live->control->lock);
 	pf_buf_printf(out, "%.9g\n", (double)ns / PF_NS_PER_SECOND);
 }
 
@@ -175,9 +183,9 @@ int pf_seconds_store(
 	rc = pf_capture_begin(live->captures, &key);
 	if (rc < 0)
 		return rc;
-	pf_lock_take(&live->control.lock);
-	live->control.seconds_ns[key.source] = key.seconds_ns;
-	pf_lock_give(&live->control.lock);
+	pf_lock_take(&live->control->lock);
+	live->control->seconds_ns[key.source] = key.seconds_ns;
+	pf_lock_give(&live->control->lock);
 	return 0;
 }
 
@@ -228,7 +236,7 @@ static int switch_all(struct pf_live *live, const struct switches *s)
 /* Two writers at once would undo each other: the second is told. */
 static int switch_alone(struct pf_live *live, const struct switches *s)
 {
-	struct pf_control *control = &live->control;
+	struct pf_control *control = live->control;
 	bool busy;
 	int rc;
 
@@ -368,9 +376,9 @@ struct pf_gc_total pf_control_gc_total(struct pf_live *live)
 {
 	struct pf_gc_total total;
 
-	pf_lock_take(&live->control.lock);
-	total = live->control.gc_total;
-	pf_lock_give(&live->control.lock);
+	pf_lock_take(&live->control->lock);
+	total = live->control->gc_total;
+	pf_lock_give(&live->control->lock);
 	return total;
 }
 
@@ -384,7 +392,7 @@ static int64_t released_since(int64_t resident)
 
 int pf_control_release_memory(struct pf_live *live, bool collect)
 {
-	struct pf_control *control = &live->control;
+	struct pf_control *control = live->control;
 	struct pf_buf said = PF_BUF_INIT;
 	struct pf_buf before;
 	int64_t began_ns = pf_clock_now_ns(), resident = pf_resident_bytes();
@@ -409,7 +417,7 @@ int pf_control_release_memory(struct pf_live *live, bool collect)
 
 void pf_gc_show(struct pf_buf *out, struct pf_live *live, int arg)
 {
-	struct pf_control *control = &live->control;
+	struct pf_control *control = live->control;
 
 	pf_lock_take(&control->lock);
 	if (control->gc_total.time_ns) {

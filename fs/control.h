@@ -46,8 +46,8 @@ struct pf_control {
 	char frozen[65]; /* the last snapshot's name; "": none yet */
 };
 
-void pf_control_init(struct pf_control *control);
-void pf_control_finish(struct pf_control *control);
+struct pf_control *pf_control_create(void); /* NULL: no memory */
+void pf_control_destroy(struct pf_control *control);
 
 /* A write to `entry`: 0 or the -errno for the writer, logged. */
 int pf_control_write(struct pf_live *live, const struct pf_entry *entry, const char *text,

@@ -1,21 +1,28 @@
 /* Dump: what the tree would show, written as plain files. Needs no /dev/fuse and no tree.
  *
- *   whole:        DIR/heap DIR/heap.pprof ... DIR/cpu.pprof DIR/status DIR/config/..., as in the tree
+ *   whole:        DIR/heap DIR/heap.pprof ... DIR/captures/..., by the names of the tree
  *   by command:   DIR/CMD_cpu_20261121_065226.prof, CMD_mem_..., CMD_alloc_..., CMD_wall_...
  *
- * A file appears under its name when it is complete. What cannot be had (no recorder) is left out.
- * By command, what ends in the same second stands side by side: CMD_cpu_20261121_065226-2.prof.
+ * A whole dump is a walk over what the tree lists. Each profile is collected once, so all of its
+ * files are of one moment. A listed link to what takes time is that file; another name of a file is
+ * a link here, too. Left out is (is_dumped) what is nothing as a plain file: `events`, cpu/wait,
+ * wall/wait, debug/pprof/symbol and its other name; and what cannot be had, as `status` says.
+ *
+ * A file appears under its name when it is complete. By command, what ends in the same second stands
+ * side by side: CMD_cpu_20261121_065226-2.prof.
  */
 #include "base/clock.h"
 #include "base/counter.h"
 #include "base/mark.h"
 #include "base/utc.h"
+#include "fs/capture.h"
 #include "fs/defined.h"
 #include "fs/fs.h"
 #include "fs/live.h"
 #include "fs/make.h"
 #include "fs/snapshot.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -27,18 +34,33 @@
 
 enum { SAME_NAMES_MAX = 1000 };
 
-/* One dump under way. A profile that several files show is collected once. */
+/* What several files show is collected once. */
+struct taken {
+	bool asked;
+	int error;
+	struct pf_profile profile;
+	struct pf_capture *capture;     /* held; or NULL */
+	const struct pf_profile *shown; /* of the two */
+};
+
+/* One dump under way. */
 struct dump {
 	struct pf_live live;
 	int directory;
 	bool by_command;
 	bool dead;
-	bool collected; /* `profile` is of `source` */
-	enum pf_source source;
-	int collect_error;
-	struct pf_profile profile;
-	int error; /* the first -errno */
+	struct taken taken[PF_SOURCE_COUNT + 1]; /* the last: of `defined` */
+	int defined;                             /* the program's own profile of this number */
+	int error;                               /* the first -errno */
 };
+
+static void note_error(struct dump *dump, int rc)
+{
+	if (rc < 0 && !dump->error)
+		dump->error = rc;
+}
+
+/* ---- files ---- */
 
 /* NAME.EXTENSION, or if there is one already NAME-2.EXTENSION, NAME-3.EXTENSION ... */
 static int rename_beside(int directory, const char *fresh, const char *name)
@@ -88,43 +110,103 @@ static int write_file(
 	return rc;
 }
 
-static int collect(struct dump *dump, enum pf_source source)
-{
-	static const struct pf_query moment = {0};
+/* ---- what a file shows ---- */
 
-	if (dump->collected && dump->source == source)
-		return dump->collect_error;
-	pf_profile_finish(&dump->profile);
-	dump->collect_error = pf_make_profile(&dump->live, source, &moment, NULL, &dump->profile);
-	dump->source = source;
-	dump->collected = true;
-	return dump->collect_error;
+/* With the recorder off there may still be a capture. */
+static void fall_back(struct dump *dump, enum pf_source source, struct taken *t)
+{
+	if (t->error != -ENODATA || dump->by_command)
+		return;
+	t->capture = pf_capture_latest(dump->live.captures, source);
+	if (!t->capture)
+		return;
+	t->shown = pf_capture_profile(t->capture);
+	t->error = 0;
 }
 
-static void dump_entry(
-    struct dump *dump, int directory, const struct pf_entry *entry, const char *name)
+static const struct taken *take(struct dump *dump, enum pf_source source)
 {
-	struct pf_entry plain = *entry;
-	struct pf_object object = pf_tree_object(&plain);
+	/* Where all of its memory is, only the living can say. */
+	const struct pf_query moment = {.balance = !dump->dead && !dump->by_command};
+	struct taken *t = &dump->taken[source];
+
+	if (t->asked)
+		return t;
+	t->asked = true;
+	t->shown = &t->profile;
+	t->error = pf_make_profile(&dump->live, source, &moment, NULL, &t->profile);
+	fall_back(dump, source, t);
+	return t;
+}
+
+/* The program's own profile of this number. Its files come one after the other. */
+static const struct taken *take_defined(struct dump *dump, int number)
+{
+	struct taken *t = &dump->taken[PF_SOURCE_COUNT];
+
+	if (t->asked && dump->defined == number)
+		return t;
+	pf_profile_finish(&t->profile);
+	t->asked = true;
+	t->shown = &t->profile;
+	t->error = pf_defined_make(&dump->live, (uint32_t)number, &t->profile);
+	dump->defined = number;
+	return t;
+}
+
+static void forget_taken(struct dump *dump)
+{
+	for (int i = 0; i <= PF_SOURCE_COUNT; i++) {
+		if (dump->taken[i].asked)
+			pf_profile_finish(&dump->taken[i].profile);
+		if (dump->taken[i].capture)
+			pf_capture_drop(dump->live.captures, dump->taken[i].capture);
+	}
+}
+
+static int make(struct dump *dump, const struct pf_object *object, struct pf_snapshot **out)
+{
+	const struct pf_profile_row *row = object->member ? NULL : object->entry->profile;
+	const struct taken *t;
+
+	if (!row)
+		return pf_make_print(&dump->live, object, out);
+	t = row == &pf_defined_row ? take_defined(dump, object->key) : take(dump, row->source);
+	return t->error < 0 ? t->error : pf_make_drawing(&dump->live, object, t->shown, out);
+}
+
+static void write_made(
+    struct dump *dump, int directory, const char *name, const struct pf_object *object)
+{
+	struct pf_entry plain = *object->entry;
+	struct pf_object sized = *object;
 	struct pf_snapshot *snapshot = NULL;
 	int rc;
 
 	plain.room = NULL; /* a plain file has its size */
-	rc = entry->kind == PF_KIND_PROFILE ? collect(dump, entry->profile->source) : 0;
-	if (rc == -ENODATA || rc == -EOPNOTSUPP)
-		return; /* not collected here: `status` says so */
-	if (rc < 0) {
-		dump->error = dump->error ? dump->error : rc;
-		return;
-	}
-	if (entry->kind == PF_KIND_PROFILE)
-		rc = pf_make_drawing(&dump->live, &object, &dump->profile, &snapshot);
-	else
-		rc = pf_make_print(&dump->live, &object, &snapshot);
+	sized.entry = &plain;
+	rc = make(dump, &sized, &snapshot);
 	if (rc == 0)
 		rc = write_file(dump, directory, name, &snapshot->text);
 	pf_snapshot_drop(snapshot);
-	dump->error = dump->error ? dump->error : rc;
+	/* Not collected here, as `status` says; or a thread that has ended. */
+	if (rc != -ENODATA && rc != -EOPNOTSUPP && rc != -ESRCH)
+		note_error(dump, rc);
+}
+
+/* ---- the whole tree ---- */
+
+static bool is_dumped(const struct dump *dump, const struct pf_object *object)
+{
+	const struct pf_entry *e = object->entry;
+
+	if (e->kind == PF_KIND_STREAM || e->kind == PF_KIND_DIALOG || (e->plain && e->plain->waits))
+		return false;
+	if (!dump->dead)
+		return true;
+	if (e->kind == PF_KIND_PROFILE && e->profile->source == PF_SOURCE_THREADS)
+		return false;
+	return !(e->plain && e->plain->living) && !(e->list && e->list->living);
 }
 
 /* A directory in that one, made if it is missing: or -1, and the dump has failed. */
@@ -134,132 +216,144 @@ static int open_below(struct dump *dump, int directory, const char *name)
 
 	mkdirat(directory, name, 0700); /* or it is there; or the open says why not */
 	fd = openat(directory, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	if (fd < 0 && !dump->error)
-		dump->error = -errno;
+	if (fd < 0)
+		note_error(dump, -errno);
 	return fd;
 }
 
-/* What only a living process has. */
-static bool is_of_the_living(const struct pf_entry *entry)
+/* An earlier dump's may be there. */
+static void write_link(struct dump *dump, int directory, const char *name, const char *target)
 {
-	if (entry->kind == PF_KIND_PROFILE)
-		return entry->profile->source == PF_SOURCE_THREADS;
-	return entry->plain && entry->plain->living;
+	unlinkat(directory, name, 0);
+	if (symlinkat(target, directory, name) < 0)
+		note_error(dump, -errno);
 }
 
-/* What stands at the root; and profiles that a link there leads to. */
-static bool is_dumped(const struct pf_tree *tree, const struct pf_entry *entry)
+/* What a link leads to that is not listed takes time in the tree; here it is a file like others. */
+static void dump_link(
+    struct dump *dump, int directory, const char *name, const struct pf_entry *link)
 {
-	const struct pf_entry *above = pf_tree_entry(tree, entry->parent);
+	const struct pf_entry *to = pf_tree_entry(dump->live.tree, link->to);
+	struct pf_object object = pf_tree_object(to);
 
-	if (entry->kind == PF_KIND_PRINT)
-		return entry->parent == PF_TREE_ROOT && entry->listed;
-	if (entry->kind != PF_KIND_PROFILE || entry->view < pf_table.views ||
-	    entry->view >= pf_table.views + pf_table.view_count)
-		return false; /* one of other tools' names */
-	return entry->parent == PF_TREE_ROOT || (above && strcmp(above->name, ".now") == 0);
+	if (!is_dumped(dump, &object))
+		return;
+	if (to->listed)
+		write_link(dump, directory, name, link->target);
+	else
+		write_made(dump, directory, name, &object);
 }
 
-static void dump_defined_views(struct dump *dump, int directory, uint32_t number)
+static void dump_member_link(
+    struct dump *dump, int directory, const char *name, const struct pf_object *object)
 {
-	struct pf_profile profile;
-	int rc = pf_defined_make(&dump->live, number, &profile);
+	char target[PF_LINK_TARGET];
 
-	for (size_t i = 0; i < pf_table.view_count && rc == 0; i++) {
-		struct pf_entry entry = {.profile = &pf_defined_row, .view = &pf_table.views[i]};
-		struct pf_object object = {.entry = &entry};
-		struct pf_snapshot *snapshot;
-		char name[NAME_MAX + 1];
+	if (object->member->link(&dump->live, object->key, target, sizeof(target)) == 0)
+		write_link(dump, directory, name, target);
+}
 
-		snprintf(name, sizeof(name), "%.200s%s", pf_defined_name(&dump->live, number),
-		    pf_table.views[i].suffix);
-		rc = pf_make_drawing(&dump->live, &object, &profile, &snapshot);
-		if (rc == 0)
-			rc = write_file(dump, directory, name, &snapshot->text);
-		pf_snapshot_drop(snapshot);
+static void dump_directory(
+    struct dump *dump, int directory, const char *name, const struct pf_object *object);
+
+static void dump_object(
+    struct dump *dump, int directory, const char *name, const struct pf_object *object)
+{
+	if (!is_dumped(dump, object))
+		return;
+	if (object->directory)
+		dump_directory(dump, directory, name, object);
+	else if (object->snapshot)
+		note_error(dump, write_file(dump, directory, name, &object->snapshot->text));
+	else if (object->member && object->member->link)
+		dump_member_link(dump, directory, name, object);
+	else if (object->fixed && object->entry->kind == PF_KIND_LINK)
+		dump_link(dump, directory, name, object->entry);
+	else
+		write_made(dump, directory, name, object);
+}
+
+/* Names with a NUL behind each. They are taken first and used then: a list is told under its lock. */
+struct names {
+	struct pf_listing listing;
+	struct pf_buf text;
+};
+
+static void add_name(struct pf_listing *listing, const char *name, uint64_t ino, uint32_t mode)
+{
+	struct names *names = (struct names *)listing;
+
+	if (strcmp(name, ".") != 0 && strcmp(name, "..") != 0)
+		pf_buf_add(&names->text, name, strlen(name) + 1);
+}
+
+static void dump_names(struct dump *dump, int directory, const struct pf_object *parent)
+{
+	struct names names = {.listing = {add_name}, .text = PF_BUF_INIT};
+	const struct pf_tree *tree = dump->live.tree;
+
+	pf_tree_list(tree, &dump->live, parent, &names.listing);
+	note_error(dump, names.text.error);
+	for (size_t at = 0; at < names.text.length;) {
+		const char *name = names.text.at + at;
+		struct pf_object object = {.entry = NULL};
+
+		at += strlen(name) + 1;
+		if (pf_tree_find(tree, &dump->live, parent, name, &object) == 0)
+			dump_object(dump, directory, name, &object); /* else it went meanwhile */
+		pf_snapshot_drop(object.snapshot);
 	}
-	pf_profile_finish(&profile);
-	dump->error = dump->error ? dump->error : rc;
+	pf_buf_finish(&names.text);
 }
 
-/* custom/, if the program has defined anything. */
-static void dump_defined(struct dump *dump)
+static void dump_directory(
+    struct dump *dump, int directory, const char *name, const struct pf_object *object)
 {
-	int directory;
+	int fd = open_below(dump, directory, name);
 
-	if (!pf_defined_name(&dump->live, 0))
+	if (fd < 0)
 		return;
-	directory = open_below(dump, dump->directory, "custom");
-	if (directory < 0)
-		return;
-	for (uint32_t n = 0; pf_defined_name(&dump->live, n); n++)
-		dump_defined_views(dump, directory, n);
-	close(directory);
+	dump_names(dump, fd, object);
+	close(fd);
+	if (!object->fixed)
+		unlinkat(directory, name, AT_REMOVEDIR); /* if it is empty: a thread that ended */
 }
 
-/* config/NAME, cpu/hz, enable: how it was collected. */
-static void dump_setting(struct dump *dump, const struct pf_entry *entry)
+/* thread/7/name of an earlier dump into the same place would pass for one of this process: the
+ * directories of a list are emptied of what a dump puts there. */
+static void forget_members(int directory, const struct pf_list_row *list)
 {
-	const struct pf_entry *above = pf_tree_entry(dump->live.tree, entry->parent);
-	int directory;
+	int below = openat(directory, list->path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	DIR *names = below < 0 ? NULL : fdopendir(below);
+	const struct dirent *d;
+	char path[NAME_MAX + 64];
 
-	if (!entry->listed || (entry->show != pf_knob_show && entry->show != pf_enable_show))
-		return;
-	if (entry->parent == PF_TREE_ROOT) {
-		dump_entry(dump, dump->directory, entry, entry->name);
-		return;
+	if (!names && below >= 0)
+		close(below);
+	while (names && (d = readdir(names)) != NULL) {
+		if (d->d_name[0] == '.' || d->d_type != DT_DIR)
+			continue;
+		for (size_t i = 0; i < list->member_count; i++) {
+			snprintf(path, sizeof(path), "%s/%.40s", d->d_name, list->members[i].path);
+			unlinkat(below, path, 0);
+		}
+		unlinkat(below, d->d_name, AT_REMOVEDIR);
 	}
-	directory = open_below(dump, dump->directory, above->name);
-	if (directory < 0)
-		return;
-	dump_entry(dump, directory, entry, entry->name);
-	close(directory);
-}
-
-/* Another name of a file that was written; the link of an earlier dump will do. */
-static void dump_link(struct dump *dump, int directory, const char *name, const char *target)
-{
-	if (faccessat(directory, target, F_OK, 0) != 0)
-		return;
-	if (symlinkat(target, directory, name) < 0 && errno != EEXIST && !dump->error)
-		dump->error = -errno;
-}
-
-/* goroutine, and Go's names under debug/pprof/: the same bytes as NAME.pprof. */
-static void dump_links(struct dump *dump)
-{
-	int debug = open_below(dump, dump->directory, "debug");
-	int go = debug < 0 ? -1 : open_below(dump, debug, "pprof");
-
-	for (size_t i = 0; i < pf_table.profile_count && go >= 0; i++) {
-		const struct pf_profile_row *row = &pf_table.profiles[i];
-		char target[64];
-
-		snprintf(target, sizeof(target), "../../%s.pprof", row->stem);
-		dump_link(dump, go, row->go_name, target);
-		if (row->alias)
-			dump_link(dump, dump->directory, row->alias, row->stem);
-	}
-	if (go >= 0)
-		close(go);
-	if (debug >= 0)
-		close(debug);
+	if (names)
+		closedir(names);
 }
 
 static void dump_whole(struct dump *dump)
 {
-	const struct pf_tree *tree = dump->live.tree;
+	struct pf_object root = pf_tree_object(pf_tree_entry(dump->live.tree, PF_TREE_ROOT));
 
-	for (size_t i = 0; i < tree->count; i++) {
-		const struct pf_entry *entry = &tree->entries[i];
-
-		if (is_dumped(tree, entry) && !(dump->dead && is_of_the_living(entry)))
-			dump_entry(dump, dump->directory, entry, entry->name);
-		dump_setting(dump, entry);
-	}
-	dump_links(dump);
-	dump_defined(dump);
+	for (size_t i = 0; i < pf_table.list_count; i++)
+		if (pf_table.lists[i].members)
+			forget_members(dump->directory, &pf_table.lists[i]);
+	dump_names(dump, dump->directory, &root);
 }
+
+/* ---- by command ---- */
 
 /* CMD_cpu, CMD_mem ...: what a profile is called in a file's name; NULL: its collector has a better
  * one. Those of the heap are called as go test calls them. */
@@ -283,6 +377,7 @@ static void dump_by_command(struct dump *dump, const struct pf_fs_dump *wish)
 	for (size_t i = 0; i < pf_table.profile_count; i++) {
 		const struct pf_profile_row *row = &pf_table.profiles[i];
 		const struct pf_entry *entry;
+		struct pf_object object;
 		const char *word;
 
 		if (row->collector == PF_COLLECTOR_COUNT || !wish->profiles[row->collector])
@@ -293,7 +388,8 @@ static void dump_by_command(struct dump *dump, const struct pf_fs_dump *wish)
 		if (!entry || !word)
 			continue;
 		snprintf(name, sizeof(name), "%.150s_%s_%s.prof", wish->command, word, stamp);
-		dump_entry(dump, dump->directory, entry, name);
+		object = pf_tree_object(entry);
+		write_made(dump, dump->directory, name, &object);
 	}
 }
 
@@ -323,12 +419,14 @@ PF_PUBLIC int proffs_fs_dump(const struct pf_sampler *sampler, const struct pf_f
 		dump.live.where = wish->directory;
 		pf_lookup_set_program(&dump.live.lookup, wish->lines);
 		dump.live.pid = wish->pid;
-		if (wish->command)
+		if (wish->command) {
 			dump_by_command(&dump, wish);
-		else
+		} else {
+			pf_live_borrow(&dump.live);
 			dump_whole(&dump);
+		}
 		rc = dump.error;
-		pf_profile_finish(&dump.profile);
+		forget_taken(&dump);
 		pf_live_finish(&dump.live);
 	}
 	if (dump.directory >= 0)

@@ -218,7 +218,7 @@ static bool is_name(const char *text, size_t length)
 
 void pf_freeze_show(struct pf_buf *out, struct pf_live *live, int arg)
 {
-	struct pf_control *control = &live->control;
+	struct pf_control *control = live->control;
 
 	pf_lock_take(&control->lock);
 	pf_buf_str(out, *control->frozen ? control->frozen : "none");
@@ -229,7 +229,7 @@ void pf_freeze_show(struct pf_buf *out, struct pf_live *live, int arg)
 int pf_freeze_store(
     struct pf_live *live, int arg, const char *text, size_t length, struct pf_wait *wait)
 {
-	struct pf_control *control = &live->control;
+	struct pf_control *control = live->control;
 	int rc;
 
 	while (length && isspace((unsigned char)text[length - 1]))

@@ -152,7 +152,8 @@ static void demolish(struct pf_fs *fs)
 	pf_fuse_destroy(fs->fuse);
 	if (fs->stop_fd >= 0)
 		close(fs->stop_fd);
-	pf_live_finish(&fs->live);
+	if (!pf_live_is_offered(&fs->live))
+		pf_live_finish(&fs->live);
 	fs->files = NULL;
 	fs->fuse = NULL;
 }
@@ -194,6 +195,8 @@ PF_PUBLIC int proffs_fs_start(struct pf_fs **out, const struct pf_sampler *sampl
 		free(fs);
 		return rc;
 	}
+	if (options->dumps)
+		pf_live_offer(&fs->live);
 	*out = fs;
 	return 0;
 }

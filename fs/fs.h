@@ -13,6 +13,7 @@ struct pf_fs_options {
 	const char *reaper; /* path of proffs-reaper; NULL: none */
 	bool allow_other;   /* the kernel shall ask the modes, and not turn others away at once */
 	const char *lines;  /* path of proffs-lines; NULL: none */
+	bool dumps; /* there may be: what the tree remembers is kept for them when it is gone */
 };
 
 /* Makes and mounts the tree: 0, or -errno with *why a sentence for people (lives for ever). */

@@ -101,7 +101,7 @@ static const struct pf_plain_row plains[] = {
 	{"events",    NULL, NULL, 0,
 	 "a stream: a line for each start and end of a capture, refused write, gc, snapshot, loss",
 	 .stream = true},
-	{"debug/stats", NULL, NULL, 0, "as stats", .answer = pf_stats_answer},
+	{"debug/stats", NULL, NULL, 0, "as stats", .answer = pf_stats_answer, .living = true},
 	{"debug/gc",  pf_gc_show,         pf_gc_store, PF_GC_COLLECT, "as gc"},
 	{"debug/freeOSMemory", pf_gc_show, pf_gc_store, PF_GC_ALLOCATORS, "as free_os_memory"},
 	{"debug/charts", pf_chart_show, NULL, 0, "as debug/charts.html", .page = true},
@@ -132,7 +132,8 @@ static const struct pf_list_row lists[] = {
 	{"custom", pf_defined_list, pf_defined_find, NULL, NULL, 0,
 	 "profiles that the program defines itself (proffs_profile_new): NAME, NAME.pprof ..."},
 	{"thread", pf_thread_list, pf_thread_find, NULL, pf_thread_members, PF_THREAD_MEMBER_COUNT,
-	 "a directory per thread: name, state, stack, cpu_ns, age_ns, created_by, blocked_on"},
+	 "a directory per thread: name, state, stack, cpu_ns, age_ns, created_by, blocked_on",
+	 .living = true},
 };
 
 /* gperftools' names, in the formats of its google-pprof. */

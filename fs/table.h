@@ -100,6 +100,7 @@ struct pf_list_row {
 	const struct pf_plain_row *members; /* path is a name, arg the key */
 	size_t member_count;
 	const char *help;
+	bool living; /* only a living process has these */
 };
 
 /* A profile under a name of its own, in a form of its own. */

@@ -19,6 +19,12 @@ BUILD=${PROFFS_BUILD:-$SOURCE/build}
 PROFFS=$BUILD/proffs
 TARGET=$BUILD/tests/target
 
+# By plain bats, without tests/run-bats: the same mark, and others pass through.
+if [ -z "${PROFFS_TEST_DIR-}" ]; then
+	export PROFFS_TEST_DIR=$BATS_RUN_TMPDIR
+	chmod 711 "$PROFFS_TEST_DIR"
+fi
+
 setup() {
 	cd "$BATS_TEST_TMPDIR"
 	TREE=$BATS_TEST_TMPDIR/tree
@@ -41,7 +47,7 @@ teardown() {
 circumstances() {
 	local task
 	tail -n 20 "$ERR" 2>/dev/null | sed 's/^/stderr: /'
-	for pid in $(grep -lzxF "PROFFS_TEST_DIR=${PROFFS_TEST_DIR-}" /proc/[0-9]*/environ 2>/dev/null | cut -d/ -f3); do
+	for pid in $(grep -lzxF "PROFFS_TEST_DIR=$PROFFS_TEST_DIR" /proc/[0-9]*/environ 2>/dev/null | cut -d/ -f3); do
 		[ "$(ps -o comm= -p "$pid")" != bash ] || continue
 		for task in "/proc/$pid/task/"*; do
 			echo "$task $(cat "$task/comm" "$task/wchan" 2>/dev/null | paste -sd ' ')"

@@ -19,7 +19,8 @@ whole() {
 	is "$(stat -c %a "$1/heap")" 600
 	is "$(cat "$1/cpu/hz")" 97
 	has "$(cat "$1/enable")" "heap on"
-	cmp "$1/debug/pprof/profile" "$1/cpu.pprof"
+	pprof_rows "$1/debug/pprof/profile" | cmp - <(pprof_rows "$1/cpu.pprof")
+	cmp "$1/debug/pprof/heap" "$1/heap.pprof"
 	cmp "$1/goroutine" "$1/threads"
 	is "$(tail -n 1 "$1/heap.html")" "</html>" # no blanks behind it, as the live one has
 	is "$(tail -n 1 "$1/cpu.svg")" "</svg>"
@@ -76,6 +77,62 @@ whole() {
 	whole dump/2
 	has "$(pprof_rows dump/2/cpu.pprof -cum)" seventy
 	tree_ready
+}
+
+# What is in the tree and not in a dump: fs/dump.c, is_dumped(). Nothing else may be.
+@test "a dump has the names of the tree, all but those that are nothing as plain files" {
+	PROFFS_DUMP_SIGNAL=USR2 tree_start --dump-on-exit dump --set enable='+wall +mutex' -- \
+		/usr/bin/python3 -c '
+import threading, time
+threading.Thread(target=time.sleep, args=(1000,), daemon=True).start()
+for number in range(10**6): str(number)
+print("resting", flush=True)
+time.sleep(1000)'
+	wait_until 20 says resting
+	wait_until 20 asleep
+	wait_until 5 an_heir
+	echo 1 >"$TREE/cpu/seconds"
+	echo 1 >"$TREE/wall/seconds"
+	cat "$TREE/cpu/wait" "$TREE/wall/wait"
+	echo before >"$TREE/snapshot"
+	run sh -c "echo many >$TREE/cpu/hz"
+	is "$status" 1
+	(cd "$TREE" && find . | LC_ALL=C sort) >names
+	kill -USR2 "$PID"
+	done_with() { grep -q "^dumps  *$1 " "$TREE/status"; }
+	wait_until 10 done_with 1
+	(cd dump/1 && find . | LC_ALL=C sort) >dumped
+	is "$(LC_ALL=C comm -23 names dumped)" "./cpu/wait
+./debug/pprof/symbol
+./events
+./pprof/symbol
+./wall/wait"
+	is "$(LC_ALL=C comm -13 names dumped)" ""
+	is "$(find dump/1 -type l -printf '%P %l\n' | sort)" "goroutine threads
+pprof/cmdline ../debug/pprof/cmdline"
+	cmp dump/1/captures/before/heap.pprof "$TREE/captures/before/heap.pprof"
+	for file in "$TREE"/captures/*.pprof; do cmp "$file" "dump/1/captures/${file##*/}"; done
+	has "$(cat dump/1/error_log)" 'cpu/hz: "many"'
+	has "$(cat dump/1/snapshot)" before
+	has "$(cat dump/1/cpu/status)" "cpu last finished"
+	has "$(cat dump/1/thread/*/created_by)" "thread $PID"
+	has "$(cat dump/1/history)" "heap_allocated"
+
+	# At the end the tree has gone, but not what it remembered. The living are not there any more.
+	mkdir -p dump/thread/1 && echo old >dump/thread/1/name
+	tree_stop
+	wait_until 10 no_heir
+	wait_until 10 [ -e dump/captures/before/threads.pprof ]
+	cmp dump/1/captures/before/heap.pprof dump/captures/before/heap.pprof
+	has "$(cat dump/error_log)" 'cpu/hz: "many"'
+	(cd dump && find . -path ./1 -prune -o -print | LC_ALL=C sort) >left
+	is "$(LC_ALL=C comm -23 dumped left | grep -v '^./thread')" "./debug/pprof/goroutine
+./debug/stats
+./goroutine
+./metrics
+./openmetrics
+./stats"
+	is "$(find dump/thread -mindepth 1)" ""
 }
 
 @test "without a name for it, a signal's dump goes to proffs-PID" {
