@@ -146,6 +146,15 @@ static int build(struct pf_fs *fs, const char **why)
 	return 0;
 }
 
+static int greet(struct pf_fs *fs, const char **why)
+{
+	int rc = pf_fuse_greet(fs->fuse);
+
+	if (rc < 0 && rc != -ENOMEM)
+		*why = "it was unmounted, or its connection aborted, as soon as it was made";
+	return rc;
+}
+
 static void demolish(struct pf_fs *fs)
 {
 	pf_files_destroy(fs->files);
@@ -165,6 +174,8 @@ static int start(struct pf_fs *fs, const struct pf_fs_options *options, const ch
 	if (rc < 0)
 		return rc;
 	rc = build(fs, why);
+	if (rc == 0)
+		rc = greet(fs, why);
 	if (rc == 0)
 		rc = start_keeper(fs, why);
 	if (rc < 0)

@@ -182,6 +182,7 @@ static void on_link(fuse_req_t req, fuse_ino_t id, fuse_ino_t parent, const char
 
 static void on_init(void *fuse, struct fuse_conn_info *conn)
 {
+	((struct pf_fuse *)fuse)->greeted = true;
 	/* AUTO_INVAL_DATA would ask for attributes at every read of what never changes. */
 	conn->want &= ~(FUSE_CAP_AUTO_INVAL_DATA | FUSE_CAP_SPLICE_READ | FUSE_CAP_SPLICE_WRITE |
 			FUSE_CAP_SPLICE_MOVE | FUSE_CAP_READDIRPLUS | FUSE_CAP_READDIRPLUS_AUTO |
@@ -316,6 +317,23 @@ static int serve_one(struct pf_fuse *fuse)
 	pf_count(PF_COUNTER_FS_REQUESTS);
 	fuse_session_process_buf(fuse->session, &request);
 	return 1;
+}
+
+/* Without memory libfuse answers ENOMEM for us, once, and the kernel refuses the tree to everybody from
+ * then on (ECONNREFUSED): a corpse, unless we take it away. */
+int pf_fuse_greet(struct pf_fuse *fuse)
+{
+	struct pollfd message = {.fd = fuse_session_fd(fuse->session), .events = POLLIN};
+	int rc;
+
+	do {
+		while (poll(&message, 1, -1) < 0 && errno == EINTR)
+			;
+		rc = serve_one(fuse);
+	} while (rc == 0);
+	if (rc < 0)
+		return rc;
+	return fuse->greeted && !fuse_session_exited(fuse->session) ? 0 : -ENOMEM;
 }
 
 void pf_fuse_serve(struct pf_fuse *fuse, int stop_fd)

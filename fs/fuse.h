@@ -18,6 +18,10 @@ void pf_fuse_set_files(struct pf_fuse *fuse, struct pf_files *files);
 /* Before serving: told, on the thread that serves, when somebody has listed the root. */
 void pf_fuse_on_root_listed(struct pf_fuse *fuse, void (*listed)(void *to), void *to);
 
+/* Before serving: answers the kernel's first message, which is there since the mount is. 0, or -errno:
+ * this tree will never answer anybody. */
+int pf_fuse_greet(struct pf_fuse *fuse);
+
 /* Answers requests until stop_fd can be read or the tree is gone. */
 void pf_fuse_serve(struct pf_fuse *fuse, int stop_fd);
 

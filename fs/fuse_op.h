@@ -15,6 +15,7 @@ struct pf_fuse {
 	uid_t uid;
 	gid_t gid;
 	char *buffer;
+	bool greeted; /* the kernel's first message has reached us through libfuse */
 	void (*root_listed)(void *to); /* see pf_fuse_on_root_listed() */
 	void *root_listed_to;
 	struct pf_lock stream_lock; /* rank PF_LOCK_SHARD: events' own is taken under it */

@@ -2,9 +2,9 @@
 # looked at each time is in the first comment of fault.py.
 load ../helper
 
-# faults WHEN KIND
+# faults WHEN KIND ARGS...
 faults() {
-	PROFFS_BUILD=$BUILD run python3 "$SOURCE/tests/fault/fault.py" "$1" "$2" --seconds "$3"
+	PROFFS_BUILD=$BUILD run python3 "$SOURCE/tests/fault/fault.py" "$@"
 	echo "$output"
 	is "$status" 0
 	# A tree of which nothing fails would pass, too.
@@ -12,18 +12,22 @@ faults() {
 	((BASH_REMATCH[1] >= 2 && BASH_REMATCH[2] >= 1))
 }
 
-@test "no memory from malloc while it starts" { faults start memory 1; }
-@test "no memory from mmap while it starts" { faults start map 1; }
-@test "no descriptor while it starts" { faults start open 1; }
-@test "no thread and no child while it starts" { faults start thread 1; }
-@test "no timer while it starts" { faults start timer 1; }
-@test "other system calls are refused while it starts" { faults start system 1; }
-@test "what is read cannot be read while it starts" { faults start read 1; }
+@test "no memory from malloc while it starts" { faults start memory --seconds 1; }
+@test "no memory from mmap while it starts" { faults start map --seconds 1; }
+@test "no descriptor while it starts" { faults start open --seconds 1; }
+@test "no thread and no child while it starts" { faults start thread --seconds 1; }
+@test "no timer while it starts" { faults start timer --seconds 1; }
+@test "other system calls are refused while it starts" { faults start system --seconds 1; }
+@test "what is read cannot be read while it starts" { faults start read --seconds 1; }
 
-@test "no memory from malloc for a reader" { faults live memory 2; }
-@test "no memory from mmap for a reader" { faults live map 1; }
-@test "no descriptor for a reader" { faults live open 1; }
-@test "no thread and no child for a reader" { faults live thread 1; }
-@test "no timer for a reader" { faults live timer 1; }
-@test "other system calls are refused for a reader" { faults live system 1; }
-@test "what is read cannot be read for a reader" { faults live read 1; }
+# One of the first calls in libfuse is for the kernel's first message: without an answer to that one, there is
+# a mount that refuses everybody (ECONNREFUSED).
+@test "no memory in libfuse when the kernel says hello" { faults start memory --in libfuse3.so --from 1 --to 8; }
+
+@test "no memory from malloc for a reader" { faults live memory --seconds 2; }
+@test "no memory from mmap for a reader" { faults live map --seconds 1; }
+@test "no descriptor for a reader" { faults live open --seconds 1; }
+@test "no thread and no child for a reader" { faults live thread --seconds 1; }
+@test "no timer for a reader" { faults live timer --seconds 1; }
+@test "other system calls are refused for a reader" { faults live system --seconds 1; }
+@test "what is read cannot be read for a reader" { faults live read --seconds 1; }

@@ -33,4 +33,5 @@ struct pf_fault_page {
 	char name[40];                   /* 40: which function it was */
 	char module[80];                 /* 80 */
 	uint64_t totals[PF_FAULT_COUNT]; /* 160: of every kind, from the start on */
+	char only[40]; /* 216: `count` is of calls made in modules whose names begin so */
 };

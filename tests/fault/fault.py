@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Makes calls of proffs fail, one after the other, and looks at what becomes of it.
 
-usage: fault.py start|live KIND [--seconds S] [--from N] [--only once|forever]
+usage: fault.py start|live KIND [--seconds S] [--from N] [--to N] [--only once|forever] [--in MODULE]
 
 KIND is one of fault.h: memory, map, open, thread, timer, system, read.
 
@@ -13,7 +13,8 @@ start   the Nth call from the start of `proffs run` on fails (once; and then: it
 live    the same in a tree that is there: the Nth call of each thing that a reader can do fails. What
         is read is whole or refused by a clear errno. When nothing fails any more, all is right again.
 
-With --seconds the N are spread over what fits; without, all of them are tried.
+With --seconds the N are spread over what fits; without, all of them are tried, or those from --from
+to --to. With --in only calls that are made in this library count (libfuse3.so, proffs-reaper).
 """
 import argparse
 import errno
@@ -47,12 +48,13 @@ class Failure(Exception):
 class Page:
     """fault.h, seen from here."""
 
-    def __init__(self, path):
+    def __init__(self, path, only):
         self.path = path
         with open(path, "wb") as f:
             f.write(bytes(4096))
         self.file = open(path, "r+b")
         self.map = mmap.mmap(self.file.fileno(), 4096)
+        self.map[216 : 216 + len(only)] = only.encode()
         self.disarm()
 
     def put(self, offset, form, value):
@@ -307,7 +309,8 @@ class Program:
         try:
             os.stat(os.path.join(self.tree, "README"))
         except OSError as e:
-            return e.errno not in (errno.ENOENT, errno.ENOTCONN)
+            # Refused to all: about to be taken away, or nobody has seen that it is a corpse.
+            return e.errno not in (errno.ENOENT, errno.ENOTCONN, errno.ECONNREFUSED)
         return True
 
     def wait_for_tree(self):
@@ -376,12 +379,12 @@ class Program:
 # ---- what is tried ----
 
 class Trial:
-    def __init__(self, kind, seconds, first, only):
-        self.kind, self.seconds, self.first = kind, seconds, first
+    def __init__(self, kind, seconds, first, last, only, module):
+        self.kind, self.seconds, self.first, self.last = kind, seconds, first, last
         self.modes = [m for m in (False, True) if only is None or only == ("forever" if m else "once")]
         self.directory = tempfile.mkdtemp(prefix="proffs-fault.")
         os.chmod(self.directory, 0o711)
-        self.page = Page(os.path.join(self.directory, "page"))
+        self.page = Page(os.path.join(self.directory, "page"), module)
         self.reader = Reader()
         self.failures, self.tried, self.places = [], 0, set()
         self.errnos = {}
@@ -394,7 +397,7 @@ class Trial:
     def numbers(self, count):
         """All of 1..count; or without an end some of them, far from each other."""
         if self.seconds is None:
-            return range(self.first, count + 1)
+            return range(self.first, min(count, self.last) + 1)
         return (1 + int((self.first + i) * 0.618034 % 1 * count) for i in itertools.count())
 
     def enough(self, began):
@@ -476,7 +479,7 @@ class Trial:
                 self.one_start(at, forever)
             if self.enough(began):
                 return
-        while any([self.one_start(count + 1, forever) for forever in self.modes]):
+        while count < self.last and any([self.one_start(count + 1, forever) for forever in self.modes]):
             count += 1
 
     # -- while it lives --
@@ -523,7 +526,7 @@ class Trial:
             for at in self.numbers(count):
                 self.live_look(program, name, at, forever)
             at = count + 1
-            while at < count + 50 and self.live_look(program, name, at, forever):
+            while at < min(count + 50, self.last + 1) and self.live_look(program, name, at, forever):
                 at += 1
 
     def live_some(self, program, counts):
@@ -568,9 +571,11 @@ def main():
     parser.add_argument("kind", choices=KINDS)
     parser.add_argument("--seconds", type=float)
     parser.add_argument("--from", type=int, default=1, dest="first")
+    parser.add_argument("--to", type=int, default=1 << 40, dest="last")
     parser.add_argument("--only", choices=["once", "forever"])
+    parser.add_argument("--in", default="", dest="module")
     arguments = parser.parse_args()
-    trial = Trial(arguments.kind, arguments.seconds, arguments.first, arguments.only)
+    trial = Trial(arguments.kind, arguments.seconds, arguments.first, arguments.last, arguments.only, arguments.module)
     try:
         getattr(trial, arguments.when)()
     except Failure as e:

@@ -49,17 +49,37 @@ static struct module {
 } modules[MODULES_MAX]; /* filled before anything in them runs */
 static size_t module_count;
 
-static void remember(const void *where, const char *name)
+static const struct module *module_of(const void *where)
 {
 	uintptr_t at = (uintptr_t)where;
 
-	strncpy(page->name, name, sizeof(page->name) - 1);
 	for (size_t i = 0; i < module_count; i++)
-		if (at >= modules[i].start && at < modules[i].end) {
-			__atomic_store_n(
-			    &page->offset, at - 1 - modules[i].start, __ATOMIC_RELAXED);
-			memcpy(page->module, modules[i].name, sizeof(page->module));
-		}
+		if (at >= modules[i].start && at < modules[i].end)
+			return &modules[i];
+	return NULL;
+}
+
+static void remember(const void *where, const char *name)
+{
+	const struct module *module = module_of(where);
+
+	strncpy(page->name, name, sizeof(page->name) - 1);
+	if (module) {
+		__atomic_store_n(
+		    &page->offset, (uintptr_t)where - 1 - module->start, __ATOMIC_RELAXED);
+		memcpy(page->module, module->name, sizeof(page->module));
+	}
+}
+
+/* Is this call of those that are counted? */
+static bool counts(const void *where)
+{
+	const struct module *module;
+
+	if (!page->only[0])
+		return true;
+	module = module_of(where);
+	return module && strncmp(module->name, page->only, strlen(page->only)) == 0;
 }
 
 /* Is it this one's turn to fail? */
@@ -68,7 +88,7 @@ static bool due(enum pf_fault kind, const char *name, const void *where)
 	uint64_t now;
 
 	__atomic_fetch_add(&page->totals[kind], 1, __ATOMIC_RELAXED);
-	if (__atomic_load_n(&page->kind, __ATOMIC_ACQUIRE) != (int32_t)kind)
+	if (__atomic_load_n(&page->kind, __ATOMIC_ACQUIRE) != (int32_t)kind || !counts(where))
 		return false;
 	now = __atomic_add_fetch(&page->count, 1, __ATOMIC_RELAXED);
 	if (now != page->at && !(page->forever && now > page->at))
