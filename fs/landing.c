@@ -254,8 +254,10 @@ static void add_about(
 	if (!row->member_count || !row->members[0].show)
 		return;
 	row->members[0].show(&said, live, key);
-	if (!said.error) /* it may have ended meanwhile */
-		text(out, pf_buf_text(&said));
+	if (said.error || said.length == 0) /* it may have ended meanwhile */
+		return;
+	said.length--; /* the line's end, which would be shown as one that cannot be */
+	text(out, pf_buf_text(&said));
 }
 
 static void add_listed(
