@@ -226,7 +226,8 @@ static struct pf_capture *find_locked(struct pf_captures *all, const struct pf_c
 
 	for (struct pf_capture *c = all->first; c; c = c->next) {
 		bool ending = c->running && c->cancelled && !c->collecting;
-		bool stale = !c->running && now - c->done_ns >= REUSE_NS;
+		bool stale = !c->running && (now - c->done_ns >= REUSE_NS ||
+						c->started_ns < all->outdated_ns);
 
 		if (!c->begun && !ending && !stale && same_key(&c->key, key))
 			return c;
@@ -355,6 +356,13 @@ int pf_capture_join(struct pf_captures *all, const struct pf_capture_key *key,
 	}
 	free_capture(fresh);
 	return rc;
+}
+
+void pf_captures_outdate(struct pf_captures *all)
+{
+	pf_lock_take(&all->lock);
+	all->outdated_ns = pf_clock_now_ns();
+	pf_lock_give(&all->lock);
 }
 
 int pf_capture_join_any(struct pf_captures *all, enum pf_source source,

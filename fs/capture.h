@@ -49,6 +49,9 @@ int pf_captures_stop(struct pf_captures *all, int64_t deadline_ns);
  * -EBUSY another one of this source runs; -EAGAIN no thread; -ENOMEM. */
 int pf_capture_join(struct pf_captures *all, const struct pf_capture_key *key,
     struct pf_capture_waiter *waiter, struct pf_capture **out);
+/* Something was switched or set: who asks for a name now wants it as it is from now on, and gets no
+ * result of before. What runs is joined all the same. */
+void pf_captures_outdate(struct pf_captures *all);
 /* What there is of a source: 1 waits for the one that runs, 0 the last finished one (held),
  * -ENODATA there is none. */
 int pf_capture_join_any(struct pf_captures *all, enum pf_source source,

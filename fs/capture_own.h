@@ -51,6 +51,7 @@ struct pf_captures {
 	struct pf_capture *latest[PF_SOURCE_COUNT]; /* in the list */
 	struct pf_outcome outcome[PF_SOURCE_COUNT];
 	uint64_t started;
+	int64_t outdated_ns; /* results of captures begun before this are not used again */
 };
 
 /* Tells the keeper that it may be due earlier. It only wakes: locks may be held. */

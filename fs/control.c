@@ -79,7 +79,9 @@ int pf_control_write(struct pf_live *live, const struct pf_entry *entry, const c
 	if (rc < 0) {
 		pf_tree_name(live->tree, entry, path, sizeof(path));
 		pf_control_refuse(live, path, text, length, rc);
+		return rc;
 	}
+	pf_captures_outdate(live->captures);
 	return rc;
 }
 

@@ -32,6 +32,16 @@ static int teardown(void **state)
 	return 0;
 }
 
+static uint32_t ready; /* atomic, a futex */
+
+static void take_ready(struct pf_capture_waiter *waiter, struct pf_capture *capture, int rc)
+{
+	if (capture)
+		pf_capture_drop(live.captures, capture);
+	__atomic_store_n(&ready, 1, __ATOMIC_RELEASE);
+	pf_futex_wake(&ready, 1);
+}
+
 static int write_to(const char *path, const char *value)
 {
 	const struct pf_entry *entry = pf_tree_path(live.tree, path);
@@ -48,6 +58,35 @@ static const char *read_from(const char *path)
 	pf_buf_clear(&text);
 	entry->show(&text, &live, entry->arg);
 	return pf_buf_text(&text);
+}
+
+/* A capture of this name and so short, or what is left of the last one. Its number. */
+static uint64_t capture(int64_t ns)
+{
+	struct pf_capture_key key = {.source = PF_SOURCE_HEAP, .seconds_ns = ns};
+	struct pf_capture_waiter waiter = {.ready = take_ready};
+	struct pf_capture *done = NULL;
+	int rc;
+
+	ready = 0;
+	rc = pf_capture_join(live.captures, &key, &waiter, &done);
+	while (rc == 1 && !__atomic_load_n(&ready, __ATOMIC_ACQUIRE))
+		pf_futex_wait(&ready, 0, -1);
+	assert_true(rc >= 0);
+	if (done)
+		pf_capture_drop(live.captures, done);
+	return pf_captures_started(live.captures);
+}
+
+static void what_was_captured_before_a_write_is_not_used_again(void **state)
+{
+	uint64_t first = capture(1000);
+
+	assert_int_equal(write_to("enable", "nonsense"), -EINVAL);
+	assert_int_equal(capture(1000), first); /* go tool pprof opens twice */
+	assert_int_equal(write_to("enable", "+heap"), 0);
+	assert_int_equal(capture(1000), first + 1);
+	assert_int_equal(capture(1000), first + 1);
 }
 
 static void every_control_refuses_what_is_no_value(void **state)
@@ -189,6 +228,7 @@ static void a_long_value_is_logged_by_its_beginning(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+	    TEST(what_was_captured_before_a_write_is_not_used_again),
 	    TEST(every_control_refuses_what_is_no_value),
 	    TEST(a_setting_reads_back),
 	    TEST(seconds_start_a_capture_and_zero_ends_it),
