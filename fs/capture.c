@@ -226,8 +226,8 @@ static struct pf_capture *find_locked(struct pf_captures *all, const struct pf_c
 
 	for (struct pf_capture *c = all->first; c; c = c->next) {
 		bool ending = c->running && c->cancelled && !c->collecting;
-		bool stale = !c->running && (now - c->done_ns >= REUSE_NS ||
-						c->started_ns < all->outdated_ns);
+		bool stale = !c->running &&
+			     (now - c->done_ns >= REUSE_NS || c->started_ns < all->outdated_ns);
 
 		if (!c->begun && !ending && !stale && same_key(&c->key, key))
 			return c;
