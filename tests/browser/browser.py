@@ -127,6 +127,11 @@ class Browser:
     def open(self, path):
         self.ask('POST', '/url', {'url': pathlib.Path(path).absolute().as_uri()})
 
+    def narrow(self, width):
+        """As on a telephone: a window is never that small."""
+        self.ask('POST', '/goog/cdp/execute', {'cmd': 'Emulation.setDeviceMetricsOverride',
+            'params': {'width': width, 'height': 800, 'deviceScaleFactor': 1, 'mobile': False}})
+
     def run(self, script, *arguments):
         """JavaScript in the page, a function's body."""
         return self.ask('POST', '/execute/sync', {'script': script, 'args': list(arguments)})

@@ -37,11 +37,12 @@ def readable(browser):
 
 
 def narrow(browser, file):
-    """Nothing is beyond the edge of a small window."""
-    browser.ask('POST', '/window/rect', {'width': 500, 'height': 800})
-    wait_ready(browser, file)
-    same('beyond the edge', browser.run(
-        'return document.documentElement.scrollWidth - document.documentElement.clientWidth'), 0)
+    """Nothing is beyond the edge of a small window, nor of a telephone."""
+    for width in 600, 390, 360:
+        browser.narrow(width)
+        wait_ready(browser, file)
+        same(f'wide {width}, beyond the edge', browser.run(
+            'return [innerWidth, document.documentElement.scrollWidth - innerWidth]'), [width, 0])
 
 
 def landing(browser, file, picture):
@@ -110,6 +111,7 @@ def copy(browser, file, picture):
     browser.until("return document.getElementById('state').textContent.startsWith('a copy, made')")
     same('it can be asked again', browser.element('#again').shown(), True)
     same('no frame is left', browser.elements('iframe'), [])
+    narrow(browser, file)
 
 
 def go_index(browser, file, picture):
