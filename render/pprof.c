@@ -334,7 +334,7 @@ static void write_strings(struct writer *w)
 		char *text;
 
 		pf_buf_clear(&clean);
-		pf_utf8_add(&clean, w->strings[i]);
+		pf_utf8_add_plain(&clean, w->strings[i]); /* go tool pprof prints it as it is */
 		pf_buf_char(&clean, '\0');
 		if (clean.error) {
 			pf_buf_fail(&w->raw, clean.error);

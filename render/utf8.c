@@ -29,7 +29,7 @@ static bool is_control(const unsigned char *at)
 	return at[0] < 0x20 || at[0] == 0x7f || (at[0] == 0xc2 && at[1] < 0xa0);
 }
 
-static void add(struct pf_buf *buf, const char *text, bool plain)
+void pf_utf8_add_plain(struct pf_buf *buf, const char *text)
 {
 	const unsigned char *at = (const unsigned char *)text;
 	const unsigned char *good = at;
@@ -37,7 +37,7 @@ static void add(struct pf_buf *buf, const char *text, bool plain)
 	while (*at) {
 		size_t length = sequence(at);
 
-		if (length && !(plain && is_control(at))) {
+		if (length && !is_control(at)) {
 			at += length;
 			continue;
 		}
@@ -47,14 +47,4 @@ static void add(struct pf_buf *buf, const char *text, bool plain)
 		good = at;
 	}
 	pf_buf_add(buf, good, (size_t)(at - good));
-}
-
-void pf_utf8_add(struct pf_buf *buf, const char *text)
-{
-	add(buf, text, false);
-}
-
-void pf_utf8_add_plain(struct pf_buf *buf, const char *text)
-{
-	add(buf, text, true);
 }

@@ -75,4 +75,12 @@ texts() {
 			return 1
 		fi
 	done <names
+	# Nor has what go tool pprof prints, which takes names as they stand in the file.
+	for file in cpu heap threads; do
+		for how in -top -traces -tags -raw; do
+			go tool pprof "$how" "$TREE/$file.pprof" 2>/dev/null | sed 's/\t/ /g' >text
+			has "$(cat text)" '?[31m'
+			run ! env LC_ALL=C grep -q $'[\001-\010\013-\037\177]\\|\302[\200-\237]' text
+		done
+	done
 }
