@@ -18,7 +18,7 @@
 #ifdef PF_SMALL
 enum { CHUNK_WORDS = 2048, CHUNKS_MAX = 16, BUCKETS = 16 };
 #else
-enum { CHUNK_WORDS = 128 * 1024, CHUNKS_MAX = 64, BUCKETS = 1 << 16 };
+enum { CHUNK_WORDS = 128 * 1024, CHUNKS_MAX = 128, BUCKETS = 1 << 16 };
 #endif
 
 struct record {
