@@ -128,6 +128,14 @@ static void move_signal_locked(void)
 	    "the program took our real-time signal; sampling goes on with another");
 }
 
+/* A filter of system calls may refuse timers and let events pass, as those of containers do not. */
+static bool events_must_do(void)
+{
+	return pf_crew_has((pid_t)syscall(SYS_gettid)) && pf_precise_probe() == 0;
+}
+
+#define EVENTS_INSTEAD "timer_create is refused (a seccomp filter?); perf events instead"
+
 /* Threads that came and went, timers that are missing, signals that are blocked. */
 static void look_round_locked(void)
 {
@@ -143,6 +151,12 @@ static void look_round_locked(void)
 	else
 		pf_precise_update(0);
 	rc = pf_arm_missing(pf_sample_period_ns());
+	/* A filter that the program has installed since the start. */
+	if (rc < 0 && rc != -EAGAIN && !timers_refused && events_must_do()) {
+		timers_refused = true;
+		pf_feature_set(PF_FEATURE_CPU, PF_FEATURE_DEGRADED, EVENTS_INSTEAD);
+		pf_precise_update(pf_sample_period_ns());
+	}
 	if (rc == -EAGAIN)
 		pf_feature_set(PF_FEATURE_CPU, PF_FEATURE_DEGRADED,
 		    "no room for the timers of some threads (RLIMIT_SIGPENDING); their time is shown "
@@ -211,12 +225,6 @@ static void ask_look(void)
 	pf_drain_wake();
 }
 
-/* A filter of system calls may refuse timers and let events pass, as those of containers do not. */
-static bool events_must_do(void)
-{
-	return pf_crew_has((pid_t)syscall(SYS_gettid)) && pf_precise_probe() == 0;
-}
-
 static int begin_locked(int64_t period)
 {
 	int rc = pf_signal_install();
@@ -237,8 +245,7 @@ static int begin_locked(int64_t period)
 	rc = pf_arm_all(period);
 	timers_refused = rc < 0 && events_must_do();
 	if (timers_refused) {
-		pf_feature_set(PF_FEATURE_CPU, PF_FEATURE_DEGRADED,
-		    "timer_create is refused (a seccomp filter?); perf events instead");
+		pf_feature_set(PF_FEATURE_CPU, PF_FEATURE_DEGRADED, EVENTS_INSTEAD);
 		return 0;
 	}
 	if (rc < 0) {

@@ -251,7 +251,7 @@ int life_apart(int (*in_child)(void))
 	return WEXITSTATUS(status);
 }
 
-void life_forbid(int number)
+static void forbid(int number, unsigned flags)
 {
 	struct sock_filter filter[] = {
 	    BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
@@ -262,6 +262,16 @@ void life_forbid(int number)
 	struct sock_fprog program = {sizeof(filter) / sizeof(filter[0]), filter};
 
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 ||
-	    prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) < 0)
+	    syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, flags, &program) != 0)
 		abort();
+}
+
+void life_forbid(int number)
+{
+	forbid(number, 0);
+}
+
+void life_forbid_everybody(int number)
+{
+	forbid(number, SECCOMP_FILTER_FLAG_TSYNC);
 }

@@ -63,5 +63,8 @@ void life_wait_asleep(const pid_t *tid);
 
 /* What `in_child` returns; -1 when it died. */
 int life_apart(int (*in_child)(void));
-/* From now on the system call of this number fails with EPERM, as behind a seccomp filter. */
+/* From now on the system call of this number fails with EPERM, as behind a seccomp filter, on this thread
+ * and those it creates. */
 void life_forbid(int number);
+/* The same for every thread there is, ours too. */
+void life_forbid_everybody(int number);
