@@ -22,8 +22,10 @@ static uint64_t permanent[PERMANENT_MAX];
 static uint32_t permanent_count; /* atomic */
 static uint64_t page_size = 4096;
 
-/* The program itself, from its first segment to its last: written as these. */
+/* The program itself, from its first segment to its last, and as the loader names it: written as these.
+ * Libraries may lie in the gaps between its segments. */
 static uint64_t program_low, program_high;
+static const void *program_map; /* atomic, last */
 
 /* The gate. A reader of a closable module counts itself in and then looks for a closer; a closer
  * announces itself and then waits for the readers. Whoever comes second sees the other. */
@@ -71,6 +73,18 @@ PF_HOOK void pf_unwind_close_end(void)
 		;
 }
 
+/* The module's name at the loader, by an address in any segment that it knows; NULL: it knows none. */
+static const void *name_at_loader(const struct dl_phdr_info *info)
+{
+	struct dl_find_object found;
+
+	for (int i = 0; i < info->dlpi_phnum; i++)
+		if (info->dlpi_phdr[i].p_type == PT_LOAD &&
+		    pf_find_object(info->dlpi_addr + info->dlpi_phdr[i].p_vaddr, &found))
+			return found.dlfo_link_map;
+	return NULL;
+}
+
 /* The modules in the order the loader linked them: those the program was started with come first
  * and the loader itself is among them, so all up to it can never be closed. */
 static int note_permanent(struct dl_phdr_info *info, size_t size, void *arg)
@@ -92,6 +106,7 @@ static int note_permanent(struct dl_phdr_info *info, size_t size, void *arg)
 	if (*count == 0) {
 		program_low = low;
 		program_high = high + info->dlpi_addr;
+		__atomic_store_n(&program_map, name_at_loader(info), __ATOMIC_RELEASE);
 	}
 	if (*count == PERMANENT_MAX)
 		return 1;
@@ -146,8 +161,7 @@ static PF_SIGSAFE bool find_module(uint64_t address, struct dl_find_object *foun
 {
 	if (!pf_find_object((uintptr_t)address, found))
 		return false;
-	if ((uintptr_t)found->dlfo_map_start >= program_low &&
-	    (uintptr_t)found->dlfo_map_end <= program_high) {
+	if (found->dlfo_link_map == __atomic_load_n(&program_map, __ATOMIC_ACQUIRE)) {
 		found->dlfo_map_start = (void *)(uintptr_t)program_low;
 		found->dlfo_map_end = (void *)(uintptr_t)program_high;
 	}
