@@ -140,9 +140,19 @@ struct guess {
 	uint64_t callee; /* lookup address in the frame that needs its frame pointer */
 	uint32_t known;  /* frames up to and with this one */
 	bool aligned;
+	bool by_prologue;
 	bool strict;             /* all calls further out fit as well */
 	enum pf_callsite wanted; /* NONE: any call */
 };
+
+/* Where no information is the way out, as on a fiber, only the prologue's word is taken. */
+static bool is_whole(const struct pf_copied_stack *s, const struct guess *g)
+{
+	if (s->fiber && g->by_prologue &&
+	    (s->end == PF_UNWIND_NO_INFO || s->end == PF_UNWIND_BAD_MEMORY))
+		return true;
+	return s->end == PF_UNWIND_ROOT || s->end == PF_UNWIND_TRUNCATED;
+}
 
 /* Walks with this frame pointer; true when that leads to the root, or as deep as stacks are kept,
  * over calls all the way. */
@@ -166,7 +176,7 @@ static bool try_guess(
 	*count = walk(s, pcs, &s->end);
 	s->regs.known &= ~(PF_REG_BIT(PF_REG_BP));
 	/* One that does not get past this frame says nothing. */
-	return (s->end == PF_UNWIND_ROOT || s->end == PF_UNWIND_TRUNCATED) && *count > g->known &&
+	return is_whole(s, g) && *count > g->known &&
 	       all_called(pcs, *count, g->strict ? g->known + 1 : *count);
 }
 
@@ -180,9 +190,11 @@ static bool guess_by_prologue(
 	if (distance < 0)
 		return false;
 	g->wanted = PF_CALLSITE_NONE;
+	g->by_prologue = true;
 	for (uint64_t words = 0; words < 9; words++)
 		if (try_guess(s, g, sp + (uint64_t)distance + words * 8, pcs, count))
 			return true;
+	g->by_prologue = false;
 	return false;
 }
 
@@ -245,8 +257,20 @@ static bool guess_frame_pointer(struct pf_copied_stack *s, uint64_t *pcs, uint32
 	return true;
 }
 
-uint32_t pf_copied_stack_walk(struct pf_copied_stack *s, uint64_t sp, uint64_t pc, uint32_t depth,
-    uint64_t *pcs, enum pf_unwind_end *end)
+/* Is `sp` on another stack than the thread was made with? Unless a signal has brought it there: from
+ * that it will return. */
+static bool is_fiber(pid_t tid, uint64_t sp, const uint64_t *pcs, uint32_t count)
+{
+	uint64_t low, high;
+
+	for (uint32_t i = 0; i < count; i++)
+		if (pf_callsite_is_sigreturn(pcs[i]))
+			return false;
+	return pf_unwind_stack_of(tid, &low, &high) && (sp < low || sp >= high);
+}
+
+uint32_t pf_copied_stack_walk(struct pf_copied_stack *s, pid_t tid, uint64_t sp, uint64_t pc,
+    uint32_t depth, uint64_t *pcs, enum pf_unwind_end *end)
 {
 	uint32_t count;
 
@@ -259,7 +283,11 @@ uint32_t pf_copied_stack_walk(struct pf_copied_stack *s, uint64_t sp, uint64_t p
 	s->depth = depth;
 	grow_copy(s);
 	count = walk(s, pcs, end);
+	s->fiber =
+	    *end != PF_UNWIND_ROOT && *end != PF_UNWIND_TRUNCATED && is_fiber(tid, sp, pcs, count);
 	if (*end == PF_UNWIND_UNKNOWN_REGISTER && count > 0 && guess_frame_pointer(s, pcs, &count))
 		*end = s->end;
+	if (s->fiber && (*end == PF_UNWIND_NO_INFO || *end == PF_UNWIND_BAD_MEMORY))
+		*end = PF_UNWIND_FIBER;
 	return count;
 }

@@ -163,14 +163,14 @@ static enum pf_proc_answer where(const struct pf_proc_reader *r, struct pf_threa
 /* ---- one thread ---- */
 
 static void read_stack(
-    struct pf_proc_reader *r, uint64_t sp, uint64_t pc, struct pf_proc_stack *out)
+    struct pf_proc_reader *r, pid_t tid, uint64_t sp, uint64_t pc, struct pf_proc_stack *out)
 {
 	uint32_t depth = (uint32_t)pf_knob_get(PF_KNOB_STACK_DEPTH);
 	enum pf_unwind_end end;
 	uint64_t marker;
 
 	out->pcs = out->own;
-	out->count = pf_copied_stack_walk(&r->stack, sp, pc, depth, out->own, &end);
+	out->count = pf_copied_stack_walk(&r->stack, tid, sp, pc, depth, out->own, &end);
 	out->count = pf_stack_cut_own(out->own, out->count); /* it may wait in a hook of ours */
 	marker = pf_unwind_marker(end);
 	if (marker)
@@ -214,7 +214,7 @@ static enum pf_proc_answer attempt(
 	answer = where(r, t, owned && r->keeps, &out->state, &sp, &pc);
 	if (answer != PF_PROC_ASLEEP)
 		return answer;
-	read_stack(r, sp, pc, out);
+	read_stack(r, t->tid, sp, pc, out);
 	return pf_clock_ns(clock) == out->cpu_ns ? PF_PROC_ASLEEP : PF_PROC_RUNNING;
 }
 

@@ -29,6 +29,7 @@ enum {
 /* Learned by pf_unwind_init; zero means not known. */
 static uint64_t descriptor_distance; /* of the descriptor from the thread pointer, wraps */
 static uint64_t block_offset;        /* in it: address, size, guard; atomic, written last */
+static uint64_t robust_offset;       /* in it: what the kernel has as the thread's robust list */
 static uint64_t main_low, main_high; /* main_high atomic, written last */
 static uint64_t main_touched;        /* atomic; the main stack is there from here on */
 
@@ -138,6 +139,40 @@ PF_SIGSAFE void pf_unwind_bounds(uint64_t sp, struct pf_unwind_memory *memory)
 	}
 }
 
+/* In a thread's descriptor lies the head of its robust list, of which the kernel tells anybody in the
+ * process: 0 where it does not, or is told of another list. */
+static uint64_t robust_list_of(pid_t tid)
+{
+	uint64_t head = 0, size = 0;
+
+	return syscall(SYS_get_robust_list, tid, &head, &size) < 0 ? 0 : head;
+}
+
+bool pf_unwind_stack_of(pid_t tid, uint64_t *low, uint64_t *high)
+{
+	uint64_t offset = __atomic_load_n(&block_offset, __ATOMIC_ACQUIRE), head, descriptor;
+	struct {
+		uint64_t address, size, guard;
+	} block;
+
+	if (tid == getpid()) {
+		*low = main_low;
+		*high = __atomic_load_n(&main_high, __ATOMIC_ACQUIRE);
+		return *high != 0;
+	}
+	head = offset && robust_offset ? robust_list_of(tid) : 0;
+	descriptor = head - robust_offset;
+	if (head == 0 || !pf_unwind_memory_copy(descriptor + offset, &block, sizeof(block)))
+		return false;
+	/* The thread may have gone, or have a list of its own: as bounds_of_thread. */
+	if (block.address == 0 || descriptor - block.address >= block.size ||
+	    block.guard >= block.size)
+		return false;
+	*low = block.address;
+	*high = descriptor;
+	return true;
+}
+
 static const struct {
 	uint8_t marker;
 	uint8_t counter;
@@ -206,7 +241,7 @@ static int ask_glibc(uint64_t *low, uint64_t *end, uint64_t *guard)
  * whose block is known. */
 static void learn_descriptor(void)
 {
-	uint64_t descriptor = (uint64_t)pthread_self(), low = 0, end = 0, guard = 0;
+	uint64_t descriptor = (uint64_t)pthread_self(), low = 0, end = 0, guard = 0, head;
 	const uint64_t *word = (const uint64_t *)(uintptr_t)descriptor;
 	bool is_main = getpid() == (pid_t)syscall(SYS_gettid);
 
@@ -216,6 +251,9 @@ static void learn_descriptor(void)
 		if (is_main ? !is_block_of_main(&word[i]) : !is_block(&word[i], low, end, guard))
 			continue;
 		descriptor_distance = descriptor - pf_unwind_thread_pointer();
+		head = robust_list_of((pid_t)syscall(SYS_gettid));
+		if (head - descriptor < DESCRIPTOR_BYTES)
+			robust_offset = head - descriptor;
 		__atomic_store_n(&block_offset, i * sizeof(*word), __ATOMIC_RELEASE);
 		return;
 	}

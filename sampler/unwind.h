@@ -12,6 +12,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/types.h>
 #include <ucontext.h>
 
 enum pf_unwind_end {
@@ -77,6 +78,9 @@ uint64_t pf_unwind_marker(enum pf_unwind_end end);
  * The thread's own stack, an alternate signal stack, or the rest of the page where it is neither.
  * PF_SIGSAFE. */
 void pf_unwind_bounds(uint64_t sp, struct pf_unwind_memory *memory);
+
+/* The stack that a thread was made with: [low, high). False where that is not known. Our own threads. */
+bool pf_unwind_stack_of(pid_t tid, uint64_t *low, uint64_t *high);
 
 /* Around the real dlclose: between the two, nobody reads the unwind info of modules that can be
  * closed, and begin waits (up to 100 ms) for those who do. PF_HOOK; errno is kept. */

@@ -11,3 +11,7 @@ extern const char split_caller[], split_caller_end[]; /* what called it */
 
 /* Sleeps for ever (in pause), with the frame pointer saved and gone: what called it is found by that. */
 void split_nap(void);
+
+/* The same, called by a function whose frame is found by its frame pointer, which the kernel does not
+ * tell of a sleeper. */
+void split_doze(void);

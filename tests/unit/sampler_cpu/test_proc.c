@@ -24,6 +24,7 @@
 #include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
+#include <ucontext.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -340,6 +341,63 @@ static void frames_larger_than_the_first_copy_are_followed_by_pointer(void **sta
 	pthread_detach(thread); /* it sleeps on */
 }
 
+struct fiber {
+	void (*sleep)(void);
+	pid_t tid; /* atomic */
+	ucontext_t home, context;
+	char stack[64 * 1024];
+};
+
+static __thread struct fiber *fiber;
+
+static __attribute__((noinline)) void sleep_on_a_fiber(void)
+{
+	__atomic_store_n(&fiber->tid, (pid_t)syscall(SYS_gettid), __ATOMIC_RELEASE);
+	fiber->sleep();
+	__asm__ volatile("");
+}
+
+static void *go_to_fiber(void *arg)
+{
+	fiber = arg;
+	getcontext(&fiber->context);
+	fiber->context.uc_stack.ss_sp = fiber->stack;
+	fiber->context.uc_stack.ss_size = sizeof(fiber->stack);
+	makecontext(&fiber->context, sleep_on_a_fiber, 0);
+	swapcontext(&fiber->home, &fiber->context);
+	return NULL;
+}
+
+static void expect_fiber(struct fiber *f)
+{
+	enum pf_proc_answer answer;
+	struct pf_thread *t;
+	pthread_t thread;
+	bool found = false;
+
+	assert_int_equal(pthread_create(&thread, NULL, go_to_fiber, f), 0);
+	while (!__atomic_load_n(&f->tid, __ATOMIC_ACQUIRE))
+		usleep(100);
+	t = slot_of(f->tid);
+	do
+		answer = pf_proc_read(reader, t, &stack);
+	while (answer == PF_PROC_RUNNING || stack.state != SYS_pause);
+	assert_int_equal(answer, PF_PROC_ASLEEP);
+	for (uint32_t i = 1; i < stack.count; i++)
+		found |= stack.pcs[i] - (uintptr_t)sleep_on_a_fiber < 256;
+	assert_true(found);
+	assert_true(stack.pcs[stack.count - 1] == PF_PC_FIBER);
+	pthread_detach(thread); /* it sleeps on */
+}
+
+static void who_sleeps_on_a_fiber_is_shown_down_to_its_end(void **state)
+{
+	static struct fiber by_rows = {.sleep = split_nap}, by_pointer = {.sleep = split_doze};
+
+	expect_fiber(&by_rows);
+	expect_fiber(&by_pointer);
+}
+
 static char alternate[64 * 1024];
 
 static void sleep_on(int signal)
@@ -396,6 +454,7 @@ int main(void)
 		cmocka_unit_test(
 		    what_earlier_calls_have_left_in_a_large_frame_is_not_taken_for_callers),
 		cmocka_unit_test(frames_larger_than_the_first_copy_are_followed_by_pointer),
+		cmocka_unit_test(who_sleeps_on_a_fiber_is_shown_down_to_its_end),
 		cmocka_unit_test(
 		    who_sleeps_in_a_handler_on_a_stack_of_its_own_is_shown_down_to_its_root),
 #endif
