@@ -68,7 +68,7 @@ static const struct pf_view_row views[] = {
 };
 
 static const struct pf_plain_row plains[] = {
-	{"README",    pf_readme_show,     NULL, 0, "this text"},
+	{"README",    pf_readme_show,     NULL, 0, "what every file here is, one line each"},
 	{"index.html", pf_landing_show, NULL, 0,
 	 "for browsers: health, profiles, captures, files, the last minutes in charts", .page = true},
 	{"status",    pf_status_show,     NULL, 0,

@@ -95,7 +95,8 @@ void pf_heap_balance(struct pf_profile *out)
 	line(&sum, is.bytes[PF_RESIDENCE_ANONYMOUS] - claimed,
 	    "other anonymous memory: mappings of the program's own, less what of all the above is "
 	    "not resident (never touched, or swapped out)");
-	snprintf(stacks, sizeof(stacks), "stacks of %u threads", is.threads);
+	snprintf(stacks, sizeof(stacks), "stacks of %u thread%s", is.threads,
+	    is.threads == 1 ? "" : "s");
 	line(&sum, is.bytes[PF_RESIDENCE_STACK], stacks);
 	line(&sum, is.bytes[PF_RESIDENCE_FILE],
 	    "mapped files: programs, libraries, data; with their variables");
