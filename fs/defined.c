@@ -32,7 +32,7 @@ int pf_defined_make(struct pf_live *live, uint32_t number, struct pf_profile *ou
 	return rc;
 }
 
-void pf_defined_list(struct pf_live *live, int key, pf_add_fn *add, void *to)
+int pf_defined_list(struct pf_live *live, int key, pf_add_fn *add, void *to)
 {
 	char file[NAME_MAX + 1];
 	const char *name;
@@ -42,6 +42,7 @@ void pf_defined_list(struct pf_live *live, int key, pf_add_fn *add, void *to)
 			snprintf(file, sizeof(file), "%.200s%s", name, pf_table.views[i].suffix);
 			add(to, file, false);
 		}
+	return 0;
 }
 
 /* Is it this profile in some form? Names of profiles have no dot. */

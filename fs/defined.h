@@ -15,5 +15,5 @@ const char *pf_defined_name(const struct pf_live *live, uint32_t number);
 int pf_defined_make(struct pf_live *live, uint32_t number, struct pf_profile *out);
 
 /* Rows of fs/table.c. */
-void pf_defined_list(struct pf_live *live, int key, pf_add_fn *add, void *to);
+int pf_defined_list(struct pf_live *live, int key, pf_add_fn *add, void *to);
 int pf_defined_find(struct pf_live *live, int key, const char *name, struct pf_found *out);

@@ -292,7 +292,7 @@ static void dump_names(struct dump *dump, int directory, const struct pf_object 
 	struct names names = {.listing = {add_name}, .text = PF_BUF_INIT};
 	const struct pf_tree *tree = dump->live.tree;
 
-	pf_tree_list(tree, &dump->live, parent, &names.listing);
+	note_error(dump, pf_tree_list(tree, &dump->live, parent, &names.listing));
 	note_error(dump, names.text.error);
 	for (size_t at = 0; at < names.text.length;) {
 		const char *name = names.text.at + at;

@@ -44,9 +44,9 @@ static void add_name(struct pf_listing *listing, const char *name, uint64_t ino,
 static int fill_directory(struct pf_errand *errand)
 {
 	struct directory *d = ((struct list_errand *)errand)->directory;
+	int rc = pf_tree_list(d->live->tree, d->live, &d->object, &d->listing);
 
-	pf_tree_list(d->live->tree, d->live, &d->object, &d->listing);
-	return d->texts.error;
+	return rc < 0 ? rc : d->texts.error;
 }
 
 static void free_directory(struct directory *d)

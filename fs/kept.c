@@ -220,7 +220,7 @@ bool pf_kept_has(struct pf_kept *kept, const char *name)
 
 /* ---- rows of the table ---- */
 
-void pf_kept_list(struct pf_live *live, int key, pf_add_fn *add, void *to)
+int pf_kept_list(struct pf_live *live, int key, pf_add_fn *add, void *to)
 {
 	struct pf_kept *kept = pf_captures_kept(live->captures);
 	struct pf_kept_file *directory, **first;
@@ -230,6 +230,7 @@ void pf_kept_list(struct pf_live *live, int key, pf_add_fn *add, void *to)
 	for (struct pf_kept_file *file = first ? *first : NULL; file; file = file->next)
 		add(to, file->name, file->key != 0);
 	pf_lock_give(&kept->lock);
+	return 0;
 }
 
 int pf_kept_find(struct pf_live *live, int key, const char *name, struct pf_found *out)

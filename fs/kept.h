@@ -65,6 +65,6 @@ struct pf_kept_file *pf_kept_directory_create(const char *name, struct pf_kept_f
 void pf_kept_file_destroy(struct pf_kept_file *first);
 
 /* Rows of fs/table.c. */
-void pf_kept_list(struct pf_live *live, int key, pf_add_fn *add, void *to);
+int pf_kept_list(struct pf_live *live, int key, pf_add_fn *add, void *to);
 int pf_kept_find(struct pf_live *live, int key, const char *name, struct pf_found *out);
 int pf_kept_remove(struct pf_live *live, int key, const char *name);

@@ -286,7 +286,7 @@ static void add_list(struct pf_buf *out, struct pf_live *live, const struct pf_l
 	struct names names = {.count = 0};
 	const char *name, *end;
 
-	row->list(live, 0, add_name, &names);
+	pf_buf_fail(out, row->list(live, 0, add_name, &names));
 	pf_buf_printf(out, "<h2 id=\"%s\">", row->path);
 	add_link(out, row->path, row->path);
 	pf_buf_printf(

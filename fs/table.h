@@ -92,7 +92,8 @@ typedef void pf_add_fn(void *to, const char *name, bool directory);
  * `members` as its files, or, without those, names that come and go too. */
 struct pf_list_row {
 	const char *path;
-	void (*list)(struct pf_live *live, int key, pf_add_fn *add, void *to);
+	/* 0, or -ENOMEM: these are not all. */
+	int (*list)(struct pf_live *live, int key, pf_add_fn *add, void *to);
 	/* 0 or -ENOENT. */
 	int (*find)(struct pf_live *live, int key, const char *name, struct pf_found *out);
 	/* -ENOENT; -ENOTEMPTY a directory with something in it. NULL: nobody may. */

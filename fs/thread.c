@@ -11,17 +11,17 @@
 #include <string.h>
 #include <unistd.h>
 
-/* All threads now: NULL without any, or without memory. The caller frees. */
+/* All threads now, `count` of them: NULL without memory. The caller frees. */
 static struct pf_thread_view *all_threads(struct pf_live *live, size_t *count)
 {
 	struct pf_thread_view *views = NULL;
 	size_t room;
 
-	*count = live->door->threads ? live->door->threads(NULL, 0) : 0;
+	*count = live->door->threads(NULL, 0);
 	do {
 		free(views);
 		room = *count + 16; /* some may be born meanwhile */
-		views = *count ? calloc(room, sizeof(*views)) : NULL;
+		views = calloc(room, sizeof(*views));
 		if (!views)
 			return NULL;
 		*count = live->door->threads(views, room);
@@ -29,17 +29,23 @@ static struct pf_thread_view *all_threads(struct pf_live *live, size_t *count)
 	return views;
 }
 
-void pf_thread_list(struct pf_live *live, int key, pf_add_fn *add, void *to)
+int pf_thread_list(struct pf_live *live, int key, pf_add_fn *add, void *to)
 {
-	size_t count;
-	struct pf_thread_view *views = all_threads(live, &count);
+	struct pf_thread_view *views;
 	char name[16];
+	size_t count;
 
-	for (size_t i = 0; views && i < count; i++) {
+	if (!live->door->threads)
+		return 0;
+	views = all_threads(live, &count);
+	if (!views)
+		return -ENOMEM;
+	for (size_t i = 0; i < count; i++) {
 		snprintf(name, sizeof(name), "%d", (int)views[i].tid);
 		add(to, name, true);
 	}
 	free(views);
+	return 0;
 }
 
 /* Asks the kernel, not the sampler: this runs on the thread that serves. */

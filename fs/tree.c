@@ -243,29 +243,26 @@ static void add_member(
 		    member->link ? S_IFLNK : S_IFREG);
 }
 
-static void list_run_time(
+static int list_run_time(
     struct pf_live *live, const struct pf_object *parent, struct pf_listing *to)
 {
 	const struct pf_list_row *list = parent->entry->list;
 	struct list_names names = {to, parent->ino};
 
-	if (parent->fixed || !list->members) {
-		list->list(live, parent->key, add_name, &names);
-		return;
-	}
+	if (parent->fixed || !list->members)
+		return list->list(live, parent->key, add_name, &names);
 	for (size_t i = 0; i < list->member_count; i++)
 		add_member(live, parent->key, &list->members[i], &names);
+	return 0;
 }
 
-void pf_tree_list(const struct pf_tree *tree, struct pf_live *live, const struct pf_object *parent,
+int pf_tree_list(const struct pf_tree *tree, struct pf_live *live, const struct pf_object *parent,
     struct pf_listing *to)
 {
 	to->add(to, ".", parent->ino, S_IFDIR);
 	to->add(to, "..", parent->fixed ? parent->entry->parent : parent->entry->id, S_IFDIR);
-	if (parent->entry->kind == PF_KIND_LIST) {
-		list_run_time(live, parent, to);
-		return;
-	}
+	if (parent->entry->kind == PF_KIND_LIST)
+		return list_run_time(live, parent, to);
 	for (size_t i = 1; i < tree->count; i++) {
 		const struct pf_entry *e = &tree->entries[i];
 		struct pf_object object = pf_tree_object(e);
@@ -273,6 +270,7 @@ void pf_tree_list(const struct pf_tree *tree, struct pf_live *live, const struct
 		if (e->parent == parent->entry->id && e->listed)
 			to->add(to, e->name, e->id, type_of(&object));
 	}
+	return 0;
 }
 
 /* ---- README ---- */

@@ -106,8 +106,8 @@ struct pf_listing {
 	/* mode: the file type bits. */
 	void (*add)(struct pf_listing *to, const char *name, uint64_t ino, uint32_t mode);
 };
-/* Everything of a directory that may be listed, "." and ".." first. */
-void pf_tree_list(const struct pf_tree *tree, struct pf_live *live, const struct pf_object *parent,
+/* Everything of a directory that may be listed, "." and ".." first. 0, or -ENOMEM: not everything. */
+int pf_tree_list(const struct pf_tree *tree, struct pf_live *live, const struct pf_object *parent,
     struct pf_listing *to);
 
 /* What a file that nobody has opened yet is said to have: 0, or a page's room. */

@@ -24,6 +24,8 @@ faults() {
 # a mount that refuses everybody (ECONNREFUSED).
 @test "no memory in libfuse when the kernel says hello" { faults start memory --in libfuse3.so --from 1 --to 8; }
 
+@test "a list that is not whole is refused" { faults live memory --look thread/ --in libproffs-fs.so --to 40; }
+
 @test "no memory from malloc for a reader" { faults live memory --seconds 2; }
 @test "no memory from mmap for a reader" { faults live map --seconds 1; }
 @test "no descriptor for a reader" { faults live open --seconds 1; }

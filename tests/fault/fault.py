@@ -2,6 +2,7 @@
 """Makes calls of proffs fail, one after the other, and looks at what becomes of it.
 
 usage: fault.py start|live KIND [--seconds S] [--from N] [--to N] [--only once|forever] [--in MODULE]
+                [--look NAME]
 
 KIND is one of fault.h: memory, map, open, thread, timer, system, read.
 
@@ -14,7 +15,8 @@ live    the same in a tree that is there: the Nth call of each thing that a read
         is read is whole or refused by a clear errno. When nothing fails any more, all is right again.
 
 With --seconds the N are spread over what fits; without, all of them are tried, or those from --from
-to --to. With --in only calls that are made in this library count (libfuse3.so, proffs-reaper).
+to --to. With --in only calls that are made in this library count (libfuse3.so, proffs-reaper); with
+--look a reader does only this (live; the names are in ACTIONS).
 """
 import argparse
 import errno
@@ -379,8 +381,9 @@ class Program:
 # ---- what is tried ----
 
 class Trial:
-    def __init__(self, kind, seconds, first, last, only, module):
+    def __init__(self, kind, seconds, first, last, only, module, looks):
         self.kind, self.seconds, self.first, self.last = kind, seconds, first, last
+        self.looks = looks
         self.modes = [m for m in (False, True) if only is None or only == ("forever" if m else "once")]
         self.directory = tempfile.mkdtemp(prefix="proffs-fault.")
         os.chmod(self.directory, 0o711)
@@ -546,10 +549,10 @@ class Trial:
                 raise Failure("no tree at all: " + program.said())
             time.sleep(0.5)
             counts = {}
-            troubles = [t for t in (self.recovers(program, name) for name in ACTIONS) if t]
+            troubles = [t for t in (self.recovers(program, name) for name in self.looks) if t]
             if troubles:
                 raise Failure("without any fault: " + "\n".join(troubles))
-            for name in ACTIONS:
+            for name in self.looks:
                 self.page.arm(self.kind, 1 << 40, False)
                 self.reader.look(name, program.tree)
                 counts[name] = self.page.count()
@@ -574,8 +577,10 @@ def main():
     parser.add_argument("--to", type=int, default=1 << 40, dest="last")
     parser.add_argument("--only", choices=["once", "forever"])
     parser.add_argument("--in", default="", dest="module")
+    parser.add_argument("--look", choices=list(ACTIONS))
     arguments = parser.parse_args()
-    trial = Trial(arguments.kind, arguments.seconds, arguments.first, arguments.last, arguments.only, arguments.module)
+    looks = [arguments.look] if arguments.look else list(ACTIONS)
+    trial = Trial(arguments.kind, arguments.seconds, arguments.first, arguments.last, arguments.only, arguments.module, looks)
     try:
         getattr(trial, arguments.when)()
     except Failure as e:

@@ -145,7 +145,7 @@ static const char *list(struct names *names, const char *directory)
 	    *directory ? pf_tree_path(live.tree, directory) : pf_tree_entry(live.tree, 1));
 
 	names->listing.add = add_name;
-	pf_tree_list(live.tree, &live, &parent, &names->listing);
+	assert_int_equal(pf_tree_list(live.tree, &live, &parent, &names->listing), 0);
 	return pf_buf_text(&names->text);
 }
 
