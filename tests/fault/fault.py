@@ -20,6 +20,7 @@ to --to. With --in only calls that are made in this library count (libfuse3.so, 
 """
 import argparse
 import errno
+import functools
 import gzip
 import itertools
 import mmap
@@ -36,6 +37,7 @@ import time
 
 KINDS = ["memory", "map", "open", "thread", "timer", "system", "read"]
 HANG_SECONDS = 60
+SLOW_SECONDS = 5  # said, no failure
 SOURCE = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 BUILD = os.environ.get("PROFFS_BUILD", os.path.join(SOURCE, "build"))
 PROFFS = os.path.join(BUILD, "proffs")
@@ -90,21 +92,26 @@ class Page:
         def text(at, size):
             return self.map[at : at + size].split(b"\0")[0].decode()
 
-        name, module, offset = text(40, 40), text(80, 80), self.get(32, "<Q")
-        found = [os.path.join(BUILD, d, module) for d in ("", "fs", "render")]
-        if module == "the program":
-            found = [PROFFS, os.path.join(BUILD, "fs/proffs-reaper"), os.path.join(BUILD, "render/proffs-lines")]
-        lines = ""
-        for path in found:
-            if os.path.isfile(path):
-                out = subprocess.run(["addr2line", "-ife", path, hex(offset)], capture_output=True, text=True)
-                words = out.stdout.split("\n")
-                lines += " < ".join(
-                    f"{words[i]} {os.path.relpath(words[i + 1].split(' ')[0], SOURCE)}"
-                    for i in range(0, min(len(words) - 1, 8), 2)
-                )
-                break
-        return f"{name} in {module}+{offset:#x} {lines}"
+        return place_of(text(40, 40), text(80, 80), self.get(32, "<Q"))
+
+
+@functools.lru_cache(maxsize=None)
+def place_of(name, module, offset):
+    """Of a call: what it calls, and where it is in the source."""
+    found = [os.path.join(BUILD, d, module) for d in ("", "fs", "render")]
+    if module == "the program":
+        found = [PROFFS, os.path.join(BUILD, "fs/proffs-reaper"), os.path.join(BUILD, "render/proffs-lines")]
+    lines = ""
+    for path in found:
+        if os.path.isfile(path):
+            out = subprocess.run(["addr2line", "-ife", path, hex(offset)], capture_output=True, text=True)
+            words = out.stdout.split("\n")
+            lines += " < ".join(
+                f"{words[i]} {os.path.relpath(words[i + 1].split(' ')[0], SOURCE)}"
+                for i in range(0, min(len(words) - 1, 8), 2)
+            )
+            break
+    return f"{name} in {module}+{offset:#x} {lines}"
 
 
 # ---- what a reader does ----
@@ -397,6 +404,11 @@ class Trial:
         self.failures.append(text)
         print("not well: " + text.replace("\n", "\n  "), flush=True)
 
+    def took(self, what, began):
+        passed = time.monotonic() - began
+        if passed > SLOW_SECONDS:
+            print(f"slow: {what}: {passed:.0f} s\n    at {self.page.where()}", flush=True)
+
     def numbers(self, count):
         """All of 1..count; or without an end some of them, far from each other."""
         if self.seconds is None:
@@ -422,6 +434,7 @@ class Trial:
         what = f"start, {self.kind} {at}{' and all after it' if forever else ''}"
         shutil.rmtree(os.path.join(self.directory, "tree"), ignore_errors=True)
         self.page.arm(self.kind, at, forever)
+        began = time.monotonic()
         program = Program(self.directory, self.page).start()
         reached = True
         try:
@@ -441,6 +454,7 @@ class Trial:
             program.kill()
         self.page.disarm()
         self.tried += 1
+        self.took(what, began)
         return reached
 
     def first_look(self, name, program, forever):
@@ -491,6 +505,7 @@ class Trial:
         """False when there was no such call."""
         what = f"{name}, {self.kind} {at}{' and all after it' if forever else ''}"
         self.page.arm(self.kind, at, forever)
+        began = time.monotonic()
         said, data = result = self.reader.look(name, program.tree)
         fired = self.page.fired()
         self.page.disarm()
@@ -512,6 +527,7 @@ class Trial:
         trouble = self.recovers(program, name)
         if trouble:
             self.note(what, "not right again afterwards: " + trouble)
+        self.took(what, began)
         return True
 
     def recovers(self, program, name):
