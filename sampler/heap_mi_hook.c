@@ -169,9 +169,16 @@ static PF_HOOK bool drop_area(
 	return true;
 }
 
+/* A thread's own first heap is only deleted, whatever is asked: its blocks live on. */
+static PF_HOOK bool is_backing(const void *heap)
+{
+	return pf_real_pointers[PF_REAL_mi_heap_get_backing] &&
+	       heap == pf_real_mi_heap_get_backing();
+}
+
 static PF_HOOK void pf_real_after_mi_heap_destroy(void *heap)
 {
-	if (pf_real_pointers[PF_REAL_mi_heap_visit_blocks])
+	if (pf_real_pointers[PF_REAL_mi_heap_visit_blocks] && !is_backing(heap))
 		pf_real_mi_heap_visit_blocks(heap, false, drop_area, NULL);
 	PF_REAL_CALL(mi_heap_destroy, (heap));
 }

@@ -177,6 +177,7 @@
 	X(mi_heap_realloc_aligned, void *, (void *heap, void *at, size_t size, size_t align),      \
 	    (heap, at, size, align))                                                               \
 	X(mi_heap_destroy, void, (void *heap), (heap))                                             \
+	X(mi_heap_get_backing, void *, (void), ())                                                 \
 	X(mi_heap_visit_blocks, bool,                                                              \
 	    (const void *heap, bool blocks,                                                        \
 		bool (*visit)(const void *, const void *, void *, size_t, void *), void *arg),     \
