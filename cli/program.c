@@ -126,6 +126,69 @@ static bool needs_sanitizer(int fd, const Elf64_Phdr *headers, size_t count)
 	return false;
 }
 
+enum { MOST_SECTIONS = 1024, MOST_BYTES = 64 << 20 };
+
+/* The section with a NUL behind it; the caller frees. NULL: it cannot be had. */
+static char *read_section(int fd, const Elf64_Shdr *section)
+{
+	char *bytes = section->sh_size < MOST_BYTES ? malloc(section->sh_size + 1) : NULL;
+
+	if (!bytes)
+		return NULL;
+	if (pread(fd, bytes, section->sh_size, (off_t)section->sh_offset) !=
+	    (ssize_t)section->sh_size) {
+		free(bytes);
+		return NULL;
+	}
+	bytes[section->sh_size] = '\0';
+	return bytes;
+}
+
+/* A runtime inside the program (clang's usual way) has all of these under the names that libc's
+ * functions have, whichever sanitizer it is; a program with an allocator of its own has the first. */
+static bool exports_interceptors(
+    const Elf64_Sym *symbols, size_t count, const char *names, size_t size)
+{
+	static const char *const marks[] = {"malloc", "pthread_create", "sigaction"};
+	unsigned found = 0;
+
+	for (size_t i = 0; i < count; i++)
+		for (size_t k = 0; k < sizeof(marks) / sizeof(marks[0]); k++)
+			if (symbols[i].st_shndx != SHN_UNDEF && symbols[i].st_name < size &&
+			    strcmp(names + symbols[i].st_name, marks[k]) == 0)
+				found |= 1u << k;
+	return found == (1u << sizeof(marks) / sizeof(marks[0])) - 1;
+}
+
+static bool contains_sanitizer(int fd, const Elf64_Ehdr *head)
+{
+	size_t count = head->e_shnum < MOST_SECTIONS ? head->e_shnum : MOST_SECTIONS;
+	Elf64_Shdr *sections = calloc(count + 1, sizeof(*sections));
+	size_t want = count * sizeof(*sections);
+	bool found = false;
+
+	if (!sections || head->e_shentsize != sizeof(*sections) ||
+	    pread(fd, sections, want, (off_t)head->e_shoff) != (ssize_t)want)
+		count = 0;
+	for (size_t i = 0; i < count && !found; i++) {
+		const Elf64_Shdr *its = &sections[i];
+		char *symbols, *names;
+
+		if (its->sh_type != SHT_DYNSYM || its->sh_link >= count)
+			continue;
+		symbols = read_section(fd, its);
+		names = read_section(fd, &sections[its->sh_link]);
+		found =
+		    symbols && names &&
+		    exports_interceptors((const Elf64_Sym *)(void *)symbols,
+			its->sh_size / sizeof(Elf64_Sym), names, sections[its->sh_link].sh_size);
+		free(symbols);
+		free(names);
+	}
+	free(sections);
+	return found;
+}
+
 static const char *elf_obstacle(int fd, const Elf64_Ehdr *head)
 {
 	Elf64_Phdr headers[MOST_HEADERS];
@@ -154,6 +217,9 @@ static const char *elf_obstacle(int fd, const Elf64_Ehdr *head)
 	if (needs_sanitizer(fd, headers, head->e_phnum))
 		return "it is built with a sanitizer, whose runtime must be loaded before all else "
 		       "(build without -fsanitize)";
+	if (contains_sanitizer(fd, head))
+		return "it is built with a sanitizer, which would take the agent for a part of the "
+		       "program (build without -fsanitize)";
 	return NULL;
 }
 
