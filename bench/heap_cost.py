@@ -1,16 +1,19 @@
 """What the heap profile costs besides the hot path: switching, one sample, memory."""
 import glob
+import os
 import pathlib
 import re
 import statistics
 import subprocess
 
 from bench import TARGET, interval, row
+from heap_programs import PEERS
 
 
-def run(*arguments):
+def run(*arguments, env=None):
     """{name: [value, ...]}"""
-    done = subprocess.run([TARGET / 'heap_cost', *arguments], capture_output=True, text=True, check=True)
+    env = {**os.environ, **{name: str(value) for name, value in (env or {}).items()}}
+    done = subprocess.run([TARGET / 'heap_cost', *arguments], capture_output=True, text=True, check=True, env=env)
     result = {}
     for line in done.stdout.splitlines():
         name, value = line.split()
@@ -36,9 +39,9 @@ def spread(values, unit):
 def switching():
     libraries = loadable()
     for wanted, bar in ((20, '<= 1 ms'), (60, '<= 3 ms')):
-        count = len(libraries)
-        while count and run('switch', '1', *libraries[:count])['modules'][0] > wanted:
-            count -= 1
+        count = 0
+        while count < len(libraries) and run('switch', '1', *libraries[:count])['modules'][0] < wanted:
+            count += 1
         took = run('switch', '60', *libraries[:count])
         nothing = statistics.median(took['nothing'])
         row(f'heap on, then off, {took["modules"][0]:.0f} modules, by a write to `enable`', bar,
@@ -47,8 +50,24 @@ def switching():
             f'a write that changes nothing {nothing / 1000:.2f} ms')
 
 
+def beside(plain, changed, *arguments):
+    """What it adds when a peer samples: the values with it less the median without."""
+    name = arguments[0]
+    middle = statistics.median(run(*arguments, env=plain)[name])
+    return [value - middle for value in run(*arguments, env=changed)[name]]
+
+
+EVERY_BLOCK = {'MALLOC_CONF': 'prof:true,lg_prof_sample:0', 'TCMALLOC_SAMPLE_PARAMETER': '1'}
+
+
 def sampling():
-    row('one sample under 30 frames, malloc and free', '<= 1 us', spread(run('sample', '40')['sample'], 'ns'), '')
+    cells = []
+    for name, (plain, changed) in PEERS.items():
+        if plain['LD_PRELOAD'].exists():
+            every = {key: EVERY_BLOCK.get(key, value) for key, value in changed.items()}
+            cells.append(f'{name} ' + spread(beside(plain, every, 'pairs', '10'), 'ns'))
+    row('one sample under 30 frames, malloc and free', '<= 1 us', spread(run('sample', '40')['sample'], 'ns'),
+        '; '.join(cells))
 
 
 def own_memory(mebibytes):
@@ -64,8 +83,12 @@ def own_memory(mebibytes):
 def memory():
     for mebibytes in (1, 256, 1024):
         bar = 2 * 1024 + mebibytes * 1024 * 0.0015
+        cells = ['all of the agent, the file system at work, resident']
+        for name, (plain, changed) in PEERS.items():
+            if plain['LD_PRELOAD'].exists():
+                cells.append(f'{name} {beside(plain, changed, "resident", str(mebibytes))[0]:+.0f} KiB')
         row(f'memory of the agent, heap of {mebibytes} MiB in small blocks', f'<= {bar:.0f} KiB (2 MiB + 0.15 %)',
-            f'{own_memory(mebibytes) / 1024:.0f} KiB', 'all of the agent, the file system at work, resident')
+            f'{own_memory(mebibytes) / 1024:.0f} KiB', '; '.join(cells))
 
 
 def main():

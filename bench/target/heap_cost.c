@@ -3,6 +3,8 @@
  *   heap_cost switch ROUNDS LIBRARY...   microseconds to switch it on and off, with these opened
  *   heap_cost sample ROUNDS              nanoseconds of one malloc and free under 30 frames, sampled
  *   heap_cost memory MIB                 holds so much in small blocks, prints "ready", waits
+ *   heap_cost pairs ROUNDS               as "sample", but nothing of ours is started: for others
+ *   heap_cost resident MIB               KiB resident with so much in small blocks, the same
  */
 #include "toggle.h"
 
@@ -81,27 +83,60 @@ static void sample(int rounds)
 	}
 }
 
-static void memory(long mebibytes)
+static void hold(long mebibytes)
 {
 	uint32_t dice = 1;
 
-	toggle_write("+heap");
 	for (long bytes = 0; bytes < mebibytes << 20;) {
 		size_t size = 16 + ((dice = dice * 1664525 + 1013904223) >> 8) % 497;
 		char *at = malloc(size);
 
 		*at = 1;
+		sink = at; /* or the compiler sees that nobody wants it */
 		bytes += (long)size;
 	}
+}
+
+static void memory(long mebibytes)
+{
+	toggle_write("+heap");
+	hold(mebibytes);
 	printf("ready %s\n", proffs_path());
 	fflush(stdout);
 	getchar();
+}
+
+/* For profilers that start with the process. */
+static void plain_pairs(int rounds)
+{
+	pairs(FRAMES - 4);
+	for (int i = 0; i < rounds; i++)
+		printf("pairs %.2f\n", pairs(FRAMES - 4));
+}
+
+static void resident(long mebibytes)
+{
+	long pages = 0;
+	FILE *statm;
+
+	hold(mebibytes);
+	statm = fopen("/proc/self/statm", "r");
+	if (!statm || fscanf(statm, "%*d %ld", &pages) != 1)
+		exit(1);
+	printf("resident %ld\n", pages * (sysconf(_SC_PAGESIZE) / 1024));
 }
 
 int main(int argc, char **argv)
 {
 	if (argc < 3)
 		return 2;
+	if (strcmp(argv[1], "pairs") == 0 || strcmp(argv[1], "resident") == 0) {
+		if (argv[1][0] == 'p')
+			plain_pairs(atoi(argv[2]));
+		else
+			resident(atol(argv[2]));
+		return 0;
+	}
 	toggle_start("enable", strcmp(argv[1], "sample") == 0 ? "heap_sample_bytes=1" : NULL);
 	if (strcmp(argv[1], "switch") == 0)
 		switch_it(atoi(argv[2]), argv + 3);
