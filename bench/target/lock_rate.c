@@ -1,27 +1,36 @@
 /* What threads that fight for one lock get done, with mutex and block off, on, off, ... in one process.
  *
- * Each of them works for about a microsecond with the lock and as long without, as often as it can. One
- * line for each stretch of 100 ms: off RATE, on RATE, null RATE (off, too: what the method cannot see).
+ * Each of them works for about a microsecond or two with the lock and as long without, as often as it can.
+ * One line for each stretch of 100 ms: off RATE, on RATE, null RATE (off, too: what the method cannot see).
  *
- * Usage: lock_rate THREADS ROUNDS [SETTINGS] */
+ * Without the lock it works as long as with it in the mean ("random": up to twice as long, by chance), or
+ * always ("step"). In step two threads stand on a knife's edge: each comes back in the very moment in which
+ * the other lets go, and whether it then sleeps, which costs ten times the work, is decided by nanoseconds,
+ * whatever they are spent on. That measures who comes first, and not what a contention costs.
+ *
+ * Usage: lock_rate THREADS ROUNDS random|step [SETTINGS] */
 #include "toggle.h"
 
 #include <pthread.h>
+#include <stdbool.h>
 
 enum { STRETCH_US = 100000, THREADS_MAX = 64, WORK = 800 };
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static bool in_step;
 static uint64_t done[THREADS_MAX][8]; /* a cache line each */
 
 static void *fight(void *mine)
 {
 	uint64_t *count = mine;
+	uint32_t chance = (uint32_t)(count - &done[0][0]) + 1;
 
 	for (;;) {
 		pthread_mutex_lock(&lock);
 		busy_leaf(WORK);
 		pthread_mutex_unlock(&lock);
-		busy_leaf(WORK);
+		chance = chance * 1664525 + 1013904223;
+		busy_leaf(in_step ? WORK : (chance >> 16) % (2 * WORK));
 		__atomic_store_n(count, *count + 1, __ATOMIC_RELAXED);
 	}
 	return NULL;
@@ -56,9 +65,10 @@ int main(int argc, char **argv)
 	int threads = argc > 1 ? atoi(argv[1]) : 0, rounds = argc > 2 ? atoi(argv[2]) : 0;
 	pthread_t thread;
 
-	if (threads < 1 || threads > THREADS_MAX || rounds < 1)
+	if (threads < 1 || threads > THREADS_MAX || rounds < 1 || argc < 4)
 		return 2;
-	toggle_start("enable", argc > 3 ? argv[3] : NULL);
+	in_step = strcmp(argv[3], "step") == 0;
+	toggle_start("enable", argc > 4 ? argv[4] : NULL);
 	for (int i = 0; i < threads; i++)
 		pthread_create(&thread, NULL, fight, &done[i][0]);
 	usleep(STRETCH_US);
