@@ -66,13 +66,14 @@ def rates(threads, rounds, *settings):
 
 def contended():
     for threads in (2, 8):
+        what = f'mutex and block on: what {threads} threads get done that fight for one lock'
         ratios, rate = rates(threads, 25, 'random')
         every, _ = rates(threads, 10, 'random', 'mutex_fraction=1')
+        row(what, 'within 3 %', percent(ratios['on']),
+            f'null {percent(ratios["null"])}; mutex_fraction 1: {percent(every["on"])}; {rate / 1000:.0f} k/s')
         step, _ = rates(threads, 10, 'step')
-        row(f'mutex and block on: what {threads} threads get done that fight for one lock', 'within 3 %',
-            percent(ratios['on']),
-            f'null {percent(ratios["null"])}; mutex_fraction 1: {percent(every["on"])}; {rate / 1000:.0f} k/s; '
-            f'in step (bench/target/lock_rate.c): {percent(step["on"])}, null {percent(step["null"])}')
+        row(f'{what} in step', '', percent(step['on']),
+            f'null {percent(step["null"])}; on a knife\'s edge: doc/decisions/0011-lock-hooks.md')
 
 
 def blame():
