@@ -1,5 +1,6 @@
 #include "agent/agent.h"
 #include "agent/dump.h"
+#include "agent/identity_hook.h"
 #include "agent/library.h"
 #include "base/clock.h"
 #include "base/lock.h"
@@ -306,6 +307,22 @@ static void child_of_fork(void)
 	}
 }
 
+/* The agent's lock is held, and it is stopped. */
+static int begin(void)
+{
+	int rc;
+
+	failure = 0;
+	tree_lost = false;
+	agent_pid = getpid();
+	start_uid = geteuid();
+	__atomic_store_n(&state, STARTING, __ATOMIC_RELEASE);
+	rc = pf_crew_start("fs", agent_main, NULL);
+	if (rc < 0)
+		set_state(STOPPED);
+	return rc;
+}
+
 int pf_agent_start(const struct pf_option *option)
 {
 	static bool fork_known;
@@ -315,20 +332,14 @@ int pf_agent_start(const struct pf_option *option)
 	if (get_state() != STOPPED && get_state() != FAILED)
 		goto out;
 	now = *option;
-	failure = 0;
-	tree_lost = false;
-	agent_pid = getpid();
-	start_uid = geteuid();
 	pf_option_apply(&now);
 	pf_dump_catch_signals(&now);
 	if (!fork_known)
 		fork_known =
 		    pthread_atfork(pf_gate_fork_prepare, pf_gate_fork_parent, child_of_fork) == 0;
 	pf_thread_watch_first();
-	__atomic_store_n(&state, STARTING, __ATOMIC_RELEASE);
-	rc = pf_crew_start("fs", agent_main, NULL);
-	if (rc < 0)
-		set_state(STOPPED);
+	pf_identity_start();
+	rc = begin();
 out:
 	pf_lock_give(&agent_lock);
 	return rc;
@@ -341,12 +352,17 @@ int pf_agent_wait_ready(void)
 	return get_state() == RUNNING ? 0 : failure ? failure : -ECANCELED;
 }
 
+bool pf_agent_is_here(void)
+{
+	return agent_pid == getpid();
+}
+
 int pf_agent_stop(void)
 {
 	uint32_t was;
 	struct pf_fs *running;
 
-	if (agent_pid != getpid())
+	if (!pf_agent_is_here())
 		return -EALREADY;
 	was = __atomic_load_n(&state, __ATOMIC_ACQUIRE);
 	do {
@@ -361,6 +377,16 @@ int pf_agent_stop(void)
 		pf_library.stop(running);
 	return pf_crew_wait_gone(
 	    pf_clock_now_ns() + STOP_NS + (pf_option_wants_files(&now) ? DUMP_NS : 0));
+}
+
+void pf_agent_again(void)
+{
+	pf_lock_take(&agent_lock);
+	if (get_state() == STOPPED) {
+		pf_wait_poll_leave_out(0);
+		begin();
+	}
+	pf_lock_give(&agent_lock);
 }
 
 const char *pf_agent_path(void)

@@ -18,5 +18,12 @@ int pf_agent_wait_ready(void);
 /* Ends it and waits, a second at the most: 0, -EALREADY (it does not run), -ETIMEDOUT. */
 int pf_agent_stop(void);
 
+/* Is this the process that it was started in, and no child by vfork or a bare clone? */
+bool pf_agent_is_here(void);
+
+/* As it was, after pf_agent_stop(): with the settings and the collectors it was started with.
+ * Returns at once; does nothing while it runs. */
+void pf_agent_again(void);
+
 /* Where the tree is; NULL unless running. Lives for ever. */
 const char *pf_agent_path(void);

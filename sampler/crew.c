@@ -158,6 +158,27 @@ PF_SIGSAFE bool pf_crew_has(pid_t tid)
 	return false;
 }
 
+/* Its place is known a moment after its creation. */
+static pid_t place_known(pid_t *place)
+{
+	pid_t member;
+
+	while ((member = __atomic_load_n(place, __ATOMIC_ACQUIRE)) == BEING_STARTED)
+		pf_futex_wait((uint32_t *)place, (uint32_t)BEING_STARTED, -1);
+	return member;
+}
+
+pid_t pf_crew_any(void)
+{
+	for (size_t i = 0; i < PF_CREW_MAX; i++) {
+		pid_t member = place_known(&members[i]);
+
+		if (member > 0)
+			return member;
+	}
+	return 0;
+}
+
 uint32_t pf_crew_count(void)
 {
 	return __atomic_load_n(&alive, __ATOMIC_ACQUIRE);
@@ -166,10 +187,8 @@ uint32_t pf_crew_count(void)
 void pf_crew_settle(void)
 {
 	for (size_t i = 0; i < PF_CREW_MAX; i++) {
-		pid_t member;
+		pid_t member = place_known(&members[i]);
 
-		while ((member = __atomic_load_n(&members[i], __ATOMIC_ACQUIRE)) == BEING_STARTED)
-			pf_futex_wait((uint32_t *)&members[i], (uint32_t)BEING_STARTED, -1);
 		/* The kernel may give its number to a thread of the program. */
 		if (is_done(member) && is_gone(-member))
 			__atomic_compare_exchange_n(

@@ -26,6 +26,9 @@ void pf_crew_settle(void);
 /* A thread of the program begins with this number: whoever of ours had it is gone. PF_HOOK. */
 void pf_crew_pass_on(pid_t tid);
 
+/* One that is alive, or 0. Waits until one that is being created is known. Any thread. */
+pid_t pf_crew_any(void);
+
 /* How many are alive. Any thread. */
 uint32_t pf_crew_count(void);
 

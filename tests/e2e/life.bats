@@ -111,6 +111,17 @@ lives() {
 	lives setuid
 }
 
+# libc ends a process of which one thread may do this and another may not.
+@test "setuid by a program that keeps its capabilities" {
+	[ "$(id -u)" -eq 0 ] || skip "for root"
+	lives capabilities
+	for way in attached detached preloaded; do
+		is "$(watched "$way" setpriv --reuid 12345 --regid 12345 --clear-groups id)" \
+			"$(outcome setpriv --reuid 12345 --regid 12345 --clear-groups id)"
+		wait_until 5 nothing_left
+	done
+}
+
 @test "chroot" {
 	[ "$(id -u)" -eq 0 ] || skip "for root"
 	mkdir -p root
