@@ -289,6 +289,7 @@ static void child_of_fork(void)
 	pf_sampler_fork_child();
 	pf_crew_forget();
 	pf_lock_reset(&agent_lock);
+	pf_library_fork_child();
 	pf_dump_fork_child(&now);
 	state = STOPPED;
 	tree = NULL;

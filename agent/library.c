@@ -52,6 +52,14 @@ static int open_gated(const char *path, struct pf_library *found, const char **w
 											 : -ELIBACC;
 }
 
+void pf_library_fork_child(void)
+{
+	if (!__atomic_load_n(&lock.word, __ATOMIC_RELAXED))
+		return;
+	pf_library = (struct pf_library){NULL}; /* half of it, perhaps */
+	pf_lock_reset(&lock);
+}
+
 int pf_library_open(const char *private_dir, const char **why)
 {
 	struct pf_library found = {NULL};

@@ -17,5 +17,8 @@ extern struct pf_library pf_library;
 /* 0, or -errno with *why a sentence that lives for ever. Our own threads; any of them, at once. */
 int pf_library_open(const char *private_dir, const char **why);
 
+/* In the child after fork: whoever was about to open it is not here. */
+void pf_library_fork_child(void);
+
 /* The path of one of our private files into `out` (PATH_MAX bytes), or NULL. */
 const char *pf_library_file(const char *private_dir, const char *name, char *out);
