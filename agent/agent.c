@@ -62,15 +62,31 @@ static int unshare_descriptors(void)
 }
 
 /* The program's pipes must see their end when the program closes them, not when we do. */
-static void let_go_of_standard_streams(void)
+static void let_go_of(int first, int last)
 {
 	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
 
-	for (int fd = 0; fd < 3; fd++)
+	for (int fd = first; fd <= last; fd++)
 		if (null < 0 || dup2(null, fd) < 0)
 			close(fd);
 	if (null > 2)
 		close(null);
+}
+
+/* The program's stderr, for our one line: a copy, or where none is to be had itself; -1: closed. */
+static int keep_notice(void)
+{
+	int copy = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 3);
+
+	return copy < 0 && fcntl(STDERR_FILENO, F_GETFD) >= 0 ? STDERR_FILENO : copy;
+}
+
+static void close_notice(int notice)
+{
+	if (notice == STDERR_FILENO)
+		let_go_of(STDERR_FILENO, STDERR_FILENO);
+	else if (notice >= 0)
+		close(notice);
 }
 
 /* A table that grows while several threads share it waits for an RCU grace period, 5 to 10 ms each
@@ -87,7 +103,7 @@ static void make_room_for_descriptors(void)
 
 /* A descriptor table and a working directory of our own, before any descriptor is opened: with a
  * shared table a program that exits or is killed while it holds a file of its own tree becomes
- * unkillable (doc/decisions/0001). *notice becomes a copy of the program's stderr, or -1. */
+ * unkillable (doc/decisions/0001). *notice: see keep_notice(). */
 static int leave_program_descriptors(int *notice)
 {
 	int rc = unshare_descriptors();
@@ -98,8 +114,8 @@ static int leave_program_descriptors(int *notice)
 		    "this thread may not have a descriptor table of its own");
 		return rc;
 	}
-	*notice = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 3);
-	let_go_of_standard_streams();
+	*notice = keep_notice();
+	let_go_of(STDIN_FILENO, *notice == STDERR_FILENO ? STDOUT_FILENO : STDERR_FILENO);
 	make_room_for_descriptors();
 	if (unshare(CLONE_FS) == 0)
 		pf_feature_set(PF_FEATURE_PRIVATE_FDS, PF_FEATURE_OK, NULL);
@@ -261,8 +277,7 @@ static void *agent_main(void *unused)
 		rc = open_tree(&why);
 	if (rc < 0)
 		fail(notice, rc, why);
-	if (notice >= 0)
-		close(notice);
+	close_notice(notice);
 	if (!now.chosen && (tree || files))
 		enable_collectors();
 	if (tree)

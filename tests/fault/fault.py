@@ -441,7 +441,9 @@ class Trial:
             if program.wait_for_tree():
                 results = {name: self.first_look(name, program, forever) for name in self.FIRST_LOOKS}
                 self.page.put(0, "<i", -1)  # the rest of the page stays
-                status = self.reader.look("status", program.tree)[1].decode(errors="replace")
+                # What was refused at the start stands in the first one: then "enable" tries it again.
+                status = b"\n".join((results["status"][1], self.reader.look("status", program.tree)[1]))
+                status = status.decode(errors="replace")
                 self.page.put(0, "<i", KINDS.index(self.kind))  # the end is still to come
                 for name, result in results.items():
                     self.judge_first(what, name, result, status, program)
