@@ -81,11 +81,14 @@ static int keep_notice(void)
 	return copy < 0 && fcntl(STDERR_FILENO, F_GETFD) >= 0 ? STDERR_FILENO : copy;
 }
 
+/* Without a table of our own the program's stderr stays what it is. */
 static void close_notice(int notice)
 {
-	if (notice == STDERR_FILENO)
+	bool own = pf_features[PF_FEATURE_PRIVATE_FDS].state != PF_FEATURE_NONE;
+
+	if (notice == STDERR_FILENO && own)
 		let_go_of(STDERR_FILENO, STDERR_FILENO);
-	else if (notice >= 0)
+	else if (notice > STDERR_FILENO)
 		close(notice);
 }
 
@@ -108,13 +111,12 @@ static int leave_program_descriptors(int *notice)
 {
 	int rc = unshare_descriptors();
 
-	*notice = -1;
+	*notice = rc < 0 ? STDERR_FILENO : keep_notice();
 	if (rc < 0) {
 		pf_feature_set(PF_FEATURE_PRIVATE_FDS, PF_FEATURE_NONE,
 		    "this thread may not have a descriptor table of its own");
 		return rc;
 	}
-	*notice = keep_notice();
 	let_go_of(STDIN_FILENO, *notice == STDERR_FILENO ? STDOUT_FILENO : STDERR_FILENO);
 	make_room_for_descriptors();
 	if (unshare(CLONE_FS) == 0)

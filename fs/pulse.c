@@ -31,8 +31,11 @@ static int64_t records(const struct pf_sampler *door, const char *stem)
 	for (size_t i = 0; i < pf_table.profile_count; i++) {
 		const struct pf_profile_row *row = &pf_table.profiles[i];
 
-		if (strcmp(row->stem, stem) == 0 && door->records[row->source])
-			return door->records[row->source]();
+		if (strcmp(row->stem, stem) == 0 && door->records[row->source]) {
+			int64_t count = door->records[row->source]();
+
+			return count < 0 ? PF_HISTORY_UNKNOWN : count;
+		}
 	}
 	return PF_HISTORY_UNKNOWN;
 }

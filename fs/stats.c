@@ -419,10 +419,11 @@ static void collect(struct pf_numbers *out, struct pf_live *live)
 {
 	const struct pf_sampler *door = live->door;
 	int64_t threads =
-	    door->records[PF_SOURCE_THREADS] ? door->records[PF_SOURCE_THREADS]() : -1;
+	    door->records[PF_SOURCE_THREADS] ? door->records[PF_SOURCE_THREADS]() : -ENOENT;
 
 	ADD(out, .key = "pid", .value = getpid());
 	add_times(out);
+	note_failure(out, (int)(threads < 0 ? threads : 0));
 	if (threads >= 0)
 		ADD(out, .key = "threads", .metric = "process_threads",
 		    .help = "Threads of the program; the agent's are not in it.", .value = threads);

@@ -94,7 +94,7 @@ struct pf_list_row {
 	const char *path;
 	/* 0, or -ENOMEM: these are not all. */
 	int (*list)(struct pf_live *live, int key, pf_add_fn *add, void *to);
-	/* 0 or -ENOENT. */
+	/* 0; -ENOENT, or why that is not known. */
 	int (*find)(struct pf_live *live, int key, const char *name, struct pf_found *out);
 	/* -ENOENT; -ENOTEMPTY a directory with something in it. NULL: nobody may. */
 	int (*remove)(struct pf_live *live, int key, const char *name);

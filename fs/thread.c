@@ -62,7 +62,7 @@ int pf_thread_find(struct pf_live *live, int key, const char *name, struct pf_fo
 		return -ENOENT; /* one spelling only: "007" is no thread */
 	snprintf(path, sizeof(path), "/proc/self/task/%d", (int)tid);
 	if (access(path, F_OK) != 0)
-		return -ENOENT;
+		return -errno;
 	out->key = (int)tid;
 	return 0;
 }

@@ -105,12 +105,14 @@ int64_t pf_task_count(void)
 	int rc;
 
 	if (at < 0)
-		return -1;
-	rc = fstat(at, &st);
+		return at;
+	rc = fstat(at, &st) < 0 ? -errno : 0;
 	if (!keep)
 		close(at);
-	if (rc < 0 || (int64_t)st.st_nlink <= OF_ITSELF + ours)
-		return -1;
+	if (rc < 0)
+		return rc;
+	if ((int64_t)st.st_nlink <= OF_ITSELF + ours)
+		return -ENOENT; /* no /proc of this kind */
 	return (int64_t)st.st_nlink - OF_ITSELF - ours;
 }
 

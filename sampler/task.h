@@ -16,8 +16,8 @@ struct pf_task_list {
 int pf_task_list(struct pf_task_list *list);
 void pf_task_list_finish(struct pf_task_list *list);
 
-/* How many threads the program has, at the cost of one system call; ours are left out. -1: not
- * known. */
+/* How many threads the program has, at the cost of one system call; ours are left out. -errno:
+ * not known. */
 int64_t pf_task_count(void);
 
 /* An open descriptor (close it), or -errno. */

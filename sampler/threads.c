@@ -130,8 +130,11 @@ bool pf_threads_one(pid_t tid, struct pf_thread_view *out)
 		return false;
 	view(t, out);
 	length = pf_task_read(tid, "comm", out->name, sizeof(out->name));
-	if (out->cpu_ns < 0 || length <= 0)
+	if (out->cpu_ns < 0 || length == -ENOENT || length == -ESRCH)
 		return false;
-	out->name[length - 1] = '\0'; /* over the line's end */
+	if (length > 0)
+		out->name[length - 1] = '\0'; /* over the line's end */
+	else                                  /* not to be read now: as it was seen */
+		memcpy(out->name, t->name, sizeof(out->name));
 	return true;
 }

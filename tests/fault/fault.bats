@@ -25,6 +25,8 @@ faults() {
 @test "no memory in libfuse when the kernel says hello" { faults start memory --in libfuse3.so --from 1 --to 8; }
 
 @test "no descriptor at all, not even for the line that says so" { faults start open --only forever --to 8; }
+@test "no descriptor table of our own is said, too" { faults start system --only forever --to 5; }
+@test "a thread that cannot be read now has not ended" { faults live read --look thread/ --only forever; }
 @test "a list that is not whole is refused" { faults live memory --look thread/ --in libproffs-fs.so --to 40; }
 
 @test "no memory from malloc for a reader" { faults live memory --seconds 2; }
