@@ -19,16 +19,25 @@ enum { OUR_MACHINE = EM_AARCH64 };
 
 enum { MOST_HEADERS = 256, MOST_ENTRIES = 256, MOST_SCRIPTS = 4 };
 
-/* 0 executable, -EACCES not, -ENOENT. */
+static bool says_it_is_not_there(int error)
+{
+	return error == ENOENT || error == ENOTDIR || error == ELOOP || error == ENAMETOOLONG;
+}
+
+/* 0 executable, -EACCES not, -ENOENT; or why that cannot be told (-EIO, a server that does not
+ * answer). */
 static int check_executable(const char *path)
 {
 	struct stat st;
 
-	if (stat(path, &st) != 0)
-		return errno == EACCES ? -EACCES : -ENOENT;
-	if (S_ISDIR(st.st_mode) || access(path, X_OK) != 0)
+	if (stat(path, &st) != 0) {
+		if (says_it_is_not_there(errno))
+			return -ENOENT;
+		return -errno;
+	}
+	if (S_ISDIR(st.st_mode))
 		return -EACCES;
-	return 0;
+	return access(path, X_OK) != 0 ? -errno : 0;
 }
 
 int pf_program_find(const char *name, char *path, size_t size)
@@ -39,8 +48,12 @@ int pf_program_find(const char *name, char *path, size_t size)
 	if (!*name)
 		return -ENOENT;
 	if (strchr(name, '/')) {
+		int rc;
+
 		snprintf(path, size, "%s", name);
-		return check_executable(path);
+		rc = check_executable(path);
+		/* What cannot be told here, exec tells. */
+		return rc == -ENOENT || rc == -EACCES ? rc : 0;
 	}
 	if (!search || !*search)
 		search = "/bin:/usr/bin";

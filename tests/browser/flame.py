@@ -33,11 +33,11 @@ class Page:
         browser.until("return document.documentElement.dataset.ready")
 
     def drawn(self, act):
-        """Does something, and waits for the picture that comes of it."""
+        """Does something, and waits for the picture that comes of all of it."""
         count = "return Number(document.documentElement.dataset.draws)"
         before = self.browser.run(count)
         act()
-        self.browser.until(f"{count} > arguments[0]", before)
+        self.browser.until(f"{count} > arguments[0] && !drawAsked", before)
 
     def frame(self, text):
         """The widest frame with this text: an element."""
@@ -152,7 +152,7 @@ def keyboard(page, picture):
                          ([LEFT], 'alloc, 33.33 %'), ([RIGHT], 'cart::Cart::add, 66.67 %'), ([UP], 'handle, 100.00 %'),
                          ([DOWN, ENTER], 'cart::Cart::add, 66.67 %')):
         page.drawn(lambda keys=keys: page.browser.keys(*keys))
-        same(f'chosen by {keys!r}', page.browser.until("return arguments[0]", chosen()), wanted)
+        same(f'chosen by {keys!r}', chosen(), wanted)
     near('Enter zooms', page.box('cart::Cart::add')['width'], page.width())
     page.drawn(lambda: page.browser.keys(ESCAPE))
     near('Escape goes back', page.box('cart::Cart::add')['width'], page.width() * 2 / 3)

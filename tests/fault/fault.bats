@@ -26,6 +26,7 @@ faults() {
 
 @test "no descriptor at all, not even for the line that says so" { faults start open --only forever --to 8; }
 @test "no descriptor table of our own is said, too" { faults start system --only forever --to 5; }
+@test "a program that cannot be looked at is run" { faults start read --to 2; }
 @test "a thread that cannot be read now has not ended" { faults live read --look thread/ --only forever; }
 @test "a list that is not whole is refused" { faults live memory --look thread/ --in libproffs-fs.so --to 40; }
 
