@@ -108,7 +108,7 @@ static bool is_dead(const char *path)
 
 /* An ordinary user may not unmount by descriptor; fusermount3 goes by name, so make sure that the
  * name means a tree that nobody serves. */
-static int unmount_by_name(const char *path)
+static int unmount_by_name(const char *path, const char *source)
 {
 	pid_t child;
 
@@ -122,7 +122,7 @@ static int unmount_by_name(const char *path)
 	}
 	while (child > 0 && waitpid(child, NULL, 0) < 0 && errno == EINTR)
 		;
-	return child < 0;
+	return child < 0 || pf_mounted_find(path, source) >= 0;
 }
 
 /* ---- the mount table ---- */
@@ -153,7 +153,7 @@ static int try_to_remove(int number, const char *source)
 	snprintf(link, sizeof(link), "/proc/self/fd/%d", root);
 	error = umount2(link, MNT_DETACH) == 0 ? 0 : errno;
 	close(root);
-	return error == EPERM ? unmount_by_name(path) : error != 0;
+	return error == EPERM ? unmount_by_name(path, source) : error != 0;
 }
 
 /* Two programs may have mounted at one place in the same moment: then the tree below waits for the end

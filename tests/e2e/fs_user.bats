@@ -130,7 +130,10 @@ hide_mtab='
 	in_user_world "$hide_mtab"'
 		start -m "$M" -r "$REAPER"
 		u grep -q "^reaper *unavailable: fusermount3 cannot unmount without /etc/mtab" "$M/status"
-		u head -1 "$M/heap" | grep -q "^text heap"'
+		u head -1 "$M/heap" | grep -q "^text heap"
+		kill $HOST
+		wait $HOST || true
+		until_true not pgrep -f "^proffs-reaper .* proffs-$HOST "'
 }
 
 teardown() {
