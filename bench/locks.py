@@ -72,7 +72,7 @@ def contended():
         row(what, 'within 3 %', percent(ratios['on']),
             f'null {percent(ratios["null"])}; mutex_fraction 1: {percent(every["on"])}; {rate / 1000:.0f} k/s')
         step, _ = rates(threads, 10, 'step')
-        row(f'{what} in step', '', percent(step['on']),
+        row(f'{what} in step', 'within 3 %', percent(step['on']),
             f'null {percent(step["null"])}; on a knife\'s edge: doc/decisions/0011-lock-hooks.md')
 
 
