@@ -1,10 +1,13 @@
 #include "agent/agent.h"
 #include "agent/dump.h"
 #include "agent/identity_hook.h"
+#include "agent/inherited.h"
 #include "agent/library.h"
+#include "base/birth.h"
 #include "base/clock.h"
 #include "base/lock.h"
 #include "sampler/crew.h"
+#include "sampler/exec_hook.h"
 #include "sampler/gate.h"
 #include "sampler/thread.h"
 #include "sampler/wait_poll.h"
@@ -267,6 +270,14 @@ static int set_out(int *notice, const char **why)
 	return rc;
 }
 
+/* It is here to stay. */
+static int settle(const char **why)
+{
+	pf_inherited_reap();
+	pf_exec_hook_start();
+	return now.treeless ? 0 : open_tree(why);
+}
+
 static void *agent_main(void *unused)
 {
 	bool files = pf_option_wants_files(&now);
@@ -274,9 +285,11 @@ static void *agent_main(void *unused)
 	int notice;
 	int rc = set_out(&notice, &why);
 
+	if (files)
+		pf_exec_hook_start();
 	files = files && rc == 0 && pf_dump_start(&now) == 0;
-	if (rc == 0 && outlive_short_life() && !now.treeless)
-		rc = open_tree(&why);
+	if (rc == 0 && outlive_short_life())
+		rc = settle(&why);
 	if (rc < 0)
 		fail(notice, rc, why);
 	close_notice(notice);
@@ -303,6 +316,7 @@ static void child_of_fork(void)
 	bool again = now.follow && (state == STARTING || state == RUNNING || tree_lost);
 
 	pf_gate_fork_child();
+	pf_birth_fork_child();
 	pf_sampler_fork_child();
 	pf_crew_forget();
 	pf_lock_reset(&agent_lock);

@@ -1,5 +1,6 @@
 #include "agent/heir.h"
 #include "agent/library.h"
+#include "base/birth.h"
 #include "base/clock.h"
 #include "base/feature.h"
 #include "base/lock.h"
@@ -151,12 +152,17 @@ static int go_between(void *unused)
 static int clone_twice(void)
 {
 	char *top = heir.stack + STACK_BYTES + GO_BETWEEN_BYTES;
-	pid_t pid = clone(go_between, top, CLONE_VM | CLONE_VFORK | CLONE_UNTRACED, NULL);
+	pid_t pid;
+	int rc;
 
-	if (pid < 0)
-		return -errno;
-	while (waitpid(pid, NULL, __WCLONE) < 0 && errno == EINTR)
+	pf_birth_begin();
+	pid = clone(go_between, top, CLONE_VM | CLONE_VFORK | CLONE_UNTRACED, NULL);
+	rc = pid < 0 ? -errno : 0;
+	while (pid > 0 && waitpid(pid, NULL, __WCLONE) < 0 && errno == EINTR)
 		;
+	pf_birth_end();
+	if (rc < 0)
+		return rc;
 	return __atomic_load_n(&heir.tid, __ATOMIC_ACQUIRE) > 0 ? 0 : -EAGAIN;
 }
 

@@ -1,4 +1,5 @@
 #include "fs/child.h"
+#include "base/birth.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -109,23 +110,38 @@ static int outcome_of(const struct flight *flight)
 	return WEXITSTATUS(flight->status);
 }
 
+static int fly(struct flight *flight, char *stack_top)
+{
+	int flags = CLONE_VM | CLONE_VFORK;
+	pid_t *place = NULL;
+	pid_t pid;
+	int rc = 0;
+
+	pf_birth_begin();
+	if (flight->command->dies_with_us && (place = pf_birth_claim()))
+		flags |= CLONE_PARENT_SETTID;
+	pid = clone(go_between, stack_top, flags, flight, place);
+	if (pid < 0)
+		rc = -errno;
+	if (place)
+		pf_birth_give_back(place);
+	while (pid > 0 && waitpid(pid, NULL, __WCLONE) < 0 && errno == EINTR)
+		;
+	pf_birth_end();
+	return rc;
+}
+
 int pf_child_run(const struct pf_command *command)
 {
 	char *stacks = mmap(NULL, 2 * STACK_BYTES, PROT_READ | PROT_WRITE,
 	    MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0);
 	struct flight flight = {.command = command};
-	int rc = 0;
-	pid_t pid;
+	int rc;
 
 	if (stacks == MAP_FAILED)
 		return -ENOMEM;
 	flight.inner_stack_top = stacks + STACK_BYTES;
-	pid = clone(go_between, stacks + 2 * STACK_BYTES, CLONE_VM | CLONE_VFORK, &flight);
-	if (pid < 0)
-		rc = -errno;
-	else
-		while (waitpid(pid, NULL, __WCLONE) < 0 && errno == EINTR)
-			;
+	rc = fly(&flight, stacks + 2 * STACK_BYTES);
 	munmap(stacks, 2 * STACK_BYTES);
 	return rc < 0 ? rc : outcome_of(&flight);
 }

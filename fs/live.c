@@ -1,4 +1,5 @@
 #include "fs/live.h"
+#include "base/birth.h"
 #include "fs/capture.h"
 #include "fs/history.h"
 #include "render/render.h"
@@ -15,6 +16,7 @@ int pf_live_adopt(const struct pf_sampler *door, const char **why)
 	pf_counter_adopt(door->counters);
 	pf_knob_adopt(door->knobs);
 	pf_feature_adopt(door->features);
+	pf_birth_adopt(door->births);
 	return 0;
 }
 

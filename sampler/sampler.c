@@ -1,5 +1,6 @@
 #include "sampler/sampler.h"
 #include "base/arena.h"
+#include "base/birth.h"
 #include "base/buf.h"
 #include "base/clock.h"
 #include "base/lock.h"
@@ -93,6 +94,7 @@ const struct pf_sampler *pf_sampler_door(void)
 	door.counters = pf_counter_values;
 	door.knobs = pf_knobs;
 	door.features = pf_features;
+	door.births = pf_birth_shared();
 	return &door;
 }
 

@@ -81,6 +81,7 @@ struct pf_sampler {
 	uint64_t *counters;
 	struct pf_knob *knobs;
 	struct pf_feature_entry *features;
+	struct pf_births *births;
 
 	struct pf_collector_ops collectors[PF_COLLECTOR_COUNT];
 	pf_collect_fn *collect[PF_SOURCE_COUNT];

@@ -259,3 +259,94 @@ trees_served() {
 	is "$(outcome "$PROFFS" run -m "$PWD/trees/%p" -- "$LIFE" forks 100)" "$plain"
 	wait_until 10 nothing_left
 }
+
+# Our thread waits for a helper a fifth of a second late, and an exec comes as soon as the helper is dead.
+# execs_over_a_dead_one HOW [OPTIONS] -- CMD...
+execs_over_a_dead_one() {
+	local how=$1 options=()
+	shift
+	while [ "$1" != -- ]; do
+		options+=("$1")
+		shift
+	done
+	cat >late.c <<-'EOF'
+		#define _GNU_SOURCE
+		#include <dlfcn.h>
+		#include <sys/types.h>
+		#include <sys/wait.h>
+		#include <unistd.h>
+		pid_t waitpid(pid_t pid, int *status, int how)
+		{
+			if (how & __WCLONE)
+				usleep(200000);
+			return ((pid_t (*)(pid_t, int *, int))dlsym(RTLD_NEXT, "waitpid"))(pid, status, how);
+		}
+	EOF
+	cat >exec.c <<-'EOF'
+		#define _GNU_SOURCE
+		#include <string.h>
+		#include <sys/syscall.h>
+		#include <sys/wait.h>
+		#include <unistd.h>
+		extern char **environ;
+		int main(int argc, char **argv)
+		{
+			siginfo_t dead = {.si_pid = 0};
+
+			while (waitid(P_ALL, 0, &dead, WEXITED | WNOHANG | WNOWAIT | __WCLONE) < 0 || dead.si_pid == 0)
+				usleep(100);
+			write(1, "a dead one\n", 11);
+			if (strcmp(argv[1], "execl") == 0)
+				execl(argv[2], argv[2], argv[3], NULL);
+			else if (strcmp(argv[1], "execvp") == 0)
+				execvp(argv[2], argv + 2);
+			else
+				syscall(SYS_execve, argv[2], argv + 2, environ);
+			return 1;
+		}
+	EOF
+	${CC:-cc} -shared -fPIC -o late.so late.c
+	${CC:-cc} -o exec exec.c
+	echo "int pause(void); int main(void) { return pause(); }" >still.c
+	${CC:-cc} -static -o still still.c
+	background env LD_PRELOAD="$PWD/late.so" "$PROFFS" run "${options[@]}" -- ./exec "$how" "${@:2}"
+	has_executed() { says "a dead one" && [ "$(readlink "/proc/$PID/exe")" != "$PWD/exec" ]; }
+	wait_until 20 has_executed
+}
+
+dead_ones() { ps -o stat=,comm= --ppid "$PID" | grep '^Z' || true; }
+
+@test "an exec that comes while a helper of ours is born leaves none behind" {
+	for how in execl execvp; do
+		execs_over_a_dead_one $how -m "$TREE" -- ./still 1
+		is "$(dead_ones)" ""
+		kill "$PID"
+		execs_over_a_dead_one $how -m "$TREE" --cpuprofile --profiledir profiles -- ./still 1
+		is "$(dead_ones)" ""
+		kill "$PID"
+	done
+}
+
+@test "what an exec of its own making leaves behind is waited for by the next of us, what is not ours is not" {
+	execs_over_a_dead_one itself -m "$TREE" -- /bin/sleep 100
+	wait_until 20 tree_ready
+	is "$(dead_ones)" ""
+	kill "$PID"
+	wait_until 5 nothing_left
+	cat >own.c <<-'EOF'
+		#define _GNU_SOURCE
+		#include <sched.h>
+		#include <unistd.h>
+		static char stack[65536];
+		static int end(void *unused) { return 0; }
+		int main(int argc, char **argv)
+		{
+			clone(end, stack + sizeof(stack), 0, 0);
+			execv(argv[1], argv + 1);
+			return 1;
+		}
+	EOF
+	${CC:-cc} -o own own.c
+	tree_start -- ./own /bin/sleep 100
+	has "$(dead_ones)" own
+}

@@ -1,4 +1,5 @@
 #include "fake_door.h"
+#include "base/birth.h"
 #include "base/buf.h"
 #include "base/clock.h"
 
@@ -226,6 +227,7 @@ void fake_door_reset(bool wall)
 		    .counters = counters,
 		    .knobs = pf_knobs,
 		    .features = features,
+		    .births = pf_birth_shared(),
 		    .collectors =
 			{
 			    [PF_COLLECTOR_CPU] = {"cpu", cpu_enabled, cpu_enable},
