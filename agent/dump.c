@@ -1,6 +1,7 @@
 #include "agent/dump.h"
 #include "agent/heir.h"
 #include "agent/library.h"
+#include "agent/stderr.h"
 #include "base/counter.h"
 #include "base/lock.h"
 #include "base/mark.h"
@@ -67,7 +68,7 @@ void pf_dump_catch_signals(const struct pf_option *option)
 /* ---- files ---- */
 
 /* At the end there is no `status` any more that could tell: this is said instead, by the program's
- * thread. The first failure, in words. Written by our first thread. */
+ * thread or by the heir. The first failure, in words. Written by our first thread, or by the heir. */
 static char complaint[PATH_MAX + 128];
 
 static void note_failure(const struct pf_fs_dump *dump, const char *why)
@@ -133,7 +134,10 @@ static void write_at_end(const struct pf_option *option, bool dead)
 
 static void write_as_heir(const struct pf_option *option)
 {
+	complaint[0] = '\0'; /* our threads may have been at it when they ended */
 	write_at_end(option, true);
+	if (complaint[0])
+		pf_stderr_say_afterwards(complaint, ": not all files are written", "\n");
 }
 
 /* Switching off forgets what was recorded: whoever wants the CPU profile gets it first. */

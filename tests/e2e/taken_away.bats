@@ -106,6 +106,19 @@ full_disk() {
 	hasnt "$output" ".prof"
 }
 
+# dash ends by _exit(2): it is another process that writes, and finds out.
+@test "a disk that is full is said to a terminal or a file also where a program ends by _exit or is killed" {
+	for end in 'exit 7' 'kill -9 $$'; do
+		run full_disk 4k bash -c '"$@" 2>said; status=$?
+			for ((i = 0; i < 600; i++)); do grep -q "not all" said && break; sleep 0.1; done
+			cat said; exit $status' sh \
+			"$PROFFS" run -m "$TREE" --memprofile --profiledir full -- dash -c 'until [ -e "$1/README" ]; do sleep 0.05; done
+				dd if=/dev/zero of=full/all 2>/dev/null; '"$end" sh "$TREE"
+		is "$status" "$([ "$end" = 'exit 7' ] && echo 7 || echo 137)"
+		is "$(grep -c 'full: No space left on device: not all files are written' <<<"$output")" 1
+	done
+}
+
 @test "a program that has a file of its own in the place of stderr is not written into" {
 	run full_disk 4k "$PROFFS" run --memprofile --profiledir full -- bash -c 'dd if=/dev/zero of=full/all 2>/dev/null; exec 2>own; exit 7'
 	is "$status" 7
