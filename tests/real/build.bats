@@ -56,6 +56,7 @@ sources() { # COUNT
 	watched make -s -j4
 	agrees
 	cmp program plain.program
+	names dump/wall.folded main update_goal_chain reap_children
 	./program || status=$?
 	./plain.program || is "$?" "${status-0}"
 	# A failing rule fails as it does.

@@ -37,8 +37,12 @@ make_repository() {
 	is "$STATUS" 0
 }
 
-@test "git repacking: the profiles name its deltas" {
+@test "git repacking: the same pack on one thread, and the profiles name its work" {
 	make_repository
+	# Neither deltas nor compressed objects are taken over, so all of them are made anew.
+	same git -C origin pack-objects --all -q --threads=1 --window=50 --no-reuse-delta --no-reuse-object --stdout
+	is "$STATUS" 0
+	names dump/allocs.folded deflateInit_ inflate
 	same git -C origin repack -q -a -d -f --depth=50 --window=200 --threads=2
 	is "$STATUS" 0
 	git -C origin fsck --full

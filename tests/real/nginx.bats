@@ -27,16 +27,35 @@ config() { # PORT DAEMON
 fetch() { curl -sS --max-time 60 "$@"; }
 url() { echo "http://127.0.0.1:$port/"; }
 workers() { pgrep -P "$(cat nginx.pid)" | sort; }
+# What a client gets, and what nginx itself writes down: without its moments and numbers.
+conversation() {
+	local path
+	for path in '' index.html nothing ../outside; do
+		fetch --path-as-is -i "$(url)$path" | sed '/^Date:/d'
+	done
+	fetch --compressed -i "$(url)" | sed '/^Date:/d'
+	fetch -r 100-199 -i "$(url)" | sed '/^Date:/d'
+	fetch -X POST -d body -i "$(url)" | sed '/^Date:/d'
+	fetch -I "$(url)" | sed '/^Date:/d'
+}
 load_it() { wrk -t1 -c20 --timeout 60s -d"$1" -H 'Accept-Encoding: gzip' "$(url)" 2>&1; }
 
 @test "nginx, prefork, under wrk: whole answers, a reload, a quiet end; each worker has its tree" {
 	port=$(free_port)
 	config "$port" off
+	background /usr/sbin/nginx -c "$PWD/nginx.conf" -e "$PWD/logs/early.log"
+	wait_until 10 fetch -o got "$(url)"
+	conversation >plain.out
+	tree_stop QUIT
+	PLAIN_STATUS=$STATUS
+
 	background "$PROFFS" run "${FAST[@]}" -m "$PWD/trees-%p" -- /usr/sbin/nginx -c "$PWD/nginx.conf" -e "$PWD/logs/early.log"
 	wait_until 10 fetch -o got "$(url)"
 	cmp got www/index.html
 	fetch --compressed -o got "$(url)"
 	cmp got www/index.html
+	conversation >watched.out
+	diff -a plain.out watched.out
 	for worker in $(workers); do
 		wait_until 10 test -r "trees-$worker/README"
 	done
@@ -56,6 +75,7 @@ load_it() { wrk -t1 -c20 --timeout 60s -d"$1" -H 'Accept-Encoding: gzip' "$(url)
 	fetch -o got "$(url)"
 	cmp got www/index.html
 	tree_stop QUIT
+	is "$STATUS" "$PLAIN_STATUS"
 	is "$STATUS" 0
 	is "$(grep -cE 'alert|emerg|signal 11|exited on' logs/error.log)" 0
 	wait_until 5 no_mount_left

@@ -22,6 +22,8 @@ load real
 	END
 	same bash program.sh
 	is "$STATUS" 143
+	names dump/cpu.folded main execute_command_internal
+	names dump/wall.folded main wait_for
 }
 
 @test "bash: every child of it with a tree of its own, when it lives long enough" {
