@@ -392,7 +392,7 @@ static int64_t released_since(int64_t resident)
 	return resident < 0 || now < 0 ? 0 : resident - now;
 }
 
-int pf_control_release_memory(struct pf_live *live, bool collect)
+int pf_control_release_memory(struct pf_live *live, bool collect, struct pf_wait *wait)
 {
 	struct pf_control *control = live->control;
 	struct pf_buf said = PF_BUF_INIT;
@@ -402,8 +402,8 @@ int pf_control_release_memory(struct pf_live *live, bool collect)
 
 	if (!live->door->release_memory)
 		return -EOPNOTSUPP;
-	rc = live->door->release_memory(collect, &said);
-	if (rc < 0) {
+	rc = live->door->release_memory(collect, &said, wait);
+	if (rc < 0 && !said.length) {
 		pf_buf_finish(&said);
 		return rc;
 	}
@@ -414,7 +414,7 @@ int pf_control_release_memory(struct pf_live *live, bool collect)
 	add_gc_locked(&control->gc_total, released_since(resident), pf_clock_now_ns() - began_ns);
 	pf_lock_give(&control->lock);
 	pf_buf_finish(&before);
-	return 0;
+	return rc;
 }
 
 void pf_gc_show(struct pf_buf *out, struct pf_live *live, int arg)
@@ -442,5 +442,5 @@ int pf_gc_store(
 
 	if (rc < 0)
 		return rc;
-	return value == 1 ? pf_control_release_memory(live, arg == PF_GC_COLLECT) : -ERANGE;
+	return value == 1 ? pf_control_release_memory(live, arg == PF_GC_COLLECT, wait) : -ERANGE;
 }

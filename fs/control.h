@@ -58,7 +58,7 @@ void pf_control_refuse(
 
 struct pf_gc_total pf_control_gc_total(struct pf_live *live);
 /* As `echo 1 > gc`; without `collect`, as free_os_memory. 0 or -errno. */
-int pf_control_release_memory(struct pf_live *live, bool collect);
+int pf_control_release_memory(struct pf_live *live, bool collect, struct pf_wait *wait);
 
 /* Rows of fs/table.c; arg is a knob's id, or the index of a profile row. */
 pf_show_fn pf_knob_show;

@@ -60,12 +60,16 @@ static int make_difference(struct pf_live *live, enum pf_source source,
 
 /* Go honours gc for the heap only. Done here and not by the collector, so that the file `gc` says
  * what came of it. */
-static int release_if_asked(struct pf_live *live, enum pf_source source, struct pf_query *query)
+static int release_if_asked(
+    struct pf_live *live, enum pf_source source, struct pf_query *query, struct pf_wait *wait)
 {
 	bool asked = query->gc && source == PF_SOURCE_HEAP;
+	int rc;
 
 	query->gc = false;
-	return asked ? pf_control_release_memory(live, true) : 0;
+	rc = asked ? pf_control_release_memory(live, true, wait) : 0;
+	return rc == -ETIMEDOUT || rc == -EBUSY ? 0
+						: rc; /* what there is can be read all the same */
 }
 
 /* What the process, or the kernel, has refused us: a reader sees no more than an errno, and no shell says
@@ -89,7 +93,7 @@ int pf_make_profile(struct pf_live *live, enum pf_source source, const struct pf
 	pf_profile_init(out);
 	if (!collect)
 		return -EOPNOTSUPP;
-	rc = release_if_asked(live, source, &asked);
+	rc = release_if_asked(live, source, &asked, wait);
 	if (rc == 0 && asked.seconds_ns && !pf_make_row(source)->window)
 		rc = make_difference(live, source, &asked, wait, out);
 	else if (rc == 0)

@@ -3,7 +3,6 @@
 #include "base/lock.h"
 
 #include <limits.h>
-#include <stdbool.h>
 
 /* Who is inside is out again in microseconds once it has a processor, which on a busy machine takes a
  * while. Only where it waits for a lock that the forking thread itself holds (a fork in a constructor
@@ -31,6 +30,11 @@ void pf_gate_leave(void)
 {
 	if (__atomic_sub_fetch(&inside, 1, __ATOMIC_SEQ_CST) == 0)
 		pf_futex_wake(&inside, INT_MAX);
+}
+
+bool pf_gate_is_wanted(void)
+{
+	return __atomic_load_n(&forking, __ATOMIC_SEQ_CST) != 0;
 }
 
 void pf_gate_fork_prepare(void)

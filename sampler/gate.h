@@ -7,10 +7,14 @@
  * the forking thread may itself hold what our thread waits for.
  */
 #pragma once
+#include <stdbool.h>
 
 /* Around every dlopen, dlsym and dl_iterate_phdr on a thread of ours. Not recursive. */
 void pf_gate_enter(void);
 void pf_gate_leave(void);
+
+/* Does a fork() wait for who is inside? */
+bool pf_gate_is_wanted(void);
 
 /* pthread_atfork handlers. */
 void pf_gate_fork_prepare(void);

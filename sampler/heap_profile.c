@@ -146,7 +146,7 @@ int pf_heap_collect(struct pf_profile *out, const struct pf_query *query, struct
 	if (rc < 0)
 		return rc;
 	if (query->gc)
-		pf_release_memory(true, NULL);
+		pf_release_memory(true, NULL, wait);
 	pf_profile_add_type(out, "alloc_objects", "count");
 	pf_profile_add_type(out, "alloc_space", "bytes");
 	pf_profile_add_type(out, "inuse_objects", "count");

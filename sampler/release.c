@@ -2,9 +2,11 @@
 #include "base/buf.h"
 #include "base/mark.h"
 #include "base/resident.h"
+#include "sampler/boehm.h"
 #include "sampler/gate.h"
 #include "sampler/real.h"
 
+#include <errno.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -79,12 +81,18 @@ static size_t ask_program(char *asked, size_t size)
 	return (size_t)snprintf(asked, size, "the program");
 }
 
-int pf_release_memory(bool collect, struct pf_buf *said)
+int pf_release_memory(bool collect, struct pf_buf *said, struct pf_wait *wait)
 {
 	int64_t before = pf_resident_bytes();
-	char asked[64] = "";
+	char asked[80] = "";
 	size_t length = collect ? ask_program(asked, sizeof(asked)) : 0;
+	/* Who names a hook does there what its collector needs. */
+	int rc = collect && !length ? pf_boehm_collect(said, wait) : -ENOENT;
 
+	if (rc == 0)
+		length = (size_t)snprintf(asked, sizeof(asked), "Boehm's collector");
+	else if (rc == -EINTR)
+		return rc;
 	for (size_t i = 0; i < PF_COUNT(allocators); i++) {
 		void *function;
 
@@ -98,5 +106,7 @@ int pf_release_memory(bool collect, struct pf_buf *said)
 		    length ? ", " : "", allocators[i].name);
 	}
 	say(said, asked, before, pf_resident_bytes());
+	if (rc < 0 && rc != -ENOENT && rc != -EOPNOTSUPP)
+		return rc;
 	return said ? said->error : 0;
 }

@@ -6,6 +6,7 @@
 #include "base/lock.h"
 #include "sampler/allocator.h"
 #include "sampler/blocked.h"
+#include "sampler/boehm.h"
 #include "sampler/contention.h"
 #include "sampler/cpu.h"
 #include "sampler/crew.h"
@@ -159,6 +160,7 @@ void pf_sampler_fork_child(void)
 	pf_custom_fork_child();
 	pf_heap_fork_child();
 	pf_allocator_fork_child();
+	pf_boehm_fork_child();
 	pf_contention_fork_child();
 	pf_throw_fork_child();
 	pf_patch_fork_child();

@@ -108,8 +108,8 @@ struct pf_sampler {
 	 * program aborted while it was handled). -ENODATA: none yet. */
 	int (*last_exception)(struct pf_profile *out);
 	/* Give free memory back to the kernel, with `collect` after the program's own collector; says
-	 * in words what came of it. 0 or -errno. */
-	int (*release_memory)(bool collect, struct pf_buf *said);
+	 * in words what came of it, also of a failure. 0 or -errno. */
+	int (*release_memory)(bool collect, struct pf_buf *said, struct pf_wait *wait);
 	/* Adds every executable mapping (map.h): 0 or -errno. */
 	int (*mappings)(struct pf_profile *out);
 	/* Once a second: true when all threads of the program have ended and nobody told libc. */

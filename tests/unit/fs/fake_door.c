@@ -153,7 +153,7 @@ static int custom_collect(uint32_t number, struct pf_profile *out)
 	return out->error;
 }
 
-static int release_memory(bool collect, struct pf_buf *said)
+static int release_memory(bool collect, struct pf_buf *said, struct pf_wait *wait)
 {
 	add(&fake.released);
 	pf_buf_str(said, collect ? "released 4096 bytes" : "released 1024 bytes");

@@ -522,13 +522,13 @@ static void free_memory_is_given_back(void **state)
 	}
 	for (int i = 0; i < BLOCKS - 1; i++)
 		free(blocks[i]);
-	assert_int_equal(pf_release_memory(true, &said), 0);
+	assert_int_equal(pf_release_memory(true, &said, NULL), 0);
 	assert_int_equal(
 	    sscanf(pf_buf_text(&said),
 		"asked glibc; resident memory %lld KiB before, %lld KiB after", &before, &after),
 	    2);
 	assert_true(before - after > 50000);
-	assert_int_equal(pf_release_memory(false, NULL), 0);
+	assert_int_equal(pf_release_memory(false, NULL, NULL), 0);
 	free(blocks[BLOCKS - 1]);
 	pf_buf_finish(&said);
 }

@@ -1,0 +1,410 @@
+#include "sampler/boehm.h"
+#include "base/buf.h"
+#include "base/clock.h"
+#include "base/lock.h"
+#include "base/profile.h"
+#include "sampler/crew.h"
+#include "sampler/find_object.h"
+#include "sampler/gate.h"
+#include "sampler/real.h"
+#include "sampler/threads.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <pthread.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdint.h>
+#include <string.h>
+
+static const int64_t PATIENCE_NS = 10ll * PF_NS_PER_SECOND;
+static const int64_t LOOK_NS = 5 * PF_NS_PER_MS;
+
+/* gc.h: what is called here has been so since 7.4 (2013). */
+struct stack_base {
+	void *mem_base;
+	void *reg_base; /* of processors that have two stacks: room for it */
+};
+typedef void abort_fn(const char *why);
+typedef void notifier_fn(void);
+enum { GC_SUCCESS = 0 };
+
+/* name, type, parameters; `NEED` or `MAY`: whether it can be done without. */
+#define CALLS(X)                                                                                   \
+	X(GC_register_my_thread, int, (const struct stack_base *), NEED)                           \
+	X(GC_unregister_my_thread, int, (void), NEED)                                              \
+	X(GC_allow_register_threads, void, (void), NEED)                                           \
+	X(GC_get_stack_base, int, (struct stack_base *), NEED)                                     \
+	X(GC_try_to_collect, int, (int (*)(void)), NEED)                                           \
+	X(GC_get_suspend_signal, int, (void), NEED)                                                \
+	X(GC_get_thr_restart_signal, int, (void), NEED)                                            \
+	X(GC_set_abort_func, void, (abort_fn *), NEED)                                             \
+	X(GC_get_abort_func, abort_fn *, (void), NEED)                                             \
+	X(GC_set_finalize_on_demand, void, (int), NEED)                                            \
+	X(GC_get_finalize_on_demand, int, (void), NEED)                                            \
+	X(GC_set_finalizer_notifier, void, (notifier_fn *), NEED)                                  \
+	X(GC_get_finalizer_notifier, notifier_fn *, (void), NEED)                                  \
+	X(GC_get_heap_size, size_t, (void), NEED)                                                  \
+	X(GC_get_free_bytes, size_t, (void), NEED)                                                 \
+	X(GC_is_disabled, int, (void), NEED)                                                       \
+	X(GC_is_init_called, int, (void), MAY)                                                     \
+	X(GC_set_force_unmap_on_gcollect, void, (int), MAY)                                        \
+	X(GC_get_force_unmap_on_gcollect, int, (void), MAY)
+
+#define POINTER(name, type, parameters, how) static type(*name) parameters;
+CALLS(POINTER)
+
+/* One at a time. IDLE -> WORKING -> IDLE, or GIVEN_UP until its thread comes back after all. */
+enum { IDLE, WORKING, GIVEN_UP };
+
+static uint32_t state; /* atomic, a futex word */
+static int outcome;    /* of the thread, set before IDLE */
+static size_t heap_before, free_before, heap_after, free_after;
+
+static bool given_up(void)
+{
+	return __atomic_load_n(&state, __ATOMIC_ACQUIRE) == GIVEN_UP;
+}
+
+/* ---- what there is ---- */
+
+/* False: not all that is needed. */
+static bool find_calls(void)
+{
+	bool all = true;
+
+	pf_gate_enter();
+#define NEED all &=
+#define MAY  (void)
+#define FIND(name, type, parameters, how)                                                          \
+	name = (__typeof__(name))pf_real_find(#name);                                              \
+	how(name != NULL);
+	CALLS(FIND)
+	pf_gate_leave();
+	return all;
+}
+
+/* Before it is started it has no heap, and this would start it on our thread. */
+static bool is_started(void)
+{
+	return GC_is_init_called ? GC_is_init_called() : GC_get_heap_size() > 0;
+}
+
+/* ---- a program that does not lock ---- */
+
+static const char *label_of(
+    const struct pf_profile *p, const struct pf_sample *sample, const char *key, int64_t *number)
+{
+	for (uint32_t i = 0; i < sample->label_count; i++) {
+		const struct pf_label *label = &p->labels[sample->label_first + i];
+
+		if (strcmp(label->key, key) != 0)
+			continue;
+		if (number)
+			*number = label->num;
+		return label->str ? label->str : "";
+	}
+	return NULL;
+}
+
+/* Known to the end, and nowhere in the collector. */
+static bool is_outside(
+    const struct pf_profile *p, const struct pf_sample *sample, const struct dl_find_object *gc)
+{
+	for (uint32_t i = 0; i < sample->pc_count; i++) {
+		uint64_t pc = p->pcs[sample->pc_first + i];
+
+		if (pc < PF_PC_MARKER_END ||
+		    (pc >= (uintptr_t)gc->dlfo_map_start && pc < (uintptr_t)gc->dlfo_map_end))
+			return false;
+	}
+	return sample->pc_count > 0;
+}
+
+/* The collector's own helpers never leave it. */
+static bool is_helper(const struct pf_profile *p, const struct pf_sample *sample)
+{
+	const char *name = label_of(p, sample, "thread", NULL);
+
+	return name && strncmp(name, "GC-marker", strlen("GC-marker")) == 0;
+}
+
+enum { RESTING_MAX = 64 };
+
+/* Threads that sleep outside, by their CPU time: while that stands still, they do. */
+struct rest {
+	size_t count;
+	pid_t tid[RESTING_MAX];
+	int64_t cpu_ns[RESTING_MAX];
+};
+
+static int64_t cpu_time_of(pid_t tid)
+{
+	return pf_clock_ns(pf_clock_of_thread(tid));
+}
+
+/* Notes the CPU times before it looks. False: somebody is not asleep, or not outside; or there are too
+ * many threads for this. */
+static bool all_rest(struct rest *rest, const struct dl_find_object *gc)
+{
+	struct pf_thread_view views[RESTING_MAX + 1];
+	size_t count = pf_threads_list(views, RESTING_MAX + 1);
+	struct pf_profile p;
+	struct pf_query query = {.seconds_ns = 0};
+	size_t seen = 0;
+	bool all = count > 0 && count <= RESTING_MAX;
+
+	rest->count = all ? count : 0;
+	for (size_t i = 0; i < rest->count; i++) {
+		rest->tid[i] = views[i].tid;
+		rest->cpu_ns[i] = cpu_time_of(views[i].tid);
+	}
+	pf_profile_init(&p);
+	all = all && pf_threads_collect(&p, &query, NULL) == 0;
+	for (size_t i = 0; all && i < p.sample_count; i++, seen++)
+		all =
+		    is_helper(&p, &p.samples[i]) || (label_of(&p, &p.samples[i], "syscall", NULL) &&
+							is_outside(&p, &p.samples[i], gc));
+	pf_profile_finish(&p);
+	return all && seen == rest->count;
+}
+
+static bool still_rest(const struct rest *rest)
+{
+	for (size_t i = 0; i < rest->count; i++)
+		if (cpu_time_of(rest->tid[i]) != rest->cpu_ns[i])
+			return false;
+	return true;
+}
+
+/* From now on it locks: true once nobody can be inside without the lock. */
+static bool make_it_lock(void)
+{
+	int64_t deadline_ns = pf_clock_now_ns() + PATIENCE_NS;
+	struct dl_find_object gc;
+	struct rest rest;
+	bool told = false;
+
+	if (!pf_find_object((uintptr_t)GC_register_my_thread, &gc))
+		return false;
+	while (!given_up() && pf_clock_now_ns() < deadline_ns) {
+		if (all_rest(&rest, &gc) && still_rest(&rest)) {
+			if (told)
+				return true;
+			GC_allow_register_threads();
+			told = true;
+			if (still_rest(&rest))
+				return true;
+		}
+		pf_wait_until(NULL, pf_clock_now_ns() + LOOK_NS);
+	}
+	return false;
+}
+
+/* ---- registering ---- */
+
+static jmp_buf refused;
+static pthread_t registering;
+static abort_fn *program_abort;
+
+/* Of a program that does not lock, GC_register_my_thread() says so first of all, and aborts. */
+static void on_abort(const char *why)
+{
+	if (pthread_equal(pthread_self(), registering))
+		longjmp(refused, 1);
+	if (program_abort)
+		program_abort(why);
+}
+
+static int register_thread(const struct stack_base *base)
+{
+	int rc;
+
+	registering = pthread_self();
+	program_abort = GC_get_abort_func();
+	GC_set_abort_func(on_abort);
+	if (setjmp(refused) == 0)
+		rc = GC_register_my_thread(base) == GC_SUCCESS ? 0 : -EAGAIN;
+	else
+		rc = -EPERM;
+	GC_set_abort_func(program_abort);
+	return rc;
+}
+
+static void open_signals(int how)
+{
+	sigset_t gc;
+
+	sigemptyset(&gc);
+	sigaddset(&gc, GC_get_suspend_signal());
+	sigaddset(&gc, GC_get_thr_restart_signal());
+	pthread_sigmask(how, &gc, NULL);
+}
+
+/* ---- collecting ---- */
+
+/* Asked again and again while it marks. */
+static int shall_stop(void)
+{
+	return pf_gate_is_wanted() || given_up();
+}
+
+static bool collect_quietly(void)
+{
+	int on_demand = GC_get_finalize_on_demand();
+	notifier_fn *notifier = GC_get_finalizer_notifier();
+	bool unmap = GC_set_force_unmap_on_gcollect && GC_get_force_unmap_on_gcollect;
+	int unmapped = unmap ? GC_get_force_unmap_on_gcollect() : 0;
+	bool done;
+
+	GC_set_finalize_on_demand(1);
+	GC_set_finalizer_notifier(NULL);
+	if (unmap)
+		GC_set_force_unmap_on_gcollect(1);
+	heap_before = GC_get_heap_size();
+	free_before = GC_get_free_bytes();
+	/* What the first one frees the second gives back to the kernel. */
+	done = GC_try_to_collect(shall_stop) != 0 && GC_try_to_collect(shall_stop) != 0;
+	heap_after = GC_get_heap_size();
+	free_after = GC_get_free_bytes();
+	if (unmap)
+		GC_set_force_unmap_on_gcollect(unmapped);
+	GC_set_finalizer_notifier(notifier);
+	GC_set_finalize_on_demand(on_demand);
+	return done;
+}
+
+/* 0; -EAGAIN: a fork came in between; -EPERM: the program does not lock. */
+static int collect_once(const struct stack_base *base)
+{
+	int rc;
+
+	pf_gate_enter();
+	open_signals(SIG_UNBLOCK);
+	rc = register_thread(base);
+	if (rc == 0) {
+		rc = collect_quietly() ? 0 : -EAGAIN;
+		GC_unregister_my_thread();
+	}
+	open_signals(SIG_BLOCK);
+	pf_gate_leave();
+	return rc;
+}
+
+static int collect(void)
+{
+	struct stack_base base;
+	int rc;
+
+	if (GC_get_stack_base(&base) != GC_SUCCESS)
+		return -EOPNOTSUPP;
+	do {
+		rc = collect_once(&base);
+		if (rc == -EPERM && !make_it_lock())
+			return -ETIMEDOUT;
+	} while ((rc == -EPERM || rc == -EAGAIN) && !given_up());
+	return rc;
+}
+
+static void *run(void *unused)
+{
+	outcome = collect();
+	__atomic_store_n(&state, IDLE, __ATOMIC_RELEASE);
+	pf_futex_wake(&state, INT_MAX);
+	return unused;
+}
+
+/* ---- the front door ---- */
+
+static int give_up(int rc)
+{
+	uint32_t working = WORKING;
+
+	if (!__atomic_compare_exchange_n(
+		&state, &working, GIVEN_UP, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE))
+		return outcome; /* it has just ended */
+	return rc;
+}
+
+static int wait_for_it(struct pf_wait *wait)
+{
+	/* It has its own patience with threads that do not rest. */
+	int64_t deadline_ns = pf_clock_now_ns() + PATIENCE_NS + PF_NS_PER_SECOND;
+
+	while (__atomic_load_n(&state, __ATOMIC_ACQUIRE) == WORKING) {
+		int64_t now_ns = pf_clock_now_ns();
+
+		if (now_ns >= deadline_ns)
+			return give_up(-ETIMEDOUT);
+		if (pf_wait_until(wait, now_ns) != 0)
+			return give_up(-EINTR);
+		pf_futex_wait(&state, WORKING, now_ns + LOOK_NS);
+	}
+	return outcome;
+}
+
+static int refuse(struct pf_buf *words, const char *why, int rc)
+{
+	if (words)
+		pf_buf_printf(words, "Boehm's collector was not asked: %s; ", why);
+	return rc;
+}
+
+static void say(struct pf_buf *words)
+{
+	pf_buf_printf(words,
+	    "Boehm's heap %zu KiB with %zu KiB free before, %zu KiB with %zu KiB free after; ",
+	    heap_before / 1024, free_before / 1024, heap_after / 1024, free_after / 1024);
+}
+
+static bool is_there(void)
+{
+	void *found;
+
+	pf_gate_enter();
+	found = pf_real_find("GC_gcollect");
+	found = found ? pf_real_find("GC_get_heap_size") : NULL;
+	pf_gate_leave();
+	return found != NULL;
+}
+
+int pf_boehm_collect(struct pf_buf *words, struct pf_wait *wait)
+{
+	uint32_t idle = IDLE;
+	int rc;
+
+	if (!is_there())
+		return -ENOENT;
+	if (!__atomic_compare_exchange_n(
+		&state, &idle, WORKING, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE))
+		return refuse(words, "somebody waits for its lock since earlier", -EBUSY);
+	rc = !find_calls() ? -EOPNOTSUPP : !is_started() ? -ENOENT : 0;
+	if (rc == 0 && GC_is_disabled())
+		rc = -ECANCELED;
+	if (rc == 0)
+		rc = pf_crew_start("boehm", run, NULL);
+	if (rc < 0) {
+		__atomic_store_n(&state, IDLE, __ATOMIC_RELEASE);
+		return rc == -ENOENT ? rc
+		       : rc == -EOPNOTSUPP
+			   ? refuse(words, "it is built without threads, or before 7.4", rc)
+		       : rc == -ECANCELED
+			   ? refuse(words, "the program has switched it off", -EOPNOTSUPP)
+			   : refuse(words, "there was no thread to be had", rc);
+	}
+	rc = wait_for_it(wait);
+	if (rc == -ETIMEDOUT)
+		return refuse(words,
+		    "its lock, or a moment at which its threads rest outside of it, was not to be had",
+		    rc);
+	if (rc < 0)
+		return refuse(words, "it was interrupted", rc);
+	if (words)
+		say(words);
+	return 0;
+}
+
+void pf_boehm_fork_child(void)
+{
+	state = IDLE;
+}

@@ -1,0 +1,36 @@
+/* Boehm: asks the program's own garbage collector (libgc), where it has one, to collect, without a line
+ * of code in the program.
+ *
+ *     a thread of ours, for this alone:  register -> collect -> unregister
+ *
+ * The collector stops every registered thread by signals while it works, ours too: so these two
+ * signals are open there. It is registered for the time of the collection alone, and everything
+ * happens inside the gate (gate.h): a child of fork() must not inherit the collector's lock. A fork
+ * that comes meanwhile ends the collection, which begins anew after it.
+ *
+ * Whoever holds the collector's lock for ever holds that thread, and nobody else: who asked gets
+ * -ETIMEDOUT, and the next one -EBUSY.
+ *
+ * Finalizers are the program's code, and are not run on a thread of ours: they wait for the program's
+ * own next collection.
+ *
+ * A program that has never had a second thread of the collector's does not lock at all. It is made
+ * to lock (GC_allow_register_threads) while all its threads sleep outside the collector, and then
+ * nobody collects before each has been seen outside once more.
+ */
+#pragma once
+#include "base/wait.h"
+
+#include <stdbool.h>
+
+struct pf_buf;
+
+/* 0: it has collected; `words` (may be NULL) get what it said of its memory. -ENOENT: there is none in
+ * this process, or none that has been started. Otherwise the words say why not: -EOPNOTSUPP it is
+ * built without threads, or switched off; -ETIMEDOUT its lock, or a moment at which the threads rest, is not
+ * to be had in ten seconds; -EBUSY somebody waits for that since then; -EINTR the reader had
+ * enough; -EAGAIN no thread to be had. Our own threads, outside the gate. */
+int pf_boehm_collect(struct pf_buf *words, struct pf_wait *wait);
+
+/* In the child after fork: nobody is at work. */
+void pf_boehm_fork_child(void);
