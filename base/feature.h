@@ -16,6 +16,7 @@
 	X(CPU_PRECISE, "cpu_precise")                                                              \
 	X(WALL, "wall")                                                                            \
 	X(HEAP, "heap")                                                                            \
+	X(SHORTCUT, "heap_direct_jumps")                                                           \
 	X(MUTEX, "mutex")                                                                          \
 	X(BLOCK, "block")                                                                          \
 	X(THREADS, "threads")                                                                      \

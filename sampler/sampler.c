@@ -21,6 +21,7 @@
 #include "sampler/module_watch.h"
 #include "sampler/patch.h"
 #include "sampler/release.h"
+#include "sampler/shortcut.h"
 #include "sampler/stack.h"
 #include "sampler/task.h"
 #include "sampler/thread.h"
@@ -124,6 +125,7 @@ int pf_sampler_start(void)
 {
 	int rc;
 
+	pf_shortcut_program_runs();
 	pf_sampler_init();
 	door.started_ns = pf_clock_real_ns();
 	rc = pf_drain_start();

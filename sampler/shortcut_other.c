@@ -1,0 +1,16 @@
+/* Machines whose jumps we do not write. */
+#if !defined(__x86_64__)
+#include "base/feature.h"
+#include "sampler/shortcut.h"
+
+void pf_shortcut_make(const struct pf_patch *patches, size_t count)
+{
+	(void)patches;
+	(void)count;
+	pf_feature_set(PF_FEATURE_SHORTCUT, PF_FEATURE_NONE, "not written for this processor");
+}
+
+void pf_shortcut_program_runs(void)
+{
+}
+#endif

@@ -1,0 +1,182 @@
+#if defined(__x86_64__)
+#include "base/feature.h"
+#include "base/mark.h"
+#include "sampler/shortcut.h"
+#include "sampler/x86_length.h"
+
+#include <errno.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#define SLOWER "; a malloc and free cost about half a nanosecond more"
+
+enum { JUMP_BYTES = 6, HOOK_BYTES_MAX = 192 };
+
+/* A `jmp *pointer(%rip)` and where the pointer leads. */
+struct site {
+	uint8_t *at;
+	const uint8_t *real;
+};
+
+struct sites {
+	struct site items[PF_SHORTCUT_MAX];
+	size_t count;
+	size_t too_far;
+};
+
+static bool program_runs; /* atomic */
+
+void pf_shortcut_program_runs(void)
+{
+	__atomic_store_n(&program_runs, true, __ATOMIC_RELEASE);
+}
+
+/* ---- where ---- */
+
+static bool jumps_by(const uint8_t *code, void **pointer)
+{
+	int32_t distance;
+
+	if (code[0] != 0xff || code[1] != 0x25)
+		return false;
+	memcpy(&distance, code + 2, sizeof(distance));
+	return (uintptr_t)code + JUMP_BYTES + (uintptr_t)(intptr_t)distance == (uintptr_t)pointer;
+}
+
+/* The hook's own jump, instruction by instruction: no other hook jumps by this pointer. NULL: there is
+ * none (built without optimization), or code that we cannot read. */
+static uint8_t *find_jump(uint8_t *hook, void **pointer)
+{
+	uint8_t *code = hook;
+
+	while (code < hook + HOOK_BYTES_MAX) {
+		int length = pf_x86_length(code);
+
+		if (length == 0)
+			return NULL;
+		if (length == JUMP_BYTES && jumps_by(code, pointer))
+			return code;
+		code += length;
+	}
+	return NULL;
+}
+
+/* From behind the direct jump, which is a byte shorter. */
+static int64_t distance_to(const struct site *site)
+{
+	return site->real - (site->at + JUMP_BYTES - 1);
+}
+
+static void find_sites(struct sites *sites, const struct pf_patch *patches, size_t count)
+{
+	for (size_t i = 0; i < count && sites->count < PF_SHORTCUT_MAX; i++) {
+		struct site site = {.real = *patches[i].real};
+
+		if (!site.real)
+			continue;
+		site.at = find_jump(patches[i].hook, patches[i].real);
+		if (!site.at)
+			continue;
+		if (distance_to(&site) != (int32_t)distance_to(&site))
+			sites->too_far++;
+		else
+			sites->items[sites->count++] = site;
+	}
+}
+
+/* ---- the copy ---- */
+
+static void write_jump(uint8_t *copy, const struct site *site)
+{
+	int32_t distance = (int32_t)distance_to(site);
+
+	copy[0] = 0xe9;
+	memcpy(copy + 1, &distance, sizeof(distance));
+	copy[JUMP_BYTES - 1] = 0x90;
+}
+
+/* The page of the first site to that of the last. */
+static void find_pages(const struct sites *sites, uint8_t **low, size_t *size)
+{
+	uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
+	uintptr_t first = UINTPTR_MAX, end = 0;
+
+	for (size_t i = 0; i < sites->count; i++) {
+		uintptr_t at = (uintptr_t)sites->items[i].at;
+
+		first = at < first ? at : first;
+		end = at + JUMP_BYTES > end ? at + JUMP_BYTES : end;
+	}
+	first &= -page;
+	end = (end + page - 1) & -page;
+	*low = (uint8_t *)first;
+	*size = end - first;
+}
+
+/* Whoever executes there meanwhile finds the one or the other page, and every instruction of the one
+ * begins where one of the other does. */
+static int put_copy(const struct sites *sites, uint8_t *low, size_t size)
+{
+	uint8_t *copy =
+	    mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	int rc;
+
+	if (copy == MAP_FAILED)
+		return -errno;
+	memcpy(copy, low, size);
+	for (size_t i = 0; i < sites->count; i++)
+		write_jump(copy + (sites->items[i].at - low), &sites->items[i]);
+	if (mprotect(copy, size, PROT_READ | PROT_EXEC) == 0 &&
+	    mremap(copy, size, size, MREMAP_MAYMOVE | MREMAP_FIXED, low) == low)
+		return 0;
+	rc = -errno;
+	munmap(copy, size);
+	return rc;
+}
+
+/* ---- the front door ---- */
+
+/* A filter that was there before the program is the parent's, who has let a tree be mounted. One that
+ * the program has set itself may end it for making memory executable. */
+static bool may_be_killed(void)
+{
+	return __atomic_load_n(&program_runs, __ATOMIC_ACQUIRE) &&
+	       syscall(SYS_prctl, PR_GET_SECCOMP, 0, 0, 0, 0) != 0;
+}
+
+static const char *make(const struct pf_patch *patches, size_t count)
+{
+	struct sites sites = {.count = 0};
+	uint8_t *low;
+	size_t size;
+
+	find_sites(&sites, patches, count);
+	if (sites.count == 0)
+		return sites.too_far ? "the program's malloc is more than 2 GiB away" SLOWER
+				     : "not in this build" SLOWER;
+	if (may_be_killed())
+		return "there is a seccomp filter, which may punish making memory executable" SLOWER;
+	find_pages(&sites, &low, &size);
+	if (put_copy(&sites, low, size) < 0)
+		return "memory that becomes executable is refused (SELinux execmem, "
+		       "MemoryDenyWriteExecute, a seccomp filter?)" SLOWER;
+	return NULL;
+}
+
+void pf_shortcut_make(const struct pf_patch *patches, size_t count)
+{
+	static bool tried;
+	const char *refused;
+
+	if (tried)
+		return;
+	tried = true;
+	refused = make(patches, count);
+	pf_feature_set(PF_FEATURE_SHORTCUT, refused ? PF_FEATURE_NONE : PF_FEATURE_OK, refused);
+}
+#endif
