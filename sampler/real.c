@@ -73,7 +73,7 @@ void *pf_real_find(const char *symbol)
 	return executable ? find_behind(executable, symbol) : NULL;
 }
 
-static bool sanitized(void)
+static bool exports_a_mark(void)
 {
 	static const char *const marks[] = {
 	    "__asan_init", "__hwasan_init", "__lsan_do_leak_check", "__msan_init", "__tsan_init"};
@@ -84,9 +84,34 @@ static bool sanitized(void)
 	return false;
 }
 
-static enum pf_real_home find_home(const struct link_map *module)
+/* A runtime that is linked in need not export names of its own, only those of libc that it stands in
+ * for; a program with an allocator of its own has the first of them (as in cli/program.c). */
+static bool stands_in_for_libc(void)
 {
-	if (sanitized())
+	static const char *const names[] = {"malloc", "pthread_create", "sigaction"};
+	const struct link_map *libc = module_of(dlsym(RTLD_DEFAULT, "gnu_get_libc_version"));
+	const struct link_map *first = module_of(pf_real_find(names[0]));
+
+	for (size_t i = 1; i < PF_COUNT(names); i++)
+		if (module_of(pf_real_find(names[i])) != first)
+			return false;
+	return first && first != libc;
+}
+
+bool pf_real_sanitized(void)
+{
+	bool found;
+
+	pf_gate_enter();
+	found = exports_a_mark() || stands_in_for_libc();
+	dlerror(); /* nobody shall find our misses */
+	pf_gate_leave();
+	return found;
+}
+
+static enum pf_real_home find_home(const struct link_map *module, bool sanitized)
+{
+	if (sanitized)
 		return PF_REAL_HOME_SANITIZER;
 	if (module && module == module_of(dlsym(RTLD_DEFAULT, "gnu_get_libc_version")))
 		return PF_REAL_HOME_LIBC;
@@ -112,7 +137,7 @@ static enum pf_real leader(enum pf_real which)
 	return which >= PF_REAL_mallocx ? PF_REAL_mallocx : which;
 }
 
-static void look_up_all(void)
+static void look_up_all(bool sanitized)
 {
 	static const char *const names[] = {
 #define X(name, type, params, args) #name,
@@ -121,7 +146,7 @@ static void look_up_all(void)
 	};
 	const struct link_map *allocator = module_of(pf_real_find("malloc"));
 
-	home = find_home(allocator);
+	home = find_home(allocator, sanitized);
 	for (int i = 0; i < PF_REAL_COUNT; i++) {
 		enum pf_real first = leader((enum pf_real)i);
 		void *found = NULL;
@@ -139,8 +164,10 @@ static void look_up_all(void)
 int pf_real_resolve(void)
 {
 	if (!__atomic_load_n(&resolved, __ATOMIC_ACQUIRE)) {
+		bool sanitized = pf_real_sanitized();
+
 		pf_gate_enter();
-		look_up_all();
+		look_up_all(sanitized);
 		pf_gate_leave();
 		__atomic_store_n(&resolved, 1, __ATOMIC_RELEASE);
 	}

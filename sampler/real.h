@@ -221,6 +221,9 @@ enum pf_real_home {
  * Inside the gate (gate.h); not in a hook. */
 void *pf_real_find(const char *symbol);
 
+/* Is a sanitizer's runtime in this process, as a library or linked in? Passes the gate; not in a hook. */
+bool pf_real_sanitized(void);
+
 /* Looks every one of them up, once, from normal code: 0 or -ENOENT with nothing usable. Takes the
  * loader's lock; never in a hook. */
 int pf_real_resolve(void);

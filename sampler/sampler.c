@@ -20,6 +20,7 @@
 #include "sampler/map.h"
 #include "sampler/module_watch.h"
 #include "sampler/patch.h"
+#include "sampler/real.h"
 #include "sampler/release.h"
 #include "sampler/shortcut.h"
 #include "sampler/stack.h"
@@ -110,6 +111,14 @@ void pf_sampler_init(void)
 	/* The thread that brought us in has passed no hook of ours. */
 	if (!pf_guard_held())
 		pf_thread_enrol_self();
+}
+
+const char *pf_sampler_obstacle(void)
+{
+	if (!pf_real_sanitized())
+		return NULL;
+	return "it is built with a sanitizer, which would take the agent for a part of the program "
+	       "(build without -fsanitize)";
 }
 
 void pf_sampler_start_early(const bool wanted[PF_COLLECTOR_COUNT])

@@ -127,6 +127,9 @@ const struct pf_sampler *pf_sampler_door(void);
 /* Once, from normal code, before anything is enabled. */
 void pf_sampler_init(void);
 
+/* NULL, or why this program had better not be watched at all. From the constructor. */
+const char *pf_sampler_obstacle(void);
+
 /* From the constructor: the hooks that see what the program does before main() are put in place:
  * on thread creation, and those of the collectors asked for that are `early`. */
 void pf_sampler_start_early(const bool wanted[PF_COLLECTOR_COUNT]);

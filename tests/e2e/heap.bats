@@ -163,6 +163,22 @@ first_row() {
 		is "$output" fine
 		has "$stderr" "built with a sanitizer"
 	done
+	# Started without the command; with a runtime that must be the first of all, if it may be second.
+	for how in 'gcc -fsanitize=address -static-libasan' 'gcc -fsanitize=address' \
+		'gcc -fsanitize=thread -static-libtsan' 'clang -fsanitize=address'; do
+		$how -o b b.c
+		run --separate-stderr env LD_PRELOAD="$BUILD/libproffs.so" PROFFS_MOUNT="$TREE" ASAN_OPTIONS=verify_asan_link_order=0 ./b
+		echo "$how: $stderr"
+		is "$status" 3
+		is "$output" fine
+		has "$stderr" "no tree: it is built with a sanitizer"
+		is "$(wc -l <<<"$stderr")" 1
+	done
+	# A child of a program that has its tree there is left alone without a word.
+	run --separate-stderr env LD_PRELOAD="$BUILD/libproffs.so" PROFFS_MOUNT="$TREE" bash -c \
+		'for i in {1..100}; do [ -e "$0/status" ] && break; sleep 0.1; done; ./b; echo "$?"' "$TREE"
+	is "$output" $'fine\n3'
+	is "$stderr" ""
 	# One that only looks at arithmetic is in nobody's way.
 	clang -fsanitize=undefined -o b b.c
 	run --separate-stderr "$PROFFS" run -m "$TREE" -- ./b
