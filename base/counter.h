@@ -59,6 +59,8 @@
 	X(MUTEX_SAMPLES, "mutex_samples", "of these, sampled")                                     \
 	X(MUTEX_WAITED_NS, "mutex_waited_ns", "time that threads waited for locks")                \
 	X(MUTEX_UNBLAMED_NS, "mutex_unblamed_ns", "of this, charged to nobody who released")       \
+	X(MUTEX_POLLED_NS, "mutex_polled_ns",                                                      \
+	    "waits for locks that no hook saw, charged to who waited")                             \
 	X(BLOCK_SAMPLES, "block_samples", "waits sampled")                                         \
 	X(BLOCK_POLLED, "block_polled", "threads met in a futex that no hook saw")                 \
 	X(WAIT_LOST_TABLE, "wait_lost_table",                                                      \

@@ -133,7 +133,7 @@ static bool read_note(const struct pf_thread *t, struct blocked *b)
 
 	b->since_ns = pf_clock_now_ns() - (int64_t)pf_tick_ns(pf_tick() - t->waits_since);
 	b->kind = (enum pf_wait_kind)t->waits_kind;
-	b->lock = b->kind == PF_WAIT_FUTEX ? lock & ~(uint64_t)PF_WAITER_GATE : lock;
+	b->lock = b->kind == PF_WAIT_FUTEX ? lock & ~(uint64_t)PF_WAITER_FUTEX : lock;
 	b->lock_like = is_lock(b->kind) || t->waits_queued;
 	return lock && t->waits_generation == pf_thread_generation(t) &&
 	       __atomic_load_n(&t->waits_for, __ATOMIC_ACQUIRE) == lock;

@@ -201,12 +201,24 @@ static int collect(struct pf_profile *out, enum pf_wait_profile which)
 	return rc < 0 ? rc : out->error;
 }
 
+/* Go, libgomp: seen in the kernel's words only. */
+static void comment_polled(struct pf_profile *out)
+{
+	uint64_t polled_ns = pf_counter_get(PF_COUNTER_MUTEX_POLLED_NS);
+
+	if (polled_ns)
+		pf_profile_comment(out,
+		    "polled %.3f ms: no hook saw who released these locks, so they stand at who waited",
+		    (double)polled_ns / PF_NS_PER_MS);
+}
+
 int pf_mutex_collect(struct pf_profile *out, const struct pf_query *query, struct pf_wait *wait)
 {
 	if (!pf_mutex_enabled())
 		pf_profile_comment(out, "off: echo +mutex > enable");
 	pf_profile_comment(
 	    out, "mutex_fraction %lld", (long long)pf_knob_get(PF_KNOB_MUTEX_FRACTION));
+	comment_polled(out);
 	return collect(out, PF_WAIT_OF_MUTEX);
 }
 

@@ -1,4 +1,5 @@
-/* Checked loads from the stack that is being walked, and from memory that may be anything. Inside the unwinder only. */
+/* Checked loads from the stack that is being walked, and from memory that may be anything. Inside the unwinder only, but for
+ * the probe. */
 #pragma once
 #include "sampler/unwind.h"
 

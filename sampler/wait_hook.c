@@ -4,6 +4,7 @@
 #include "sampler/patch.h"
 #include "sampler/thread.h"
 #include "sampler/tick.h"
+#include "sampler/unwind_memory.h"
 #include "sampler/wait_call.h"
 #include "sampler/waiter.h"
 
@@ -180,44 +181,108 @@ WAITING_IF(call_once, pf_once_is_under_way((const int *)a), PF_WAIT_ONCE)
 
 /* ---- syscall(SYS_futex, ...): Rust's locks, C++20's waits ---- */
 
-/* Three-state locks (free, held, held and waited for: Drepper; Rust's Mutex) wait for a 2 to go, and
- * Rust's RwLock for a word with one of its two top bits, and how often it is held below them. Whoever wakes
- * them has released a lock. All others wait for something to happen, and whoever wakes them has done no
- * harm: a std::future waits for a word that is its top bit and nothing else.
+/* Three-state locks (free, held, held and waited for: Drepper; Rust's Mutex) wait for a 2 to go. Rust's
+ * RwLock is two words:
+ *
+ *   state   bit 31 writers wait, bit 30 readers wait, below them how often it is held, all ones by a writer
+ *   wakes   how often a writer was woken
+ *
+ * Readers wait for the first to change, writers for the second. Whoever wakes any of these has released a
+ * lock. All others wait for something to happen, and whoever wakes them has done no harm: a std::future
+ * waits for a word that is its top bit and nothing else, a condition for a number that follows no state.
  *
  * A 2 is not always a lock: a latch of two waits for it, too. But a lock of that kind wakes one, and
- * who lets all go at once has opened a gate. So the two have numbers of their own: a futex's address is
- * a multiple of four. */
-static PF_HOOK bool waits_for_gate(uint32_t value)
-{
-	enum { HELD = (1u << 30) - 1 };
+ * who lets all go at once has opened a gate. So each kind has numbers of its own. And a state that both
+ * wait for is -1, which many a number begins as, and which stands for a parked thread; and one that is free
+ * until a writer wakes up, a future's: they are taken for states only where a clearer one was seen before. */
+enum { WRITERS_WAIT = 1u << 31, HELD = (1u << 30) - 1, READERS_MAX = 1 << 16 };
+enum { WORD = sizeof(uint32_t), STATES = 256 };
 
-	return (value & HELD) && value >> 30 != 0 && value >> 30 != 3;
+static uint64_t states[STATES]; /* atomic: the last one seen, by address */
+
+static PF_HOOK uint64_t *place_of(long state)
+{
+	return &states[((uint64_t)state >> 2) * 0x9e3779b97f4a7c15ull >> 56];
 }
 
-PF_INLINE const void *lock_of(long futex, bool gate)
+/* Known as one, or known from now on? */
+static PF_HOOK bool is_state(long at, uint32_t value)
 {
-	return (const void *)(futex | (gate ? PF_WAITER_GATE : 0));
+	uint32_t held = value & HELD;
+
+	if (value >> 30 == 0)
+		return false;
+	if (value == UINT32_MAX || held == 0 || (held != HELD && held > READERS_MAX))
+		return __atomic_load_n(place_of(at), __ATOMIC_RELAXED) == (uint64_t)at;
+	__atomic_store_n(place_of(at), (uint64_t)at, __ATOMIC_RELAXED);
+	return true;
+}
+
+/* The word before it, if it can be read: 90 ns. */
+static PF_HOOK bool read_before(long futex, uint32_t *word)
+{
+	if (!pf_unwind_memory_probe((uint64_t)futex - WORD))
+		return false;
+	*word = __atomic_load_n((const uint32_t *)futex - 1, __ATOMIC_RELAXED);
+	return true;
+}
+
+static PF_HOOK bool waits_to_write(long futex)
+{
+	uint32_t state;
+
+	return read_before(futex, &state) && (state & WRITERS_WAIT) &&
+	       is_state(futex - WORD, state);
+}
+
+/* Whoever wakes a writer has said in the state that none waits any more. */
+static PF_HOOK bool wakes_writer(long futex)
+{
+	uint32_t state;
+
+	return read_before(futex, &state) && !(state & WRITERS_WAIT);
+}
+
+PF_INLINE const void *lock_of(long futex, int kind)
+{
+	return (const void *)(futex | kind);
 }
 
 /* Named in the assembler text below: syscall(number, six arguments), which lie in `args`. */
 PF_HIDDEN long pf_wait_futex(const long args[7]);
 
-static PF_HOOK long wait_in_futex(const long args[7], const void *lock, bool lock_like)
+static PF_HOOK long wait_in_futex(const long args[7], int kind, bool lock_like)
 {
 	struct pf_wait_turn turn;
 	long rc;
 
-	pf_waiter_begin(&turn, lock, PF_WAIT_FUTEX, lock_like);
+	pf_waiter_begin(&turn, lock_of(args[1], kind), PF_WAIT_FUTEX, lock_like);
 	rc = pf_real_syscall_of(args);
 	pf_waiter_end(&turn, rc == 0);
 	return rc;
 }
 
-static PF_HOOK void release_futex(const void *lock)
+static PF_HOOK long wait_for_word(const long args[7], uint32_t value)
 {
-	if (pf_waiter_maybe(lock))
-		pf_waiter_charge(lock, PF_WAIT_FUTEX);
+	if (value == 2)
+		return wait_in_futex(args, 0, true);
+	if (is_state(args[1], value))
+		return wait_in_futex(args, PF_WAITER_GATE, true);
+	if (waits_to_write(args[1]))
+		return wait_in_futex(args, PF_WAITER_WRITER, true);
+	return wait_in_futex(args, 0, false);
+}
+
+static PF_HOOK void wake(long futex, uint32_t count)
+{
+	if (!pf_waiter_maybe(lock_of(futex, 0)))
+		return;
+	if (count == 1) {
+		pf_waiter_charge(lock_of(futex, 0), PF_WAIT_FUTEX);
+		if (wakes_writer(futex))
+			pf_waiter_charge(lock_of(futex, PF_WAITER_WRITER), PF_WAIT_FUTEX);
+	}
+	pf_waiter_charge(lock_of(futex, PF_WAITER_GATE), PF_WAIT_FUTEX);
 }
 
 __attribute__((used)) PF_HOOK long pf_wait_futex(const long args[7])
@@ -227,20 +292,18 @@ __attribute__((used)) PF_HOOK long pf_wait_futex(const long args[7])
 	switch (args[2] & FUTEX_CMD_MASK) {
 	case FUTEX_WAIT:
 	case FUTEX_WAIT_BITSET:
-		return wait_in_futex(args, lock_of(args[1], waits_for_gate(value)),
-		    value == 2 || waits_for_gate(value));
+		return wait_for_word(args, value);
 	case FUTEX_LOCK_PI:
 	case FUTEX_LOCK_PI2:
 	case FUTEX_WAIT_REQUEUE_PI:
-		return wait_in_futex(args, lock_of(args[1], false), true);
+		return wait_in_futex(args, 0, true);
 	case FUTEX_WAKE:
 	case FUTEX_WAKE_BITSET:
-		if (value == 1)
-			release_futex(lock_of(args[1], false));
-		release_futex(lock_of(args[1], true));
+		wake(args[1], value);
 		break;
 	case FUTEX_UNLOCK_PI:
-		release_futex(lock_of(args[1], false));
+		if (pf_waiter_maybe(lock_of(args[1], 0)))
+			pf_waiter_charge(lock_of(args[1], 0), PF_WAIT_FUTEX);
 		break;
 	default:
 		break;

@@ -74,8 +74,10 @@ static void add_sleeper(const struct seen *s, bool fresh, int64_t elapsed_ns)
 	pf_count(PF_COUNTER_BLOCK_POLLED);
 	if (pf_block_watches_sync())
 		add(PF_WAIT_OF_BLOCK, s->stack, fresh, elapsed_ns);
-	if (s->lock_like && pf_mutex_enabled())
-		add(PF_WAIT_OF_MUTEX, s->stack, fresh, elapsed_ns);
+	if (!s->lock_like || !pf_mutex_enabled())
+		return;
+	pf_count_many(PF_COUNTER_MUTEX_POLLED_NS, (uint64_t)elapsed_ns);
+	add(PF_WAIT_OF_MUTEX, s->stack, fresh, elapsed_ns);
 }
 
 /* A note of a thread that has ended, or that was met elsewhere for some looks although a hook has it

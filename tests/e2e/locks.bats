@@ -204,6 +204,9 @@ next_look() {
 	as_long block.pprof io read_until_signal
 	is "$(waited block.pprof io read_in_handler)" 0
 	is "$(waited mutex.pprof futex wait_raw)" "$(waited block.pprof futex wait_raw)"
+	# It stands at who waited, and the text says so.
+	polled=$(sed -n 's/^# polled \([0-9.]*\) ms: .*/\1/p' "$TREE/mutex")
+	is "$polled" "$(awk '/;wait_raw/ {sum += $NF} END {printf "%.3f", sum / 1e6}' "$TREE/mutex.folded")"
 	is "$(waited mutex.pprof futex wait_atomic)" 0 # whoever wakes it has held nothing
 	is "$(waited mutex.pprof futex open_gate)" 0
 	is "$(waited mutex.pprof futex fulfil)" 0
@@ -213,6 +216,29 @@ next_look() {
 	for name in wait_std wait_atomic wait_future wait_condition read_until_signal; do
 		grep -qx "$name" <<<"$flat"
 	done
+}
+
+@test "Rust's locks: writers and readers are charged to who lets them go, and nobody for a condition" {
+	/usr/bin/rustc -O -g -o rwlock "$SOURCE/tests/target/rwlock.rs"
+	tree_start --set enable=mutex,block --set mutex_fraction=1 --set block_rate_ns=1 -- ./rwlock
+	touch go
+	wait_until 30 says done
+	cp "$TREE/mutex.pprof" "$TREE/block.pprof" .
+	rows mutex.pprof futex
+	for name in writer_lets_writer writer_lets_reader reader_lets_writer second_lets_reader mutex_lets_go; do
+		as_long mutex.pprof futex "rwlock::$name" "$name"
+	done
+	# The next in turn lets go of the others, too.
+	three=$(waited mutex.pprof futex rwlock::writer_lets_three)
+	take=$(waited mutex.pprof futex rwlock::take)
+	between "$(awk '$1 == "writer_lets_three" {print 0.99 * $2}' "$OUT")" \
+		"$(awk '$1 == "writer_lets_three" {print 1.01 * $3}' "$OUT")" "$(awk "BEGIN {print $three + $take}")"
+	hasnt "$(cat "$TREE/mutex.folded")" who_notifies
+	hasnt "$(cat "$TREE/mutex.folded")" who_unparks
+	for name in wait_behind wait_parked; do
+		has "$(rows block.pprof futex)" "rwlock::$name"
+	done
+	is "$(awk '$1 == "mutex_unblamed_ns" {print $2}' "$TREE/status")" ""
 }
 
 @test "block_kinds is set by words, and counts nothing else" {
