@@ -3,11 +3,14 @@
 #include "agent/identity_hook.h"
 #include "agent/inherited.h"
 #include "agent/library.h"
+#include "agent/stderr.h"
 #include "base/birth.h"
 #include "base/clock.h"
+#include "base/forbid.h"
 #include "base/lock.h"
 #include "sampler/crew.h"
 #include "sampler/exec_hook.h"
+#include "sampler/filter_hook.h"
 #include "sampler/gate.h"
 #include "sampler/thread.h"
 #include "sampler/wait_poll.h"
@@ -313,7 +316,8 @@ static void *agent_main(void *unused)
  * mount the child gets a tree of its own. */
 static void child_of_fork(void)
 {
-	bool again = now.follow && (state == STARTING || state == RUNNING || tree_lost);
+	bool again = now.follow && !pf_is_forbidden(PF_FORBIDDEN_HOST | PF_FORBIDDEN_CREW) &&
+		     (state == STARTING || state == RUNNING || tree_lost);
 
 	pf_gate_fork_child();
 	pf_birth_fork_child();
@@ -355,11 +359,33 @@ static int begin(void)
 	return rc;
 }
 
+/* The program forbids to all of its threads what ours cannot do without. Its user asked for a tree. */
+static bool step_aside(void)
+{
+	bool had_tree = pf_agent_path();
+
+	if (pf_agent_stop() < 0)
+		return false;
+	if (now.patient && had_tree)
+		pf_stderr_say("proffs: the tree ends: the program installs a seccomp filter for "
+			      "all threads that forbids what ours do",
+		    "", "\n");
+	return true;
+}
+
+static const struct pf_filter_owner filter_owner = {
+    .is_here = pf_agent_is_here,
+    .step_aside = step_aside,
+    .step_back = pf_agent_again,
+};
+
 int pf_agent_start(const struct pf_option *option)
 {
 	static bool fork_known;
 	int rc = -EALREADY;
 
+	if (pf_is_forbidden(PF_FORBIDDEN_HOST | PF_FORBIDDEN_CREW))
+		return -EPERM;
 	pf_lock_take(&agent_lock);
 	if (get_state() != STOPPED && get_state() != FAILED)
 		goto out;
@@ -371,6 +397,7 @@ int pf_agent_start(const struct pf_option *option)
 		    pthread_atfork(pf_gate_fork_prepare, pf_gate_fork_parent, child_of_fork) == 0;
 	pf_thread_watch_first();
 	pf_identity_start();
+	pf_filter_hook_start(&filter_owner);
 	rc = begin();
 out:
 	pf_lock_give(&agent_lock);
@@ -394,7 +421,8 @@ int pf_agent_stop(void)
 	uint32_t was;
 	struct pf_fs *running;
 
-	if (!pf_agent_is_here())
+	/* A filter of system calls that has the thread left alone: the process ends without us. */
+	if (pf_is_forbidden(PF_FORBIDDEN_HOST) || !pf_agent_is_here())
 		return -EALREADY;
 	was = __atomic_load_n(&state, __ATOMIC_ACQUIRE);
 	do {

@@ -1,4 +1,5 @@
 #include "agent/stderr.h"
+#include "base/forbid.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -36,6 +37,8 @@ void pf_stderr_say(const char *what, const char *which, const char *end)
 	struct timespec now = {0, 0};
 	sigset_t broken, before, pending;
 
+	if (pf_is_forbidden(PF_FORBIDDEN_WORDS))
+		return;
 	if (poll(&room, 1, 0) != 1 || room.revents != POLLOUT)
 		return;
 	sigemptyset(&broken);

@@ -1,5 +1,6 @@
 #include "base/birth.h"
 #include "base/clock.h"
+#include "base/forbid.h"
 #include "base/lock.h"
 
 #include <errno.h>
@@ -96,6 +97,9 @@ PF_HOOK void pf_birth_exec_comes(void)
 	int saved = errno;
 	uint32_t going;
 
+	/* A filter of system calls may forbid to ask who we are. */
+	if (pf_is_forbidden(PF_FORBIDDEN_HOST | PF_FORBIDDEN_SPAWN))
+		return;
 	if (births->program && births->program == syscall(SYS_getpid)) {
 		__atomic_store_n(&births->until_ns, now_ns + EXEC_NS, __ATOMIC_SEQ_CST);
 		/* Killed again and again: one may be about to be made. */

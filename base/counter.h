@@ -77,6 +77,8 @@
 	    "function slots left alone at last: they lead to another function of that name")       \
 	X(THREAD_SEEN, "threads_seen", "threads seen so far")                                      \
 	X(THREAD_LOST_TABLE, "thread_lost_table_full", "threads not watched: the table was full")  \
+	X(THREADS_LEFT_ALONE, "threads_left_alone",                                                \
+	    "threads whose seccomp filter would end the program for what we do on them")           \
 	X(THREAD_DUMPS, "thread_dumps", "thread dumps taken")                                      \
 	X(THREAD_READ, "thread_read", "stacks of sleeping threads read without waking them")       \
 	X(THREAD_SIGNALLED, "thread_signalled", "running threads asked by signal for their stack") \

@@ -24,6 +24,7 @@
 	X(RUNNER_STACKS, "stacks_of_running_threads")                                              \
 	X(EXCEPTIONS, "exceptions")                                                                \
 	X(THREAD_HOOK, "thread_creation_hook")                                                     \
+	X(SECCOMP, "seccomp")                                                                      \
 	X(UNWIND_LIB, "libunwind_fallback")                                                        \
 	X(PRIVATE_FDS, "private_descriptors")                                                      \
 	X(SYMBOLS, "symbols")                                                                      \

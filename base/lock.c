@@ -1,5 +1,6 @@
 #include "base/lock.h"
 #include "base/clock.h"
+#include "base/forbid.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -30,6 +31,8 @@ PF_HOOK void pf_futex_wait(uint32_t *word, uint32_t value, int64_t deadline_ns)
 	struct timespec at = {deadline_ns / PF_NS_PER_SECOND, deadline_ns % PF_NS_PER_SECOND};
 	int saved = errno;
 
+	if (pf_is_forbidden(PF_FORBIDDEN_FUTEX))
+		return; /* its caller looks again */
 	syscall(SYS_futex, word, FUTEX_WAIT_BITSET | FUTEX_PRIVATE_FLAG, value,
 	    deadline_ns < 0 ? NULL : &at, NULL, FUTEX_BITSET_MATCH_ANY);
 	errno = saved;
@@ -39,6 +42,8 @@ PF_SIGSAFE void pf_futex_wake(uint32_t *word, int count)
 {
 	int saved = errno;
 
+	if (pf_is_forbidden(PF_FORBIDDEN_FUTEX))
+		return;
 	syscall(SYS_futex, word, FUTEX_WAKE | FUTEX_PRIVATE_FLAG, count, NULL, NULL, 0);
 	errno = saved;
 }

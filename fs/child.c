@@ -1,5 +1,6 @@
 #include "fs/child.h"
 #include "base/birth.h"
+#include "base/forbid.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -133,11 +134,14 @@ static int fly(struct flight *flight, char *stack_top)
 
 int pf_child_run(const struct pf_command *command)
 {
-	char *stacks = mmap(NULL, 2 * STACK_BYTES, PROT_READ | PROT_WRITE,
-	    MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0);
 	struct flight flight = {.command = command};
+	char *stacks;
 	int rc;
 
+	if (pf_is_forbidden(PF_FORBIDDEN_SPAWN))
+		return -EPERM;
+	stacks = mmap(NULL, 2 * STACK_BYTES, PROT_READ | PROT_WRITE,
+	    MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0);
 	if (stacks == MAP_FAILED)
 		return -ENOMEM;
 	flight.inner_stack_top = stacks + STACK_BYTES;

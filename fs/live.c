@@ -1,5 +1,6 @@
 #include "fs/live.h"
 #include "base/birth.h"
+#include "base/forbid.h"
 #include "fs/capture.h"
 #include "fs/history.h"
 #include "render/render.h"
@@ -17,6 +18,7 @@ int pf_live_adopt(const struct pf_sampler *door, const char **why)
 	pf_knob_adopt(door->knobs);
 	pf_feature_adopt(door->features);
 	pf_birth_adopt(door->births);
+	pf_forbidden_adopt(door->forbidden);
 	return 0;
 }
 

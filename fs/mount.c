@@ -1,6 +1,7 @@
 #include "fs/mount.h"
 #include "base/buf.h"
 #include "base/feature.h"
+#include "base/forbid.h"
 #include "fs/child.h"
 #include "fs/fs.h"
 #include "fs/mounted.h"
@@ -225,6 +226,8 @@ int pf_mount_detach(int root_fd, const char *path)
 {
 	char link[64];
 
+	if (pf_is_forbidden(PF_FORBIDDEN_MOUNT))
+		return -EPERM; /* the reaper will do it */
 	snprintf(link, sizeof(link), "/proc/thread-self/fd/%d", root_fd);
 	if (umount2(link, MNT_DETACH) == 0)
 		return 0;
@@ -541,6 +544,10 @@ int pf_mount_make(struct pf_mount *m, const struct pf_fs_options *options, const
 	    .alive_fd = -1,
 	    .number = -1,
 	    .allow_other = options->allow_other};
+	if (pf_is_forbidden(PF_FORBIDDEN_MOUNT | PF_FORBIDDEN_SPAWN)) {
+		*why = "a seccomp filter of the program forbids to mount it";
+		return -EPERM;
+	}
 	rc = options->mount ? make_attached(m, options->mount, options->reaper, why)
 			    : make_detached(m, options->reaper, why);
 	if (rc < 0) {

@@ -1,6 +1,7 @@
 #include "sampler/arm.h"
 #include "base/clock.h"
 #include "base/counter.h"
+#include "base/forbid.h"
 #include "sampler/precise.h"
 #include "sampler/proc.h"
 #include "sampler/sample.h"
@@ -118,6 +119,8 @@ int pf_arm_all(int64_t period_ns)
 	for (uint32_t i = 0; (t = next_live(&i));) {
 		int rc;
 
+		if (pf_thread_is_alone(t))
+			continue;
 		if (pf_precise_has(t)) {
 			armed++;
 			continue;
@@ -141,7 +144,7 @@ int pf_arm_missing(int64_t period_ns)
 	for (uint32_t i = 0; (t = next_live(&i));) {
 		int rc;
 
-		if (is_served(t) || pf_arm_is_blocked(t))
+		if (pf_thread_is_alone(t) || is_served(t) || pf_arm_is_blocked(t))
 			continue;
 		rc = pf_timer_arm(t, period_ns);
 		if (rc < 0 && rc != -EINVAL && rc != -EBUSY && refused != -EAGAIN)
@@ -171,6 +174,8 @@ PF_HOOK void pf_arm_self(struct pf_thread *t, int64_t period_ns)
 {
 	uint64_t mask = 0;
 
+	if (pf_is_forbidden(PF_FORBIDDEN_TIMER))
+		return; /* by the next look round, from outside */
 	syscall(SYS_rt_sigprocmask, SIG_BLOCK, NULL, &mask, sizeof(mask));
 	/* A thread born with the signal blocked is met by the next look round. */
 	if (!(mask >> (pf_signal_number() - 1) & 1))

@@ -1,5 +1,6 @@
 #include "sampler/ask.h"
 #include "base/clock.h"
+#include "base/forbid.h"
 #include "base/lock.h"
 #include "sampler/arm.h"
 #include "sampler/signal.h"
@@ -36,6 +37,11 @@ static int prepare(struct pf_ask *ask, struct pf_thread *t)
 
 	ask->thread = t;
 	ask->timer = -1;
+	ask->counted = true;
+	/* Who leaves it alone first says so, then waits for this to be 0: one of us sees the other. */
+	__atomic_fetch_add(&t->asks, 1, __ATOMIC_SEQ_CST);
+	if (pf_thread_is_alone(t))
+		return -EPERM;
 	ask->after = __atomic_load_n(&answers, __ATOMIC_ACQUIRE);
 	rc = pf_signal_install();
 	if (rc < 0)
@@ -43,10 +49,19 @@ static int prepare(struct pf_ask *ask, struct pf_thread *t)
 	return pf_arm_is_blocked(t) ? -EPERM : 0;
 }
 
+static void uncount(struct pf_ask *ask)
+{
+	if (ask->counted)
+		__atomic_fetch_sub(&ask->thread->asks, 1, __ATOMIC_SEQ_CST);
+	ask->counted = false;
+}
+
 static int send(const struct pf_thread *t)
 {
 	siginfo_t info;
 
+	if (pf_is_forbidden(PF_FORBIDDEN_QUEUE))
+		return -EOPNOTSUPP;
 	memset(&info, 0, sizeof(info));
 	info.si_signo = pf_signal_number();
 	info.si_code = SI_QUEUE;
@@ -57,24 +72,36 @@ static int send(const struct pf_thread *t)
 	return errno == EAGAIN || errno == ESRCH ? -errno : -EOPNOTSUPP;
 }
 
+static int begin(struct pf_ask *ask, const struct pf_thread *t)
+{
+	int timer = pf_timer_create(t->tid, pf_signal_value(t, PF_SIGNAL_ASK));
+
+	if (timer < 0)
+		return timer == -EINVAL || timer == -EAGAIN ? timer : -EOPNOTSUPP;
+	ask->timer = timer;
+	return pf_timer_set(timer, 1, 0);
+}
+
 int pf_ask_begin(struct pf_ask *ask, struct pf_thread *t)
 {
 	int rc = prepare(ask, t);
 
+	if (rc == 0)
+		rc = begin(ask, t);
 	if (rc < 0)
-		return rc;
-	rc = pf_timer_create(t->tid, pf_signal_value(t, PF_SIGNAL_ASK));
-	if (rc < 0)
-		return rc == -EINVAL || rc == -EAGAIN ? rc : -EOPNOTSUPP;
-	ask->timer = rc;
-	return pf_timer_set(ask->timer, 1, 0);
+		pf_ask_end(ask);
+	return rc;
 }
 
 int pf_ask_send(struct pf_ask *ask, struct pf_thread *t)
 {
 	int rc = prepare(ask, t);
 
-	return rc < 0 ? rc : send(t);
+	if (rc == 0)
+		rc = send(t);
+	if (rc < 0)
+		pf_ask_end(ask);
+	return rc;
 }
 
 bool pf_ask_answered(const struct pf_ask *ask, uint32_t *stack)
@@ -101,4 +128,5 @@ void pf_ask_end(struct pf_ask *ask)
 	if (ask->timer >= 0)
 		pf_timer_delete(ask->timer);
 	ask->timer = -1;
+	uncount(ask);
 }

@@ -219,7 +219,7 @@ int64_t pf_cpu_turn(int64_t now_ns)
 
 /* ---- on and off ---- */
 
-static void ask_look(void)
+void pf_cpu_look_soon(void)
 {
 	__atomic_store_n(&look_asked, true, __ATOMIC_RELEASE);
 	pf_drain_wake();
@@ -241,7 +241,7 @@ static int begin_locked(int64_t period)
 	pf_cpu_scan();
 	pf_sample_forget();
 	pf_sample_set_period_ns(period);
-	ask_look();
+	pf_cpu_look_soon();
 	rc = pf_arm_all(period);
 	timers_refused = rc < 0 && events_must_do();
 	if (timers_refused) {
@@ -328,7 +328,7 @@ static int apply_precise(enum pf_knob_id id, int64_t value)
 	int rc = value && pf_crew_has((pid_t)syscall(SYS_gettid)) ? pf_precise_probe() : 0;
 
 	if (rc == 0)
-		ask_look();
+		pf_cpu_look_soon();
 	return rc;
 }
 
@@ -339,7 +339,7 @@ static int apply_hz(enum pf_knob_id id, int64_t value)
 	pf_lock_take(&control_lock);
 	rc = update_locked();
 	pf_lock_give(&control_lock);
-	ask_look();
+	pf_cpu_look_soon();
 	return rc;
 }
 

@@ -1,5 +1,6 @@
 #include "sampler/crew.h"
 #include "base/clock.h"
+#include "base/forbid.h"
 #include "base/lock.h"
 #include "sampler/guard.h"
 
@@ -121,9 +122,16 @@ int pf_crew_start(const char *name, void *(*run)(void *), void *arg)
 {
 	bool entered = pf_guard_enter(); /* what we allocate here is not the program's */
 	struct start *start = NULL;
-	pid_t *member = claim_place();
+	pid_t *member;
 	int rc = -EAGAIN;
 
+	/* It would have the caller's filter. */
+	if (pf_is_forbidden(PF_FORBIDDEN_CREW | PF_FORBIDDEN_HOST)) {
+		rc = -EPERM;
+		goto out;
+	}
+	__atomic_fetch_or(pf_forbidden_to_all, pf_forbidden_here, __ATOMIC_SEQ_CST);
+	member = claim_place();
 	if (!member)
 		goto out;
 	__atomic_fetch_add(&alive, 1, __ATOMIC_ACQ_REL);
@@ -254,5 +262,5 @@ void pf_crew_forget(void)
 		members[i] = 0;
 	alive = 0;
 	gone_cpu_ns = 0;
-	pf_guard_depth = 0;
+	pf_guard_depth = pf_is_forbidden(PF_FORBIDDEN_HOST); /* for life */
 }

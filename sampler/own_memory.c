@@ -1,4 +1,5 @@
 #include "sampler/own_memory.h"
+#include "base/forbid.h"
 #include "base/own_file.h"
 
 #include <errno.h>
@@ -27,8 +28,11 @@ ssize_t pf_own_memory_read(void *to, const void *from, size_t size)
 	struct iovec local = {to, size};
 	struct iovec remote = {(void *)(uintptr_t)from, size};
 	/* Of this thread: the first one may have ended, and the process's number is of that. */
-	ssize_t got = process_vm_readv((pid_t)syscall(SYS_gettid), &local, 1, &remote, 1, 0);
+	ssize_t got;
 
+	if (pf_is_forbidden(PF_FORBIDDEN_READ))
+		return read_as_file(&local, from);
+	got = process_vm_readv((pid_t)syscall(SYS_gettid), &local, 1, &remote, 1, 0);
 	if (got >= 0)
 		return got;
 	/* Filters refuse it: containers' older ones, systemd's @system-service. */

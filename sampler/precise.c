@@ -13,6 +13,7 @@
 #include "base/arena.h"
 #include "base/clock.h"
 #include "base/feature.h"
+#include "base/forbid.h"
 #include "sampler/sample.h"
 #include "sampler/signal.h"
 #include "sampler/timer.h"
@@ -117,8 +118,11 @@ static int open_event(pid_t tid, int64_t period_ns)
 	    .exclude_kernel = 1, /* all that an ordinary user may have */
 	    .exclude_hv = 1,
 	};
-	long fd = syscall(SYS_perf_event_open, &attr, tid, -1, -1, PERF_FLAG_FD_CLOEXEC);
+	long fd;
 
+	if (pf_is_forbidden(PF_FORBIDDEN_EVENT))
+		return -EPERM;
+	fd = syscall(SYS_perf_event_open, &attr, tid, -1, -1, PERF_FLAG_FD_CLOEXEC);
 	return fd < 0 ? -errno : (int)fd;
 }
 
@@ -183,6 +187,13 @@ static void stop_event(struct pf_thread *t)
 	__atomic_store_n(&t->event_fd, 0, __ATOMIC_RELEASE);
 }
 
+bool pf_precise_owns_signal(void)
+{
+	struct sigaction now;
+
+	return sigaction(SIGURG, NULL, &now) == 0 && is_ours(&now);
+}
+
 bool pf_precise_has(const struct pf_thread *t)
 {
 	return __atomic_load_n(&t->event_fd, __ATOMIC_ACQUIRE) != 0;
@@ -224,7 +235,7 @@ static bool is_blocked(const struct pf_thread *t)
 static int follow(struct pf_thread *t, int64_t period_ns)
 {
 	uint32_t generation = pf_thread_generation(t);
-	bool wanted = period_ns && pf_thread_is_live(t) && !is_blocked(t);
+	bool wanted = period_ns && pf_thread_is_live(t) && !pf_thread_is_alone(t) && !is_blocked(t);
 	uint64_t period;
 	int rc;
 
@@ -240,7 +251,8 @@ static int follow(struct pf_thread *t, int64_t period_ns)
 		__atomic_store_n(&t->event_fd, rc + 1, __ATOMIC_RELEASE);
 	} else if (period_ns != event_period_ns) {
 		period = draw_period(period_ns);
-		ioctl(t->event_fd - 1, PERF_EVENT_IOC_PERIOD, &period);
+		if (!pf_is_forbidden(PF_FORBIDDEN_EVENT))
+			ioctl(t->event_fd - 1, PERF_EVENT_IOC_PERIOD, &period);
 	}
 	/* Its own first step may have made a timer since. */
 	pf_timer_disarm(t);
@@ -298,6 +310,8 @@ void pf_precise_update(int64_t period_ns)
 
 void pf_precise_shuffle(void)
 {
+	if (pf_is_forbidden(PF_FORBIDDEN_EVENT))
+		return;
 	for (uint32_t i = 0; event_period_ns && i < pf_thread_limit(); i++) {
 		struct pf_thread *t = pf_thread_at(i);
 		int64_t sampled_ns;

@@ -21,5 +21,8 @@ void pf_precise_shuffle(void);
 /* Has it an event, now? Any thread. */
 bool pf_precise_has(const struct pf_thread *thread);
 
+/* Is SIGURG ours? Normal code. */
+bool pf_precise_owns_signal(void);
+
 /* In the child after fork: the events are the parent's. PF_SIGSAFE. */
 void pf_precise_fork_child(void);

@@ -1,6 +1,7 @@
 #include "sampler/sample.h"
 #include "base/clock.h"
 #include "base/counter.h"
+#include "base/forbid.h"
 #include "sampler/arm.h"
 #include "sampler/precise.h"
 #include "sampler/ring.h"
@@ -129,7 +130,8 @@ PF_HOOK void pf_sample_thread_begin(struct pf_thread *t)
 
 PF_HOOK void pf_sample_thread_end(struct pf_thread *t)
 {
-	if (!pf_thread_end(t))
+	/* Its timer must go with it: the scan will see to that. */
+	if (pf_is_forbidden(PF_FORBIDDEN_TIMER) || !pf_thread_end(t))
 		return;
 	pf_timer_disarm(t);
 	if (pf_sample_period_ns())

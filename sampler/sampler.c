@@ -3,6 +3,7 @@
 #include "base/birth.h"
 #include "base/buf.h"
 #include "base/clock.h"
+#include "base/forbid.h"
 #include "base/lock.h"
 #include "sampler/allocator.h"
 #include "sampler/blocked.h"
@@ -12,6 +13,7 @@
 #include "sampler/crew.h"
 #include "sampler/custom.h"
 #include "sampler/drain.h"
+#include "sampler/filter_hook.h"
 #include "sampler/gate.h"
 #include "sampler/guard.h"
 #include "sampler/heap.h"
@@ -98,6 +100,7 @@ const struct pf_sampler *pf_sampler_door(void)
 	door.knobs = pf_knobs;
 	door.features = pf_features;
 	door.births = pf_birth_shared();
+	door.forbidden = pf_forbidden_to_all;
 	return &door;
 }
 
@@ -175,6 +178,7 @@ void pf_sampler_fork_child(void)
 	pf_contention_fork_child();
 	pf_throw_fork_child();
 	pf_patch_fork_child();
+	pf_filter_fork_child();
 	pf_cpu_fork_child();
 	pf_module_watch_fork_child();
 }

@@ -82,6 +82,7 @@ struct pf_sampler {
 	struct pf_knob *knobs;
 	struct pf_feature_entry *features;
 	struct pf_births *births;
+	uint32_t *forbidden;
 
 	struct pf_collector_ops collectors[PF_COLLECTOR_COUNT];
 	pf_collect_fn *collect[PF_SOURCE_COUNT];

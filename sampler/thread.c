@@ -2,6 +2,7 @@
 #include "base/arena.h"
 #include "base/clock.h"
 #include "base/counter.h"
+#include "base/forbid.h"
 #include "base/lock.h"
 #include "sampler/crew.h"
 #include "sampler/last.h"
@@ -25,6 +26,7 @@ enum { BUCKETS = 1024 };
 static const int64_t NAME_SETTLES_NS = 3ll * PF_NS_PER_SECOND;
 
 PF_TLS struct pf_thread *pf_thread_self;
+static bool left_any; /* atomic: some thread is left alone */
 
 /* Never moved, never given back: a handler may look at any slot at any time. */
 static struct pf_thread *chunks[CHUNK_COUNT]; /* atomic */
@@ -108,6 +110,8 @@ static PF_HOOK struct pf_thread *take_locked(void)
 	t->creator = 0;
 	t->labels = 0;
 	t->stack = 0;
+	t->forbidden = 0;
+	t->left_alone = false;
 	t->timer_refused = false;
 	t->in_handler = 0;
 	t->room_page = 0;
@@ -174,7 +178,8 @@ static PF_HOOK void enter_locked(struct pf_thread *t, pid_t tid)
 
 /* A thread that nobody has told us of, or one that lives on after it told its end (a destructor of
  * the program's that runs after ours): then it is what it was, and is not counted again. */
-static PF_HOOK struct pf_thread *meet_locked(pid_t tid, const char *name, bool *is_new)
+static PF_HOOK struct pf_thread *meet_locked(
+    pid_t tid, const char *name, bool left_alone, bool *is_new)
 {
 	struct pf_thread *t = take_locked();
 	struct pf_leaving *l = pf_leaving_find(tid);
@@ -183,6 +188,7 @@ static PF_HOOK struct pf_thread *meet_locked(pid_t tid, const char *name, bool *
 	if (!t)
 		return NULL;
 	memcpy(t->name, name, sizeof(t->name));
+	t->left_alone = left_alone;
 	if (l) {
 		t->start = l->start;
 		t->created_by = l->created_by;
@@ -207,7 +213,9 @@ PF_HOOK struct pf_thread *pf_thread_conceive(uint64_t start, void *argument, uin
 		t->start = start;
 		t->argument = argument;
 		t->created_by = created_by;
-		t->creator = (pid_t)syscall(SYS_gettid);
+		t->forbidden = pf_forbidden_here;
+		if (!pf_is_forbidden(PF_FORBIDDEN_HOST))
+			t->creator = (pid_t)syscall(SYS_gettid);
 		if (pf_thread_self)
 			t->labels = __atomic_load_n(&pf_thread_self->labels, __ATOMIC_RELAXED);
 		__atomic_store_n(&t->state, PF_THREAD_BIRTH, __ATOMIC_SEQ_CST);
@@ -314,6 +322,14 @@ void pf_thread_bury(uint32_t dead)
 	pf_lock_give(&registry_lock);
 }
 
+void pf_thread_set_alone(struct pf_thread *t, bool alone)
+{
+	if (alone)
+		__atomic_store_n(&left_any, true, __ATOMIC_SEQ_CST);
+	if (t)
+		__atomic_store_n(&t->left_alone, alone, __ATOMIC_SEQ_CST);
+}
+
 /* Nobody saw it being created; the main thread was not. */
 static PF_HOOK void count_unseen(pid_t tid)
 {
@@ -337,7 +353,7 @@ PF_HOOK struct pf_thread *pf_thread_enrol_self(void)
 	if (link)
 		t = pf_thread_at(*link - 1);
 	else
-		t = meet_locked(tid, name, &is_new);
+		t = meet_locked(tid, name, pf_is_forbidden(PF_FORBIDDEN_HOST), &is_new);
 	pf_lock_give(&registry_lock);
 	if (is_new)
 		count_unseen(tid);
@@ -406,22 +422,50 @@ static void forget_if_reused(pid_t tid)
 	pf_lock_give(&registry_lock);
 }
 
+/* The number behind `name` in its status file. 0 or -errno. */
+static int read_status(pid_t tid, const char *name, int base, uint64_t *out)
+{
+	char text[4096];
+	ssize_t length = pf_task_read(tid, "status", text, sizeof(text) - 1);
+	const char *line;
+
+	if (length < 0)
+		return (int)length;
+	text[length] = '\0';
+	line = strstr(text, name);
+	if (!line)
+		return -EPROTO;
+	*out = strtoull(line + strlen(name), NULL, base);
+	return 0;
+}
+
+/* It may have inherited a filter that forbids us to touch it, past the hook of its creation. */
+static bool is_filtered(pid_t tid)
+{
+	uint64_t mode = 0;
+
+	return read_status(tid, "\nSeccomp:", 10, &mode) < 0 || mode != 0;
+}
+
 /* A slot for a thread that stands in /proc and not here: true when it got one. */
 static bool meet(pid_t tid)
 {
 	char name[PF_THREAD_NAME];
 	struct pf_thread *t = NULL;
 	bool is_new = false;
+	bool left_alone = __atomic_load_n(&left_any, __ATOMIC_SEQ_CST) && is_filtered(tid);
 
 	if (!read_name(tid, name))
 		return false;
 	forget_if_reused(tid);
 	pf_lock_take(&registry_lock);
 	if (!find_locked(tid))
-		t = meet_locked(tid, name, &is_new);
+		t = meet_locked(tid, name, left_alone, &is_new);
 	pf_lock_give(&registry_lock);
 	if (is_new)
 		count_unseen(tid);
+	if (is_new && left_alone)
+		pf_count(PF_COUNTER_THREADS_LEFT_ALONE);
 	return t;
 }
 
@@ -528,18 +572,7 @@ int pf_thread_rescan(void (*gone)(struct pf_thread *thread))
 
 int pf_thread_blocked(pid_t tid, uint64_t *mask)
 {
-	char text[4096];
-	ssize_t length = pf_task_read(tid, "status", text, sizeof(text) - 1);
-	const char *line;
-
-	if (length < 0)
-		return (int)length;
-	text[length] = '\0';
-	line = strstr(text, "\nSigBlk:");
-	if (!line)
-		return -EPROTO;
-	*mask = strtoull(line + 8, NULL, 16);
-	return 0;
+	return read_status(tid, "\nSigBlk:", 16, mask);
 }
 
 PF_SIGSAFE void pf_thread_fork_child(void)

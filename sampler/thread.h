@@ -39,9 +39,11 @@ struct pf_thread {
 	void *argument;      /* for the start routine */
 	uint32_t created_by; /* stack of the pthread_create; 0: not known */
 	pid_t creator;
-	int64_t born_ns; /* monotonic: created, or first seen */
-	uint32_t labels; /* label.c, atomic: the thread itself writes */
-	uintptr_t stack; /* an address on its stack, written by itself; 0: not known */
+	int64_t born_ns;    /* monotonic: created, or first seen */
+	uint32_t labels;    /* label.c, atomic: the thread itself writes */
+	uint32_t forbidden; /* base/forbid.h: what it inherits from its creator */
+	bool left_alone;    /* atomic: no signal, no hook (filter_hook.h) */
+	uintptr_t stack;    /* an address on its stack, written by itself; 0: not known */
 
 	/* Of timer.c. */
 	uint32_t timer_state; /* atomic; whoever moves it to BUSY owns `timer` */
@@ -81,6 +83,7 @@ struct pf_thread {
 
 	/* Of ask.c. */
 	uint64_t answer; /* atomic */
+	uint32_t asks;   /* atomic: how many are under way */
 
 	/* Of waiter.c: what it waits for now. Whoever takes `waits_for` out (to 0) settles it. */
 	uint64_t waits_for;        /* atomic: an address; 0: nothing */
@@ -157,6 +160,17 @@ void pf_thread_stop(void);
 /* On the process's first thread (on others it does nothing): its end is noticed, too (last.h). Normal
  * code, and the child after fork. */
 void pf_thread_watch_first(void);
+
+/* The thread (NULL: the caller, who has no slot) is left alone from now on, or no more. Who is met later
+ * and has a filter is, too. Normal code. */
+void pf_thread_set_alone(struct pf_thread *thread, bool alone);
+PF_INLINE bool pf_thread_is_alone(const struct pf_thread *thread)
+{
+	return __atomic_load_n(&thread->left_alone, __ATOMIC_SEQ_CST);
+}
+
+/* Is the caller's end to be told (as it is at first)? Normal code. */
+void pf_thread_watch_end(bool told);
 
 /* In the child after fork: nobody is known. PF_SIGSAFE. */
 void pf_thread_fork_child(void);

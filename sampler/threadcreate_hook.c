@@ -7,6 +7,7 @@
  */
 #include "sampler/threadcreate_hook.h"
 #include "base/feature.h"
+#include "base/forbid.h"
 #include "base/mark.h"
 #include "sampler/guard.h"
 #include "sampler/last.h"
@@ -38,10 +39,14 @@ static struct pf_thread first; /* the process's first thread, which nobody creat
 static void end(void *slot)
 {
 	const struct pf_thread *t = slot;
-	bool entered = pf_guard_enter();
-	bool is_last_round = ++end_rounds >= LAST_ROUND;
+	bool entered, is_last_round, is_its_own;
+
+	if (pf_is_forbidden(PF_FORBIDDEN_HOST))
+		return;
+	entered = pf_guard_enter();
+	is_last_round = ++end_rounds >= LAST_ROUND;
 	/* Not so in the forked child of the thread that had the slot. */
-	bool is_its_own = t->tid == (pid_t)syscall(SYS_gettid);
+	is_its_own = t->tid == (pid_t)syscall(SYS_gettid);
 
 	if (!is_last_round) {
 		pthread_setspecific(end_key, slot);
@@ -67,11 +72,25 @@ void pf_thread_watch_first(void)
 		pf_guard_leave();
 }
 
+void pf_thread_watch_end(bool told)
+{
+	if (have_key && pf_thread_self)
+		pthread_setspecific(end_key, told ? pf_thread_self : NULL);
+}
+
 /* On the new thread, before anything of the program's. */
 static void settle_in(struct pf_thread *t)
 {
 	bool entered = pf_guard_enter();
-	struct pf_thread *superseded = pf_thread_begin(t);
+	struct pf_thread *superseded;
+
+	pf_forbidden_here = t->forbidden;
+	/* Its creator is left alone, so it is: not a step of ours on it. The scan will meet it. */
+	if (pf_is_forbidden(PF_FORBIDDEN_HOST)) {
+		pf_thread_discard(t);
+		return; /* in the guard for life */
+	}
+	superseded = pf_thread_begin(t);
 
 	if (superseded) {
 		pf_timer_disarm(superseded);
@@ -109,6 +128,7 @@ static int begin_c11(void *slot)
 /* A thread to be. */
 struct birth {
 	bool watched; /* false: inside our own code, nothing of it is ours to know */
+	bool counted;
 	uint32_t stack;
 	struct pf_thread *thread; /* its slot, or NULL: the table is full */
 };
@@ -116,12 +136,16 @@ struct birth {
 static PF_HOOK void conceive(struct birth *b, uint64_t start, void *argument)
 {
 	b->thread = NULL;
+	b->counted = false;
 	b->watched = pf_guard_enter();
+	if (!b->watched && (pf_forbidden_here & PF_FORBIDDEN_HOST))
+		b->thread = pf_thread_conceive(start, argument, 0);
 	if (!b->watched)
 		return;
 	b->stack = pf_stack_capture_here();
 	b->thread = pf_thread_conceive(start, argument, b->stack);
-	if (b->thread)
+	b->counted = b->thread;
+	if (b->counted)
 		pf_last_count(1); /* before its creator may end */
 	pf_guard_leave();
 }
@@ -130,10 +154,10 @@ static PF_HOOK void deliver(const struct birth *b, bool created)
 {
 	if (created && b->watched)
 		pf_threadcreate_count(b->stack, 1);
-	if (!created && b->thread) {
+	if (!created && b->counted)
 		pf_last_count(-1);
+	if (!created && b->thread)
 		pf_thread_discard(b->thread);
-	}
 }
 
 PF_HOOK int pf_threadcreate_pthread(

@@ -1,5 +1,6 @@
 #include "sampler/threadname_hook.h"
 #include "base/mark.h"
+#include "sampler/filter_hook.h"
 #include "sampler/patch.h"
 #include "sampler/thread.h"
 
@@ -28,8 +29,7 @@ static PF_HOOK int set_name(pthread_t thread, const char *name)
 	return rc;
 }
 
-/* Variadic in its header; each argument is a long in a register. */
-static PF_HOOK int change(int option, long a, long b, long c, long d)
+PF_HOOK int pf_threadname_prctl(int option, long a, long b, long c, long d)
 {
 	int rc = prctl(option, a, b, c, d);
 
@@ -40,21 +40,22 @@ static PF_HOOK int change(int option, long a, long b, long c, long d)
 
 /* Our own slots are never patched, so these are the functions behind the hooks. */
 static void *real_pthread_setname_np = (void *)pthread_setname_np;
-static void *real_prctl = (void *)prctl;
 
 static const struct pf_patch patches[] = {
     {"pthread_setname_np", (void *)set_name, &real_pthread_setname_np, NULL},
-    {"prctl", (void *)change, &real_prctl, NULL},
 };
 
 static struct pf_patch_set set = {.patches = patches, .count = PF_COUNT(patches)};
 
 int pf_threadname_start(void)
 {
-	return pf_patch_on(&set);
+	int rc = pf_filter_hook_names(true);
+
+	return rc < 0 ? rc : pf_patch_on(&set);
 }
 
 void pf_threadname_stop(void)
 {
 	pf_patch_off(&set);
+	pf_filter_hook_names(false);
 }

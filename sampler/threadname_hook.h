@@ -7,3 +7,6 @@
 /* Every pthread_setname_np and prctl goes through us from here on. 0 or -errno. Normal code. */
 int pf_threadname_start(void);
 void pf_threadname_stop(void);
+
+/* prctl, passed on. PF_HOOK. */
+int pf_threadname_prctl(int option, long a, long b, long c, long d);

@@ -1,6 +1,7 @@
 #include "sampler/timer.h"
 #include "base/clock.h"
 #include "base/counter.h"
+#include "base/forbid.h"
 #include "sampler/signal.h"
 
 #include <errno.h>
@@ -24,6 +25,8 @@ PF_HOOK int pf_timer_create(pid_t tid, union sigval value)
 	event.sigev_signo = pf_signal_number();
 	event.sigev_value = value;
 	event.sigev_notify_thread_id = tid;
+	if (pf_is_forbidden(PF_FORBIDDEN_TIMER))
+		return -EPERM;
 	if (syscall(SYS_timer_create, pf_clock_of_thread(tid), &event, &timer) < 0)
 		return -errno;
 	return timer;
@@ -36,6 +39,8 @@ PF_HOOK int pf_timer_set(int timer, int64_t first_ns, int64_t period_ns)
 	    .it_interval = {period_ns / PF_NS_PER_SECOND, period_ns % PF_NS_PER_SECOND},
 	};
 
+	if (pf_is_forbidden(PF_FORBIDDEN_TIMER))
+		return -EPERM;
 	return syscall(SYS_timer_settime, timer, 0, &when, NULL) < 0 ? -errno : 0;
 }
 
@@ -45,6 +50,8 @@ int pf_timer_create_idle(void)
 	int timer;
 	int rc;
 
+	if (pf_is_forbidden(PF_FORBIDDEN_TIMER))
+		return -EPERM;
 	event.sigev_notify_thread_id = (pid_t)syscall(SYS_gettid); /* ours: all signals blocked */
 	if (syscall(SYS_timer_create, CLOCK_PROCESS_CPUTIME_ID, &event, &timer) < 0)
 		return -errno;
@@ -57,7 +64,8 @@ int pf_timer_create_idle(void)
 
 PF_HOOK void pf_timer_delete(int timer)
 {
-	syscall(SYS_timer_delete, timer);
+	if (!pf_is_forbidden(PF_FORBIDDEN_TIMER))
+		syscall(SYS_timer_delete, timer);
 }
 
 PF_HOOK int64_t pf_timer_tick_ns(void)
@@ -69,7 +77,8 @@ PF_HOOK int64_t pf_timer_tick_ns(void)
 	if (known)
 		return known;
 	/* The coarse clock moves with the tick, and says so. */
-	if (syscall(SYS_clock_getres, CLOCK_MONOTONIC_COARSE, &resolution) < 0)
+	if (pf_is_forbidden(PF_FORBIDDEN_TIMER) ||
+	    syscall(SYS_clock_getres, CLOCK_MONOTONIC_COARSE, &resolution) < 0)
 		return PF_NS_PER_MS;
 	known = (int64_t)resolution.tv_sec * PF_NS_PER_SECOND + resolution.tv_nsec;
 	__atomic_store_n(&tick_ns, known, __ATOMIC_RELAXED);
@@ -112,7 +121,9 @@ static PF_HOOK void leave(struct pf_thread *t, uint32_t to)
 /* In BUSY. */
 static PF_HOOK int create(struct pf_thread *t, int64_t period_ns)
 {
-	int timer = pf_timer_create(t->tid, pf_signal_value(t, PF_SIGNAL_SAMPLE));
+	int timer = pf_thread_is_alone(t)
+			? -EPERM
+			: pf_timer_create(t->tid, pf_signal_value(t, PF_SIGNAL_SAMPLE));
 
 	if (timer < 0 && timer != -EINVAL && !t->timer_refused) {
 		t->timer_refused = true;

@@ -41,8 +41,7 @@
 	X(thrd_join)                                                                               \
 	X(pthread_barrier_wait)                                                                    \
 	X(pthread_once)                                                                            \
-	X(call_once)                                                                               \
-	X(syscall)
+	X(call_once)
 
 #define PF_SLEEP_CALLS(X)                                                                          \
 	X(nanosleep)                                                                               \
@@ -101,7 +100,8 @@
 	PF_UNLOCK_CALLS(X)                                                                         \
 	PF_SYNC_CALLS(X)                                                                           \
 	PF_SLEEP_CALLS(X)                                                                          \
-	PF_IO_CALLS(X)
+	PF_IO_CALLS(X)                                                                             \
+	X(syscall)
 
 enum pf_wait_call {
 #define X(name) PF_CALL_##name,

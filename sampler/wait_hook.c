@@ -1,5 +1,6 @@
 #include "sampler/wait_hook.h"
 #include "base/mark.h"
+#include "sampler/filter_hook.h"
 #include "sampler/lock_word.h"
 #include "sampler/patch.h"
 #include "sampler/thread.h"
@@ -314,16 +315,15 @@ __attribute__((used)) PF_HOOK long pf_wait_futex(const long args[7])
 /* A function of C may not be variadic and pass on what it does not know; and what looks like the
  * seventh argument may be the caller's own variable, which is read here, as libc does, and never
  * written. Any other system call goes on as it came. */
-PF_HIDDEN long pf_real_after_syscall(PF_CALL_PARAMS);
 PF_HIDDEN void *pf_wait_real_syscall;
 
 #if defined(__x86_64__)
 __asm__(".pushsection pf_hook, \"ax\", @progbits\n"
 	".p2align 6\n"
-	".globl pf_real_after_syscall\n"
-	".hidden pf_real_after_syscall\n"
-	".type pf_real_after_syscall, @function\n"
-	"pf_real_after_syscall:\n"
+	".globl pf_wait_after_syscall\n"
+	".hidden pf_wait_after_syscall\n"
+	".type pf_wait_after_syscall, @function\n"
+	"pf_wait_after_syscall:\n"
 	".cfi_startproc\n"
 	"cmpq $202, %rdi\n" /* SYS_futex */
 	"je 1f\n"
@@ -341,16 +341,16 @@ __asm__(".pushsection pf_hook, \"ax\", @progbits\n"
 	"addq $56, %rsp\n.cfi_adjust_cfa_offset -56\n"
 	"ret\n"
 	".cfi_endproc\n"
-	".size pf_real_after_syscall, .-pf_real_after_syscall\n"
+	".size pf_wait_after_syscall, .-pf_wait_after_syscall\n"
 	".popsection\n");
 _Static_assert(SYS_futex == 202, "the number above");
 #elif defined(__aarch64__)
 __asm__(".pushsection pf_hook, \"ax\", @progbits\n"
 	".p2align 6\n"
-	".globl pf_real_after_syscall\n"
-	".hidden pf_real_after_syscall\n"
-	".type pf_real_after_syscall, @function\n"
-	"pf_real_after_syscall:\n"
+	".globl pf_wait_after_syscall\n"
+	".hidden pf_wait_after_syscall\n"
+	".type pf_wait_after_syscall, @function\n"
+	"pf_wait_after_syscall:\n"
 	".cfi_startproc\n"
 	"cmp x0, #98\n" /* SYS_futex */
 	"b.eq 1f\n"
@@ -370,7 +370,7 @@ __asm__(".pushsection pf_hook, \"ax\", @progbits\n"
 	".cfi_restore x29\n.cfi_restore x30\n"
 	"ret\n"
 	".cfi_endproc\n"
-	".size pf_real_after_syscall, .-pf_real_after_syscall\n"
+	".size pf_wait_after_syscall, .-pf_wait_after_syscall\n"
 	".popsection\n");
 _Static_assert(SYS_futex == 98, "the number above");
 #endif
@@ -410,7 +410,7 @@ static void prepare(unsigned hooks)
 		    sync_rows[i].real == &pf_wait_calls[PF_CALL_pthread_cond_timedwait])
 			sync_rows[i].version = PF_CONDITION_VERSION;
 	pf_wait_call_resolve();
-	pf_wait_real_syscall = pf_wait_calls[PF_CALL_syscall];
+	pf_wait_real_syscall = (void *)pf_filter_after_syscall;
 	if (hooks)
 		pf_tick_start();
 	pf_wait_io_start();
@@ -427,6 +427,8 @@ static int switch_to(unsigned hooks)
 			rc = pf_patch_on(sets[i].set);
 		else if (now && !wanted)
 			rc = pf_patch_off(sets[i].set);
+		if (rc == 0 && sets[i].hooks == PF_HOOKS_SYNC && wanted != now)
+			rc = pf_filter_hook_waits(wanted ? (void *)pf_wait_after_syscall : NULL);
 		if (rc == 0)
 			hooks_on = (hooks_on & ~sets[i].hooks) | (hooks & sets[i].hooks);
 	}

@@ -6,6 +6,7 @@
  * not let go of the processor by itself has not blocked: it was interrupted, or it copied a lot.
  */
 #include "base/clock.h"
+#include "base/forbid.h"
 #include "base/mark.h"
 #include "sampler/patch.h"
 #include "sampler/rseq.h"
@@ -40,6 +41,8 @@ static PF_HOOK int64_t look(void)
 	int saved = errno;
 	struct rusage usage;
 
+	if (pf_is_forbidden(PF_FORBIDDEN_USAGE))
+		return seen_switches;
 	pf_rseq_mark(); /* first: who sleeps behind it is looked at again */
 	if (syscall(SYS_getrusage, RUSAGE_THREAD, &usage) == 0)
 		seen_switches = usage.ru_nvcsw;

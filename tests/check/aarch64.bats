@@ -15,7 +15,7 @@ compile() {
 		-Wno-missing-field-initializers -Wno-sign-compare -D_GNU_SOURCE -DPF_VERSION='"0"' \
 		-fvisibility=hidden -fno-common -fno-strict-aliasing -fno-jump-tables -I"$root" "$@" \
 		"$BATS_TEST_DIRNAME/aarch64.c" $sampler \
-		"$root"/base/{arena,buf,counter,feature,knob,lock,own_file,profile}.c -Wl,-z,now -o walk
+		"$root"/base/{arena,buf,counter,feature,forbid,knob,lock,own_file,profile}.c -Wl,-z,now -o walk
 }
 
 walk() {
@@ -38,4 +38,14 @@ walk() {
 @test "code without frame pointers, and with signed return addresses" {
 	compile -O2 -fomit-frame-pointer -mbranch-protection=standard
 	walk
+}
+
+@test "the hooks and the filters that are written in its assembler and numbers" {
+	local name
+	for name in filter filter_call filter_hook patch_poke wait_hook; do
+		aarch64-linux-gnu-gcc -std=gnu11 -O2 -Wall -Wextra -Werror -Wno-unused-parameter \
+			-Wno-missing-field-initializers -Wno-sign-compare -D_GNU_SOURCE -DPF_VERSION='"0"' \
+			-fPIC -fvisibility=hidden -I"$root" -c "$root/sampler/$name.c" -o "$name.o"
+	done
+	aarch64-linux-gnu-objdump -dr filter_hook.o | grep -A3 '<pf_filter_after_syscall>:' | grep -q 'x0, #0x115'
 }
