@@ -374,7 +374,6 @@ static bool step_aside(void)
 }
 
 static const struct pf_filter_owner filter_owner = {
-    .is_here = pf_agent_is_here,
     .step_aside = step_aside,
     .step_back = pf_agent_again,
 };

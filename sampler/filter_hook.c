@@ -30,6 +30,7 @@ enum { NEEDED_HERE = PF_FORBIDDEN_HOST, NEEDED = PF_FORBIDDEN_HOST | PF_FORBIDDE
 static const int64_t PATIENCE_NS = 2 * PF_NS_PER_SECOND;
 
 static const struct pf_filter_owner *owner;
+static pid_t here; /* the process that has hooks of ours; not so its children by vfork */
 static struct pf_lock reading = PF_LOCK_INIT(PF_LOCK_LEAF); /* over pf_filter_forbids() */
 
 /* An installation. */
@@ -38,7 +39,9 @@ struct turn {
 	const struct sock_fprog *program;
 	uint32_t added;   /* what is forbidden by it and was not before */
 	bool left, aside; /* the thread is left alone; our threads have ended */
+	bool in_guard;
 	struct pf_thread *thread;
+	const void *watched;
 };
 
 /* ---- what it forbids ---- */
@@ -116,14 +119,12 @@ static void leave_alone(struct turn *turn)
 		wait_let_go(t);
 	}
 	take_pending();
-	pf_thread_watch_end(false);
-	pf_guard_enter(); /* for life */
+	turn->watched = pf_thread_watch_end(NULL);
 }
 
 static void look_after(const struct turn *turn)
 {
-	pf_guard_leave();
-	pf_thread_watch_end(true);
+	pf_thread_watch_end(turn->watched);
 	pf_thread_set_alone(turn->thread, false);
 }
 
@@ -142,11 +143,13 @@ static void say(const struct turn *turn)
 static void begin(struct turn *turn)
 {
 	uint32_t before = pf_forbidden_here | *pf_forbidden_to_all;
+	int saved = errno;
 
 	/* No filter takes back what another says; and nothing may be asked any more. */
-	if (before & PF_FORBIDDEN_HOST || !owner || !owner->is_here())
+	if (before & PF_FORBIDDEN_HOST || !owner || here != getpid())
 		return;
 	turn->added = forbidden_by(turn) & ~before;
+	errno = saved;
 	if (!turn->added)
 		return;
 	if (turn->to_all) {
@@ -158,7 +161,10 @@ static void begin(struct turn *turn)
 			leave_alone(turn);
 		pf_forbidden_here |= turn->added;
 	}
+	if (turn->added & PF_FORBIDDEN_HOST)
+		turn->in_guard = pf_guard_enter(); /* for life */
 	say(turn);
+	errno = saved;
 }
 
 static void end(const struct turn *turn, long rc)
@@ -175,11 +181,13 @@ static void end(const struct turn *turn, long rc)
 		__atomic_fetch_and(pf_forbidden_to_all, ~turn->added, __ATOMIC_SEQ_CST);
 	else
 		pf_forbidden_here &= ~turn->added;
+	if (turn->in_guard)
+		pf_guard_leave();
 	if (turn->left)
 		look_after(turn);
 	if (turn->aside)
 		owner->step_back();
-	if (turn->added)
+	if (!(pf_forbidden_here | *pf_forbidden_to_all))
 		pf_feature_set(PF_FEATURE_SECCOMP, PF_FEATURE_OFF, NULL);
 	errno = saved;
 }
@@ -292,6 +300,7 @@ static int update(void)
 void pf_filter_hook_start(const struct pf_filter_owner *of)
 {
 	owner = of;
+	here = getpid();
 	update();
 }
 
@@ -307,7 +316,9 @@ int pf_filter_hook_waits(void *hook)
 	return update();
 }
 
-PF_SIGSAFE void pf_filter_fork_child(void)
+void pf_filter_fork_child(void)
 {
 	pf_lock_reset(&reading);
+	if (!pf_is_forbidden(PF_FORBIDDEN_HOST))
+		here = (pid_t)syscall(SYS_getpid);
 }

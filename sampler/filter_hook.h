@@ -15,7 +15,6 @@
 
 /* Of the agent. */
 struct pf_filter_owner {
-	bool (*is_here)(void);    /* in the process it was started in? */
 	bool (*step_aside)(void); /* our threads end now: false: there were none */
 	void (*step_back)(void);  /* the filter was not installed after all */
 };
@@ -31,5 +30,5 @@ int pf_filter_hook_waits(void *hook);
 /* Where syscall() goes from wait_hook.c; in assembler. */
 void pf_filter_after_syscall(void);
 
-/* In the child after fork. PF_SIGSAFE. */
+/* In the child after fork. */
 void pf_filter_fork_child(void);

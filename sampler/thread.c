@@ -595,6 +595,7 @@ PF_SIGSAFE void pf_thread_fork_child(void)
 		t->state = PF_THREAD_FREE;
 		t->timer_state = 0;
 		t->event_fd = 0;
+		t->asks = 0;
 		t->reading = 0;
 		t->syscall_fd = 0;
 		t->next = free_head;

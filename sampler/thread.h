@@ -169,8 +169,8 @@ PF_INLINE bool pf_thread_is_alone(const struct pf_thread *thread)
 	return __atomic_load_n(&thread->left_alone, __ATOMIC_SEQ_CST);
 }
 
-/* Is the caller's end to be told (as it is at first)? Normal code. */
-void pf_thread_watch_end(bool told);
+/* What tells the caller's end: that instead, NULL: nothing. Returns what it was. Normal code. */
+const void *pf_thread_watch_end(const void *watched);
 
 /* In the child after fork: nobody is known. PF_SIGSAFE. */
 void pf_thread_fork_child(void);

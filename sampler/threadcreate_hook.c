@@ -72,10 +72,13 @@ void pf_thread_watch_first(void)
 		pf_guard_leave();
 }
 
-void pf_thread_watch_end(bool told)
+const void *pf_thread_watch_end(const void *watched)
 {
-	if (have_key && pf_thread_self)
-		pthread_setspecific(end_key, told ? pf_thread_self : NULL);
+	const void *before = have_key ? pthread_getspecific(end_key) : NULL;
+
+	if (before != watched)
+		pthread_setspecific(end_key, watched);
+	return before;
 }
 
 /* On the new thread, before anything of the program's. */
@@ -137,7 +140,7 @@ static PF_HOOK void conceive(struct birth *b, uint64_t start, void *argument)
 {
 	b->thread = NULL;
 	b->counted = false;
-	b->watched = pf_guard_enter();
+	b->watched = !pf_is_forbidden(PF_FORBIDDEN_HOST) && pf_guard_enter();
 	if (!b->watched && (pf_forbidden_here & PF_FORBIDDEN_HOST))
 		b->thread = pf_thread_conceive(start, argument, 0);
 	if (!b->watched)

@@ -167,3 +167,13 @@ said() { sed -n 's/^seccomp  *//p' "$TREE/status"; }
 	has "$(cat "$TREE/cpu-1s.folded")" ';confined;work '
 	finished
 }
+
+@test "a forked child confines itself, alone and with all its threads" {
+	for how in "only" "only tsync" "gettid prctl"; do
+		rm -f pipe
+		confined $how inchild
+		is "$(said)" off
+		finished
+		wait_until 20 no_mount_left
+	done
+}

@@ -1,13 +1,13 @@
 /* A program that puts itself under a filter of system calls (seccomp).
  *
- * sandbox PIPE HOW [tsync] [prctl] [early] [fork]
+ * sandbox PIPE HOW [tsync] [prctl] [early] [fork] [inchild]
  *
  * The right answer: it prints "worked", waits for a line from PIPE, prints "done" and exits with 7,
  * watched or not. HOW is `only` (what it needs itself; all else ends the process), `strict` (the same by
  * the kernel's own list), `bad` (a filter that the kernel refuses), or a system call that ends it, or
  * `errno:` and one that fails. Its first thread burns its time in `confined`, another one, created
  * before, in `free_of_it`; `early` installs it at the start of main, before there is a tree, else at the
- * first line from PIPE.
+ * first line from PIPE; `inchild`: by a forked child, which has threads and exits; not by the program.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -48,7 +48,7 @@ static struct sock_filter code[64];
 static unsigned short length;
 static volatile bool stop;
 static volatile double sink;
-static bool tsync, by_prctl, forks, strict;
+static bool tsync, by_prctl, forks, in_child, strict;
 
 static void add(unsigned short op, unsigned char yes, unsigned char no, unsigned k)
 {
@@ -160,6 +160,8 @@ static void fork_child(void)
 	pid_t pid = fork();
 
 	if (pid == 0) {
+		if (in_child)
+			confine();
 		free(malloc(100));
 		have_child();
 		exit(3);
@@ -185,6 +187,7 @@ int main(int argc, char **argv)
 		by_prctl |= strcmp(argv[i], "prctl") == 0;
 		early |= strcmp(argv[i], "early") == 0;
 		forks |= strcmp(argv[i], "fork") == 0;
+		in_child |= strcmp(argv[i], "inchild") == 0;
 	}
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0)
 		return 2;
@@ -192,12 +195,13 @@ int main(int argc, char **argv)
 	say("ready\n");
 	while (!early && read(pipe, &line, 1) != 1)
 		work();
-	confine();
+	if (!in_child)
+		confine();
 	for (int i = 0; i < 50; i++)
 		work();
 	if (!strict)
 		have_child();
-	if (forks)
+	if (forks || in_child)
 		fork_child();
 	say("worked\n");
 	confined(pipe);
