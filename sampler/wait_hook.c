@@ -320,10 +320,10 @@ PF_HIDDEN void *pf_wait_real_syscall;
 #if defined(__x86_64__)
 __asm__(".pushsection pf_hook, \"ax\", @progbits\n"
 	".p2align 6\n"
-	".globl pf_wait_after_syscall\n"
-	".hidden pf_wait_after_syscall\n"
-	".type pf_wait_after_syscall, @function\n"
-	"pf_wait_after_syscall:\n"
+	".globl pf_real_after_syscall\n"
+	".hidden pf_real_after_syscall\n"
+	".type pf_real_after_syscall, @function\n"
+	"pf_real_after_syscall:\n"
 	".cfi_startproc\n"
 	"cmpq $202, %rdi\n" /* SYS_futex */
 	"je 1f\n"
@@ -341,16 +341,16 @@ __asm__(".pushsection pf_hook, \"ax\", @progbits\n"
 	"addq $56, %rsp\n.cfi_adjust_cfa_offset -56\n"
 	"ret\n"
 	".cfi_endproc\n"
-	".size pf_wait_after_syscall, .-pf_wait_after_syscall\n"
+	".size pf_real_after_syscall, .-pf_real_after_syscall\n"
 	".popsection\n");
 _Static_assert(SYS_futex == 202, "the number above");
 #elif defined(__aarch64__)
 __asm__(".pushsection pf_hook, \"ax\", @progbits\n"
 	".p2align 6\n"
-	".globl pf_wait_after_syscall\n"
-	".hidden pf_wait_after_syscall\n"
-	".type pf_wait_after_syscall, @function\n"
-	"pf_wait_after_syscall:\n"
+	".globl pf_real_after_syscall\n"
+	".hidden pf_real_after_syscall\n"
+	".type pf_real_after_syscall, @function\n"
+	"pf_real_after_syscall:\n"
 	".cfi_startproc\n"
 	"cmp x0, #98\n" /* SYS_futex */
 	"b.eq 1f\n"
@@ -370,7 +370,7 @@ __asm__(".pushsection pf_hook, \"ax\", @progbits\n"
 	".cfi_restore x29\n.cfi_restore x30\n"
 	"ret\n"
 	".cfi_endproc\n"
-	".size pf_wait_after_syscall, .-pf_wait_after_syscall\n"
+	".size pf_real_after_syscall, .-pf_real_after_syscall\n"
 	".popsection\n");
 _Static_assert(SYS_futex == 98, "the number above");
 #endif
@@ -428,7 +428,7 @@ static int switch_to(unsigned hooks)
 		else if (now && !wanted)
 			rc = pf_patch_off(sets[i].set);
 		if (rc == 0 && sets[i].hooks == PF_HOOKS_SYNC && wanted != now)
-			rc = pf_filter_hook_waits(wanted ? (void *)pf_wait_after_syscall : NULL);
+			rc = pf_filter_hook_waits(wanted ? (void *)pf_real_after_syscall : NULL);
 		if (rc == 0)
 			hooks_on = (hooks_on & ~sets[i].hooks) | (hooks & sets[i].hooks);
 	}

@@ -30,8 +30,8 @@ int pf_wait_hook_set(unsigned hooks);
 /* Known to be the C library whose locks we read? A lock of our own is tried once. */
 bool pf_wait_hook_understands_locks(void);
 
-/* In place of syscall(); in assembler. */
-void pf_wait_after_syscall(void);
+/* In place of syscall(); in assembler. PF_HOOK. */
+void pf_real_after_syscall(void);
 
 /* wait_io_hook.c. PF_HOOK. */
 struct pf_patch_set;
