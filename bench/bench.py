@@ -112,9 +112,9 @@ def top(profile, *options):
 
 
 def self_cpu_seconds(pid):
-    """CPU time of a process from outside."""
-    fields = pathlib.Path(f'/proc/{pid}/stat').read_text().rsplit(')', 1)[1].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf('SC_CLK_TCK')
+    """CPU time of a process from outside, ended threads included: its own clock, for /proc/PID/stat counts in 10 ms."""
+    process_clock = (~pid << 3) | 2  # clock_getcpuclockid(3)
+    return time.clock_gettime(process_clock)
 
 
 if __name__ == '__main__':
