@@ -49,7 +49,8 @@ static bool jumps_by(const uint8_t *code, void **pointer)
 }
 
 /* The hook's own jump, instruction by instruction: no other hook jumps by this pointer. NULL: there is
- * none (built without optimization), or code that we cannot read. */
+ * none (built without optimization; clang loads some pointers into a register), or code that we cannot
+ * read. */
 static uint8_t *find_jump(uint8_t *hook, void **pointer)
 {
 	uint8_t *code = hook;

@@ -99,8 +99,8 @@ static void remember_text(void)
 	memcpy(text.was, text.at, text.size);
 }
 
-/* Checks that this difference is a jump by a pointer that became a jump to where it leads. */
-static void check_jump(size_t i)
+/* Where it leads, after a check that this difference is a jump by a pointer that became a direct one. */
+static const void *changed_jump(size_t i)
 {
 	const uint8_t *was = text.was + i, *is = text.at + i;
 	void *const *pointer;
@@ -109,22 +109,23 @@ static void check_jump(size_t i)
 	CHECK(i + 6 <= text.size);
 	CHECK(was[0] == 0xff && was[1] == 0x25);
 	memcpy(&distance, was + 2, sizeof(distance));
-	pointer = (void *const *)(is + 6 + distance);
+	pointer = (void *const *)(const void *)(is + 6 + distance);
 	CHECK(is[0] == 0xe9 && is[5] == 0x90);
 	memcpy(&distance, is + 1, sizeof(distance));
 	CHECK((const void *)(is + 5 + distance) == *pointer);
+	return *pointer;
 }
 
-static int changed_jumps(void)
+/* How many lead there; NULL: anywhere. */
+static int changed_jumps(const void *real)
 {
 	int count = 0;
 
 	for (size_t i = 0; i < text.size; i++) {
 		if (text.at[i] == text.was[i])
 			continue;
-		check_jump(i);
+		count += changed_jump(i) == real || !real;
 		i += 5;
-		count++;
 	}
 	return count;
 }
@@ -181,14 +182,15 @@ static void child_the_last_jumps_become_direct_and_nothing_else_changes(void)
 	remember_text();
 	CHECK(pf_heap_enable(true) == 0);
 	CHECK(pf_features[PF_FEATURE_SHORTCUT].state == PF_FEATURE_OK);
-	jumps = changed_jumps();
-	/* At least malloc, calloc, realloc, aligned_alloc, free. */
-	CHECK(jumps >= 5);
+	jumps = changed_jumps(NULL);
+	/* And others, where the compiler did not load the pointer into a register first. */
+	CHECK(changed_jumps(pf_real_find("malloc")) >= 1);
+	CHECK(changed_jumps(pf_real_find("free")) >= 1);
 	CHECK(code_that_may_be_written() == 0);
 	check_that_it_counts();
 	CHECK(pf_heap_enable(false) == 0);
 	CHECK(pf_heap_enable(true) == 0);
-	CHECK(changed_jumps() == jumps);
+	CHECK(changed_jumps(NULL) == jumps);
 	check_that_it_counts();
 }
 #else
@@ -197,7 +199,7 @@ static void child_the_last_jumps_become_direct_and_nothing_else_changes(void)
 	remember_text();
 	CHECK(pf_heap_enable(true) == 0);
 	CHECK(pf_features[PF_FEATURE_SHORTCUT].state == PF_FEATURE_NONE);
-	CHECK(changed_jumps() == 0);
+	CHECK(changed_jumps(NULL) == 0);
 	check_that_it_counts();
 }
 #endif
