@@ -243,10 +243,15 @@ static void open_signals(int how)
 
 /* ---- collecting ---- */
 
+/* So often a fork goes first; then it waits, or who forks all the time would never be collected. */
+enum { FORKS_GO_FIRST = 3 };
+
+static int ended_by_fork;
+
 /* Asked again and again while it marks. */
 static int shall_stop(void)
 {
-	return pf_gate_is_wanted() || given_up();
+	return (ended_by_fork < FORKS_GO_FIRST && pf_gate_is_wanted()) || given_up();
 }
 
 static bool collect_quietly(void)
@@ -284,6 +289,7 @@ static int collect_once(const struct stack_base *base)
 	rc = register_thread(base);
 	if (rc == 0) {
 		rc = collect_quietly() ? 0 : -EAGAIN;
+		ended_by_fork += rc < 0;
 		GC_unregister_my_thread();
 	}
 	open_signals(SIG_BLOCK);
@@ -296,6 +302,7 @@ static int collect(void)
 	struct stack_base base;
 	int rc;
 
+	ended_by_fork = 0;
 	if (GC_get_stack_base(&base) != GC_SUCCESS)
 		return -EOPNOTSUPP;
 	do {

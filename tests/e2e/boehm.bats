@@ -137,7 +137,7 @@ ends_well() {
 				}
 				if (waitpid(pid, &status, 0) != pid || status != 0)
 					abort();
-				usleep(1000);
+				usleep(5000);
 			}
 			__atomic_store_n(&end, 1, __ATOMIC_RELAXED);
 			for (int i = 0; i < 3; i++)
@@ -149,7 +149,7 @@ ends_well() {
 	EOF
 	collects
 	touch begin
-	for ((i = 0; i < 30; i++)); do
+	for ((i = 0; i < 8; i++)); do
 		echo 1 >"$TREE/gc"
 		has "$(cat "$TREE/gc")" "asked Boehm's collector"
 	done
