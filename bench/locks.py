@@ -1,9 +1,13 @@
 """What mutex and block cost: locks that nobody fights for, a read that does not block, locks that are
 fought for; and how much of the time waited is charged to who held the lock.
 
-mutrace, the peer, is not in Debian 12, and its source does not build with its C library any more (it
-hooks malloc by a variable that is gone); reference measurements of a patched one: +177 to +680 ns a pair.
+mutrace, the peer, is not in Debian 12. With PROFFS_MUTRACE=/path/to/libmutrace.so it stands beside us in the
+same run. Its mutrace.c (github.com/dbadapt/mutrace) builds by `gcc -O2 -shared -fPIC -DPACKAGE_VERSION='"0.2"'
+-DSONAME='"libmutrace.so"' -o libmutrace.so mutrace.c` once what glibc has no more is taken out, the look at
+__malloc_hook, and config.h is empty but for _GNU_SOURCE. (The numbers in doc/overhead.md are of one typed
+anew from it, without libbfd's names, timed locks and most of its settings.)
 """
+import os
 import statistics
 import subprocess
 
@@ -13,12 +17,22 @@ PATTERNS = ('mutex', 'mutex_of_many', 'mutex_recursive', 'rwlock_read', 'read')
 BARS = {'off': '0 +-0.2 ns', 'on': '<= +1 ns'}
 
 
-def pairs(program, *arguments):
+MUTRACE = os.environ.get('PROFFS_MUTRACE')
+NO_MUTRACE = 'mutrace: not in Debian 12; PROFFS_MUTRACE, see bench/locks.py'
+
+
+def output(program, *arguments, preload=None):
+    """What it prints, a list of words for each line."""
+    environment = dict(os.environ, LD_PRELOAD=preload) if preload else None
+    done = subprocess.run([TARGET / program, *map(str, arguments)], capture_output=True, text=True, check=True,
+                          env=environment)
+    return [line.split() for line in done.stdout.splitlines()]
+
+
+def pairs(program, *arguments, preload=None):
     """{pattern: {way: [nanoseconds, ...]}}"""
-    done = subprocess.run([TARGET / program, *arguments], capture_output=True, text=True, check=True)
     result = {}
-    for line in done.stdout.splitlines():
-        pattern, way, nanoseconds = line.split()
+    for pattern, way, nanoseconds in output(program, *arguments, preload=preload):
         result.setdefault(pattern, {}).setdefault(way, []).append(float(nanoseconds))
     return result
 
@@ -28,34 +42,36 @@ def nanoseconds(values):
     return f'{middle:+.2f} ns [{low:+.2f}, {high:+.2f}] (n={len(values)})'
 
 
-def uncontended(runs=7):
-    added = {pattern: {'off': [], 'on': []} for pattern in PATTERNS}
+def uncontended(processes=14):
+    """In each process: plain, the agent starts, then off, on, off, ... Each "on" stands between two "off"."""
+    added = {pattern: {'off': [], 'on': [], 'mutrace': []} for pattern in PATTERNS}
     plain_ns = {pattern: [] for pattern in PATTERNS}
-    for _ in range(runs):
-        before = pairs('lock_pairs_plain', '6', 'beside')
-        proffs = pairs('lock_pairs', '12')
-        after = pairs('lock_pairs_plain', '6', 'beside')
+    for process in range(processes):
+        ways = pairs('lock_pairs', 5)
+        peers = MUTRACE and process % 3 == 0 and (pairs('lock_pairs_plain', 2),
+                                                  pairs('lock_pairs_plain', 1, preload=MUTRACE))
         for pattern in PATTERNS:
-            offs, ons = proffs[pattern]['off'], proffs[pattern]['on']
-            plain = statistics.median(before[pattern]['beside'] + after[pattern]['beside'])
+            plain = statistics.median(ways[pattern]['plain'])
+            offs, ons = ways[pattern]['off'], ways[pattern]['on']
             plain_ns[pattern].append(plain)
             added[pattern]['off'].append(statistics.median(offs) - plain)
-            # Each "on" stands between two "off".
-            added[pattern]['on'] += [on - (offs[i] + offs[i + 1]) / 2 for i, on in enumerate(ons[:-1])]
+            added[pattern]['on'] += [on - (offs[i] + offs[i + 1]) / 2 for i, on in enumerate(ons)]
+            if peers:
+                beside, mutrace = (statistics.median(each[pattern]['plain']) for each in peers)
+                added[pattern]['mutrace'].append(mutrace - beside)
     for pattern in PATTERNS:
         beside = f'plain {statistics.median(plain_ns[pattern]):.2f} ns'
         call = 'a read() that does not block' if pattern == 'read' else f'one lock and unlock, {pattern}'
         row(f'agent there, mutex and block off: {call}', BARS['off'], nanoseconds(added[pattern]['off']), beside)
         on = 'block on with its kind io' if pattern == 'read' else 'mutex and block on'
         bar = '<= +15 ns' if pattern == 'read' else BARS['on']
-        peer = '; mutrace: not in Debian 12' if pattern == 'mutex' else ''
-        row(f'{on}: {call}', bar, nanoseconds(added[pattern]['on']), beside + peer)
+        peer = '; mutrace ' + nanoseconds(added[pattern]['mutrace']) if MUTRACE else f'; {NO_MUTRACE}'
+        row(f'{on}: {call}', bar, nanoseconds(added[pattern]['on']),
+            beside + (peer if pattern != 'read' else ''))
 
 
 def rates(threads, rounds, *settings):
-    done = subprocess.run([TARGET / 'lock_rate', str(threads), str(rounds), *settings],
-                          capture_output=True, text=True, check=True)
-    stretches = [(way, float(rate)) for way, rate in map(str.split, done.stdout.splitlines())]
+    stretches = [(way, float(rate)) for way, rate in output('lock_rate', threads, rounds, *settings)]
     ratios = {'on': [], 'null': []}
     for i in range(1, len(stretches) - 1):
         way, rate = stretches[i]
@@ -64,13 +80,29 @@ def rates(threads, rounds, *settings):
     return ratios, statistics.median(rate for way, rate in stretches if way == 'off')
 
 
+def mutrace_rates(threads, how, processes=4):
+    """mutrace is there for a whole process or not at all: each stands between two without it."""
+    def rate(preload=None):
+        return statistics.median(float(r) for _, r in output('lock_rate_plain', threads, 3, how, preload=preload))
+
+    if not MUTRACE:
+        return NO_MUTRACE
+    ratios, before = [], rate()
+    for _ in range(processes):
+        mutrace, after = rate(MUTRACE), rate()
+        ratios.append(mutrace / ((before + after) / 2))
+        before = after
+    return f'mutrace {percent(ratios)}'
+
+
 def contended():
     for threads in (2, 8):
         what = f'mutex and block on: what {threads} threads get done that fight for one lock'
         ratios, rate = rates(threads, 25, 'random')
         every, _ = rates(threads, 10, 'random', 'mutex_fraction=1')
         row(what, 'within 3 %', percent(ratios['on']),
-            f'null {percent(ratios["null"])}; mutex_fraction 1: {percent(every["on"])}; {rate / 1000:.0f} k/s')
+            f'null {percent(ratios["null"])}; mutex_fraction 1: {percent(every["on"])}; {rate / 1000:.0f} k/s; '
+            f'{mutrace_rates(threads, "random")}')
         step, _ = rates(threads, 10, 'step')
         row(f'{what} in step', 'within 3 %', percent(step['on']),
             f'null {percent(step["null"])}; on a knife\'s edge: doc/decisions/0011-lock-hooks.md')

@@ -1,23 +1,23 @@
-/* Nanoseconds of one uncontended lock and unlock, and of a read that does not block. The collectors are
- * switched off, on, off, ... in one process. With PLAIN nothing of proffs is linked: the program is
- * alone, or beside a thread that sleeps, since glibc's locks take short cuts while there is only one. That
- * thread has its own descriptor table, as ours have: who shares one pays 10 ns more for each read.
+/* Nanoseconds of one uncontended lock and unlock, and of a read that does not block: in one process, "plain"
+ * before the agent has started, and then with the collectors switched off, on, off, ... Between two
+ * processes a read() alone differed by several nanoseconds. A thread sleeps beside, since glibc's locks take
+ * short cuts while there is only one. It has its own descriptor table, as ours have: who shares one pays
+ * 10 ns more for each read. With PLAIN nothing of proffs is linked, for what others preload.
  *
  * Prints one line for each round: PATTERN WAY NANOSECONDS; what is on stands between its two offs.
- * Usage: lock_pairs ROUNDS; lock_pairs_plain ROUNDS alone|beside */
+ * Usage: lock_pairs ROUNDS; lock_pairs_plain ROUNDS */
 #ifdef PLAIN
 #include "busy.h"
 
-#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <unistd.h>
 #else
 #include "toggle.h"
 #endif
 #include <fcntl.h>
 #include <pthread.h>
+#include <sched.h>
 
 enum { PAIRS = 1000000, MANY = 16384, READS = 200000 };
 
@@ -98,7 +98,6 @@ static void measure(const struct pattern *pattern, const char *way)
 	    (double)(busy_thread_cpu_ns() - start) / pattern->count);
 }
 
-#ifdef PLAIN
 static void *sleep_on(void *unused)
 {
 	if (unshare(CLONE_FILES) != 0)
@@ -107,32 +106,32 @@ static void *sleep_on(void *unused)
 	return unused;
 }
 
-static void start(const char *way)
+static void run_plain(int rounds)
 {
-	pthread_t other;
-
-	if (strcmp(way, "beside") == 0)
-		pthread_create(&other, NULL, sleep_on, NULL);
+	for (int p = 0; p < PATTERNS; p++) {
+		patterns[p].work(); /* warm */
+		for (int i = 0; i < rounds; i++)
+			measure(&patterns[p], "plain");
+	}
 }
 
-static void run(const struct pattern *pattern, int rounds, const char *way)
+#ifdef PLAIN
+static void run_switched(int rounds)
 {
-	for (int i = 0; i < rounds; i++)
-		measure(pattern, way);
 }
 #else
-static void start(const char *way)
+static void run_switched(int rounds)
 {
 	toggle_start("enable", "block_kinds=sync+io");
-}
-
-static void run(const struct pattern *pattern, int rounds, const char *way)
-{
-	for (int i = 0; i < rounds; i++) {
-		measure(pattern, "off");
-		toggle_write(pattern->on);
-		measure(pattern, "on");
-		toggle_write(pattern->off);
+	for (int p = 0; p < PATTERNS; p++) {
+		patterns[p].work(); /* warm */
+		for (int i = 0; i < rounds; i++) {
+			measure(&patterns[p], "off");
+			toggle_write(patterns[p].on);
+			measure(&patterns[p], "on");
+			toggle_write(patterns[p].off);
+		}
+		measure(&patterns[p], "off");
 	}
 }
 #endif
@@ -140,8 +139,8 @@ static void run(const struct pattern *pattern, int rounds, const char *way)
 int main(int argc, char **argv)
 {
 	int rounds = argc > 1 ? atoi(argv[1]) : 0;
-	const char *way = argc > 2 ? argv[2] : "alone";
 	pthread_mutexattr_t attr;
+	pthread_t other;
 
 	if (rounds < 1)
 		return 2;
@@ -151,10 +150,8 @@ int main(int argc, char **argv)
 	pthread_mutex_init(&recursive, &attr);
 	for (int i = 0; i < MANY; i++)
 		pthread_mutex_init(&many[i], NULL);
-	start(way);
-	for (int p = 0; p < PATTERNS; p++) {
-		patterns[p].work(); /* warm */
-		run(&patterns[p], rounds, way);
-	}
+	pthread_create(&other, NULL, sleep_on, NULL);
+	run_plain(rounds);
+	run_switched(rounds);
 	return 0;
 }

@@ -8,8 +8,19 @@
  * the other lets go, and whether it then sleeps, which costs ten times the work, is decided by nanoseconds,
  * whatever they are spent on. That measures who comes first, and not what a contention costs.
  *
- * Usage: lock_rate THREADS ROUNDS random|step [SETTINGS] */
+ * With PLAIN nothing of proffs is linked, for what others preload: plain RATE.
+ *
+ * Usage: lock_rate THREADS ROUNDS random|step [SETTINGS]; lock_rate_plain THREADS ROUNDS random|step */
+#ifdef PLAIN
+#include "busy.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#else
 #include "toggle.h"
+#endif
 
 #include <pthread.h>
 #include <stdbool.h>
@@ -60,18 +71,24 @@ static void stretch(const char *way, int threads)
 	printf("%s %.1f\n", way, (double)(total(threads) - first) / seconds);
 }
 
-int main(int argc, char **argv)
+#ifdef PLAIN
+static void start(const char *set)
 {
-	int threads = argc > 1 ? atoi(argv[1]) : 0, rounds = argc > 2 ? atoi(argv[2]) : 0;
-	pthread_t thread;
+}
 
-	if (threads < 1 || threads > THREADS_MAX || rounds < 1 || argc < 4)
-		return 2;
-	in_step = strcmp(argv[3], "step") == 0;
-	toggle_start("enable", argc > 4 ? argv[4] : NULL);
-	for (int i = 0; i < threads; i++)
-		pthread_create(&thread, NULL, fight, &done[i][0]);
-	usleep(STRETCH_US);
+static void run(int threads, int rounds)
+{
+	for (int i = 0; i < rounds; i++)
+		stretch("plain", threads);
+}
+#else
+static void start(const char *set)
+{
+	toggle_start("enable", set);
+}
+
+static void run(int threads, int rounds)
+{
 	for (int i = 0; i < rounds; i++) {
 		stretch("off", threads);
 		toggle_write("+mutex +block");
@@ -81,6 +98,22 @@ int main(int argc, char **argv)
 		stretch("null", threads);
 	}
 	stretch("off", threads);
+}
+#endif
+
+int main(int argc, char **argv)
+{
+	int threads = argc > 1 ? atoi(argv[1]) : 0, rounds = argc > 2 ? atoi(argv[2]) : 0;
+	pthread_t thread;
+
+	if (threads < 1 || threads > THREADS_MAX || rounds < 1 || argc < 4)
+		return 2;
+	in_step = strcmp(argv[3], "step") == 0;
+	start(argc > 4 ? argv[4] : NULL);
+	for (int i = 0; i < threads; i++)
+		pthread_create(&thread, NULL, fight, &done[i][0]);
+	usleep(STRETCH_US);
+	run(threads, rounds);
 	fflush(stdout);
 	_exit(0);
 }
