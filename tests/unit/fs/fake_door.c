@@ -2,6 +2,7 @@
 #include "base/birth.h"
 #include "base/buf.h"
 #include "base/clock.h"
+#include "base/forbid.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -228,6 +229,7 @@ void fake_door_reset(bool wall)
 		    .knobs = pf_knobs,
 		    .features = features,
 		    .births = pf_birth_shared(),
+		    .forbidden = pf_forbidden_to_all,
 		    .collectors =
 			{
 			    [PF_COLLECTOR_CPU] = {"cpu", cpu_enabled, cpu_enable},
