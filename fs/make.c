@@ -59,7 +59,7 @@ static int make_difference(struct pf_live *live, enum pf_source source,
 }
 
 /* Go honours gc for the heap only. Done here and not by the collector, so that the file `gc` says
- * what came of it. */
+ * what came of it: a heap that could not be collected can be read all the same. */
 static int release_if_asked(
     struct pf_live *live, enum pf_source source, struct pf_query *query, struct pf_wait *wait)
 {
@@ -68,8 +68,7 @@ static int release_if_asked(
 
 	query->gc = false;
 	rc = asked ? pf_control_release_memory(live, true, wait) : 0;
-	return rc == -ETIMEDOUT || rc == -EBUSY ? 0
-						: rc; /* what there is can be read all the same */
+	return rc == -EINTR ? rc : 0;
 }
 
 /* What the process, or the kernel, has refused us: a reader sees no more than an errno, and no shell says

@@ -2,12 +2,9 @@
 #include "base/buf.h"
 #include "base/clock.h"
 #include "base/lock.h"
-#include "base/profile.h"
 #include "sampler/crew.h"
-#include "sampler/find_object.h"
 #include "sampler/gate.h"
 #include "sampler/real.h"
-#include "sampler/threads.h"
 
 #include <errno.h>
 #include <limits.h>
@@ -33,7 +30,6 @@ enum { GC_SUCCESS = 0 };
 #define CALLS(X)                                                                                   \
 	X(GC_register_my_thread, int, (const struct stack_base *), NEED)                           \
 	X(GC_unregister_my_thread, int, (void), NEED)                                              \
-	X(GC_allow_register_threads, void, (void), NEED)                                           \
 	X(GC_get_stack_base, int, (struct stack_base *), NEED)                                     \
 	X(GC_try_to_collect, int, (int (*)(void)), NEED)                                           \
 	X(GC_get_suspend_signal, int, (void), NEED)                                                \
@@ -90,127 +86,18 @@ static bool is_started(void)
 	return GC_is_init_called ? GC_is_init_called() : GC_get_heap_size() > 0;
 }
 
-/* ---- a program that does not lock ---- */
-
-static const char *label_of(
-    const struct pf_profile *p, const struct pf_sample *sample, const char *key, int64_t *number)
-{
-	for (uint32_t i = 0; i < sample->label_count; i++) {
-		const struct pf_label *label = &p->labels[sample->label_first + i];
-
-		if (strcmp(label->key, key) != 0)
-			continue;
-		if (number)
-			*number = label->num;
-		return label->str ? label->str : "";
-	}
-	return NULL;
-}
-
-/* Known to the end, and nowhere in the collector. */
-static bool is_outside(
-    const struct pf_profile *p, const struct pf_sample *sample, const struct dl_find_object *gc)
-{
-	for (uint32_t i = 0; i < sample->pc_count; i++) {
-		uint64_t pc = p->pcs[sample->pc_first + i];
-
-		if (pc < PF_PC_MARKER_END ||
-		    (pc >= (uintptr_t)gc->dlfo_map_start && pc < (uintptr_t)gc->dlfo_map_end))
-			return false;
-	}
-	return sample->pc_count > 0;
-}
-
-/* The collector's own helpers never leave it. */
-static bool is_helper(const struct pf_profile *p, const struct pf_sample *sample)
-{
-	const char *name = label_of(p, sample, "thread", NULL);
-
-	return name && strncmp(name, "GC-marker", strlen("GC-marker")) == 0;
-}
-
-enum { RESTING_MAX = 64 };
-
-/* Threads that sleep outside, by their CPU time: while that stands still, they do. */
-struct rest {
-	size_t count;
-	pid_t tid[RESTING_MAX];
-	int64_t cpu_ns[RESTING_MAX];
-};
-
-static int64_t cpu_time_of(pid_t tid)
-{
-	return pf_clock_ns(pf_clock_of_thread(tid));
-}
-
-/* Notes the CPU times before it looks. False: somebody is not asleep, or not outside; or there are too
- * many threads for this. */
-static bool all_rest(struct rest *rest, const struct dl_find_object *gc)
-{
-	struct pf_thread_view views[RESTING_MAX + 1];
-	size_t count = pf_threads_list(views, RESTING_MAX + 1);
-	struct pf_profile p;
-	struct pf_query query = {.seconds_ns = 0};
-	size_t seen = 0;
-	bool all = count > 0 && count <= RESTING_MAX;
-
-	rest->count = all ? count : 0;
-	for (size_t i = 0; i < rest->count; i++) {
-		rest->tid[i] = views[i].tid;
-		rest->cpu_ns[i] = cpu_time_of(views[i].tid);
-	}
-	pf_profile_init(&p);
-	all = all && pf_threads_collect(&p, &query, NULL) == 0;
-	for (size_t i = 0; all && i < p.sample_count; i++, seen++)
-		all =
-		    is_helper(&p, &p.samples[i]) || (label_of(&p, &p.samples[i], "syscall", NULL) &&
-							is_outside(&p, &p.samples[i], gc));
-	pf_profile_finish(&p);
-	return all && seen == rest->count;
-}
-
-static bool still_rest(const struct rest *rest)
-{
-	for (size_t i = 0; i < rest->count; i++)
-		if (cpu_time_of(rest->tid[i]) != rest->cpu_ns[i])
-			return false;
-	return true;
-}
-
-/* From now on it locks: true once nobody can be inside without the lock. */
-static bool make_it_lock(void)
-{
-	int64_t deadline_ns = pf_clock_now_ns() + PATIENCE_NS;
-	struct dl_find_object gc;
-	struct rest rest;
-	bool told = false;
-
-	if (!pf_find_object((uintptr_t)GC_register_my_thread, &gc))
-		return false;
-	while (!given_up() && pf_clock_now_ns() < deadline_ns) {
-		if (all_rest(&rest, &gc) && still_rest(&rest)) {
-			if (told)
-				return true;
-			GC_allow_register_threads();
-			told = true;
-			if (still_rest(&rest))
-				return true;
-		}
-		pf_wait_until(NULL, pf_clock_now_ns() + LOOK_NS);
-	}
-	return false;
-}
-
 /* ---- registering ---- */
 
 static jmp_buf refused;
-static pthread_t registering;
+static pthread_t registering; /* 0: nobody */
 static abort_fn *program_abort;
 
-/* Of a program that does not lock, GC_register_my_thread() says so first of all, and aborts. */
+/* Of a program that does not lock, GC_register_my_thread() says so first of all, and aborts. Any other
+ * abort is one. */
 static void on_abort(const char *why)
 {
-	if (pthread_equal(pthread_self(), registering))
+	if (pthread_equal(pthread_self(), registering) && why &&
+	    strstr(why, "registering is not previously enabled"))
 		longjmp(refused, 1);
 	if (program_abort)
 		program_abort(why);
@@ -228,6 +115,7 @@ static int register_thread(const struct stack_base *base)
 	else
 		rc = -EPERM;
 	GC_set_abort_func(program_abort);
+	registering = 0;
 	return rc;
 }
 
@@ -307,9 +195,7 @@ static int collect(void)
 		return -EOPNOTSUPP;
 	do {
 		rc = collect_once(&base);
-		if (rc == -EPERM && !make_it_lock())
-			return -ETIMEDOUT;
-	} while ((rc == -EPERM || rc == -EAGAIN) && !given_up());
+	} while (rc == -EAGAIN && !given_up());
 	return rc;
 }
 
@@ -335,8 +221,7 @@ static int give_up(int rc)
 
 static int wait_for_it(struct pf_wait *wait)
 {
-	/* It has its own patience with threads that do not rest. */
-	int64_t deadline_ns = pf_clock_now_ns() + PATIENCE_NS + PF_NS_PER_SECOND;
+	int64_t deadline_ns = pf_clock_now_ns() + PATIENCE_NS;
 
 	while (__atomic_load_n(&state, __ATOMIC_ACQUIRE) == WORKING) {
 		int64_t now_ns = pf_clock_now_ns();
@@ -400,10 +285,15 @@ int pf_boehm_collect(struct pf_buf *words, struct pf_wait *wait)
 			   : refuse(words, "there was no thread to be had", rc);
 	}
 	rc = wait_for_it(wait);
-	if (rc == -ETIMEDOUT)
+	if (rc == -EPERM)
 		return refuse(words,
-		    "its lock, or a moment at which its threads rest outside of it, was not to be had",
-		    rc);
+		    "it has only ever had one thread here, and does not lock "
+		    "(GC_allow_register_threads() in main(), or proffs_on_gc())",
+		    -EOPNOTSUPP);
+	if (rc == -EOPNOTSUPP)
+		return refuse(words, "it does not know where a thread's stack is", rc);
+	if (rc == -ETIMEDOUT)
+		return refuse(words, "its lock was not to be had", rc);
 	if (rc < 0)
 		return refuse(words, "it was interrupted", rc);
 	if (words)

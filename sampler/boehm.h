@@ -14,9 +14,8 @@
  * Finalizers are the program's code, and are not run on a thread of ours: they wait for the program's
  * own next collection.
  *
- * A program that has never had a second thread of the collector's does not lock at all. It is made
- * to lock (GC_allow_register_threads) while all its threads sleep outside the collector, and then
- * nobody collects before each has been seen outside once more.
+ * A program that has never had a second thread of the collector's does not lock at all, and is left
+ * alone: to make it lock would change it for ever, and the first signal would end its blocking calls.
  */
 #pragma once
 #include "base/wait.h"
@@ -27,8 +26,8 @@ struct pf_buf;
 
 /* 0: it has collected; `words` (may be NULL) get what it said of its memory. -ENOENT: there is none in
  * this process, or none that has been started. Otherwise the words say why not: -EOPNOTSUPP it is
- * built without threads, or switched off; -ETIMEDOUT its lock, or a moment at which the threads rest, is not
- * to be had in ten seconds; -EBUSY somebody waits for that since then; -EINTR the reader had
+ * built without threads, or switched off, or does not lock; -ETIMEDOUT its lock is not to be had in
+ * ten seconds; -EBUSY somebody waits for that since then; -EINTR the reader had
  * enough; -EAGAIN no thread to be had. Our own threads, outside the gate. */
 int pf_boehm_collect(struct pf_buf *words, struct pf_wait *wait);
 

@@ -197,7 +197,7 @@ WAITING_IF(call_once, pf_once_is_under_way((const int *)a), PF_WAIT_ONCE)
  * wait for is -1, which many a number begins as, and which stands for a parked thread; and one that is free
  * until a writer wakes up, a future's: they are taken for states only where a clearer one was seen before. */
 enum { WRITERS_WAIT = 1u << 31, HELD = (1u << 30) - 1, READERS_MAX = 1 << 16 };
-enum { WORD = sizeof(uint32_t), STATES = 256 };
+enum { WORD = sizeof(uint32_t), STATES = 256, PAGE_BYTES = 4096 /* or more */ };
 
 static uint64_t states[STATES]; /* atomic: the last one seen, by address */
 
@@ -219,34 +219,38 @@ static PF_HOOK bool is_state(long at, uint32_t value)
 	return true;
 }
 
-/* The word before it, if it can be read: 90 ns. */
-static PF_HOOK bool read_before(long futex, uint32_t *word)
+/* Is there a word before it, in the same page, which can be read: 90 ns. */
+static PF_HOOK bool has_before(long futex)
 {
-	if (!pf_unwind_memory_probe((uint64_t)futex - WORD))
-		return false;
-	*word = __atomic_load_n((const uint32_t *)futex - 1, __ATOMIC_RELAXED);
-	return true;
-}
-
-static PF_HOOK bool waits_to_write(long futex)
-{
-	uint32_t state;
-
-	return read_before(futex, &state) && (state & WRITERS_WAIT) &&
-	       is_state(futex - WORD, state);
-}
-
-/* Whoever wakes a writer has said in the state that none waits any more. */
-static PF_HOOK bool wakes_writer(long futex)
-{
-	uint32_t state;
-
-	return read_before(futex, &state) && !(state & WRITERS_WAIT);
+	return (futex & (PAGE_BYTES - 1)) >= WORD && pf_unwind_memory_probe((uint64_t)futex - WORD);
 }
 
 PF_INLINE const void *lock_of(long futex, int kind)
 {
 	return (const void *)(futex | kind);
+}
+
+/* Who waits borrows the lock: it stays. */
+static PF_HOOK bool waits_to_write(long futex)
+{
+	uint32_t state;
+
+	if (!has_before(futex))
+		return false;
+	state = __atomic_load_n((const uint32_t *)futex - 1, __ATOMIC_RELAXED);
+	return (state & WRITERS_WAIT) && is_state(futex - WORD, state);
+}
+
+/* Whoever wakes a writer has said in the state that none waits any more. Who wakes has let the lock go,
+ * and its memory may be gone, but for a writer that waits. */
+static PF_HOOK bool wakes_writer(long futex)
+{
+	uint32_t state;
+
+	return has_before(futex) &&
+	       pf_waiter_look(
+		   lock_of(futex, PF_WAITER_WRITER), (const uint32_t *)futex - 1, &state) &&
+	       !(state & WRITERS_WAIT);
 }
 
 /* Named in the assembler text below: syscall(number, six arguments), which lie in `args`. */

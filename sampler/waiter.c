@@ -424,6 +424,25 @@ PF_HOOK void pf_waiter_charge(const void *lock, enum pf_wait_kind kind)
 	errno = saved;
 }
 
+PF_HOOK bool pf_waiter_look(const void *lock, const uint32_t *at, uint32_t *value)
+{
+	struct pf_waiter_shard *s = pf_waiter_shard_of((uintptr_t)lock);
+	struct pf_waiter_entry *e;
+
+	if (!pf_guard_enter())
+		return false;
+	if (!take(s, SPINS)) {
+		pf_guard_leave();
+		return false;
+	}
+	e = find(s, (uintptr_t)lock);
+	if (e)
+		*value = __atomic_load_n(at, __ATOMIC_RELAXED);
+	give(s);
+	pf_guard_leave();
+	return e != NULL;
+}
+
 /* ---- on, off, fork ---- */
 
 void pf_waiter_watch(uint32_t what)

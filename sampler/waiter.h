@@ -65,6 +65,10 @@ void pf_waiter_note(int64_t waited_ns, enum pf_wait_kind kind);
 /* Right before the real release, by the holder. PF_HOOK. */
 void pf_waiter_charge(const void *lock, enum pf_wait_kind kind);
 
+/* What stands at `at`, in memory that whoever waits for `lock` borrows: none of them leaves before it is
+ * read. False: nobody waits. PF_HOOK. */
+bool pf_waiter_look(const void *lock, const uint32_t *at, uint32_t *value);
+
 /* ---- the table, laid open for pf_waiter_maybe() ---- */
 
 #ifdef PF_SMALL

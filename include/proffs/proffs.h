@@ -76,7 +76,7 @@ int proffs_profile_remove(struct proffs_profile *profile, const void *key);
 /* What the program does when somebody writes 1 to `gc`, before its allocator is asked to give memory
  * back: run a collector, drop a cache. NULL: nothing. Called on a thread of the agent's: it has none
  * of the program's descriptors, blocks every signal, and is not in the profiles. Boehm's collector needs
- * none: it is asked without (proffs_start(3)). */
+ * none, unless it has only ever had one thread: it is asked without (proffs_start(3)). */
 void proffs_on_gc(void (*collect)(void));
 
 /* "0.1.0". Lives for ever. */

@@ -79,12 +79,14 @@ ends_well() {
 	says intact
 }
 
-@test "one thread, which sleeps and never heard of a second one" {
+@test "one thread, which has allowed others" {
 	collected <<-'EOF'
+		#define GC_THREADS
 		#include "common.h"
 		int main(void)
 		{
 			GC_INIT();
+			GC_allow_register_threads();
 			fill();
 			wipe();
 			say("ready");
@@ -100,6 +102,56 @@ ends_well() {
 	for i in 1 2 3 4 5; do echo 1 >"$TREE/gc"; done
 	echo 1 >"$TREE/free_os_memory"
 	hasnt "$(cat "$TREE/gc")" Boehm
+	ends_well
+}
+
+@test "one thread that never heard of a second one is left alone, and it is said" {
+	collected <<-'EOF'
+		#include "common.h"
+		#include <dirent.h>
+		#include <sys/epoll.h>
+		static void refuse(const char *why) { say(why); _exit(8); }
+		static int markers(void)
+		{
+			int n = 0;
+			DIR *d = opendir("/proc/self/task");
+			for (struct dirent *e = readdir(d); e; e = readdir(d)) {
+				char path[300], name[64] = "";
+				snprintf(path, sizeof(path), "/proc/self/task/%s/comm", e->d_name);
+				FILE *f = fopen(path, "r");
+				if (f && fgets(name, sizeof(name), f))
+					n += strncmp(name, "GC-marker", 9) == 0;
+				if (f)
+					fclose(f);
+			}
+			closedir(d);
+			return n;
+		}
+		int main(void)
+		{
+			struct epoll_event event;
+			int e = epoll_create1(0);
+			GC_INIT();
+			GC_set_abort_func(refuse);
+			fill();
+			wipe();
+			int before = markers();
+			say("ready");
+			while (!there("end"))
+				if (epoll_wait(e, &event, 1, 300) != 0)
+					return 1;
+			check();
+			if (GC_get_abort_func() != refuse || markers() != before)
+				return 2;
+			say("intact");
+			return 7;
+		}
+	EOF
+	for i in 1 2 3; do
+		echo 1 >"$TREE/gc"
+		has "$(cat "$TREE/gc")" "Boehm's collector was not asked: it has only ever had one thread here"
+		has "$(cat "$TREE/gc")" "; asked glibc"
+	done
 	ends_well
 }
 
@@ -122,6 +174,7 @@ ends_well() {
 		{
 			pthread_t threads[3];
 			GC_INIT();
+			GC_allow_register_threads();
 			fill();
 			wipe();
 			say("ready");
@@ -204,6 +257,7 @@ os.write(f, b"1")' "$TREE/gc" || is $? 3
 
 @test "finalizers are left to the program's own threads" {
 	collected <<-'EOF'
+		#define GC_THREADS
 		#include "common.h"
 		static pthread_t ran;
 		static int runs;
@@ -220,6 +274,7 @@ os.write(f, b"1")' "$TREE/gc" || is $? 3
 		int main(void)
 		{
 			GC_INIT();
+			GC_allow_register_threads();
 			fill();
 			make();
 			wipe();
