@@ -207,10 +207,11 @@ static struct value both(struct value a, struct value b)
 /* A way leads to this instruction, too. False: it leads out of the filter. */
 static bool go(size_t to, size_t count, const struct state *s)
 {
-	struct state *there = &states[to];
+	struct state *there;
 
 	if (to >= count)
 		return false;
+	there = &states[to];
 	if (there->reached) {
 		there->a = both(there->a, s->a);
 		there->x = both(there->x, s->x);
