@@ -62,6 +62,40 @@ static bool given_up(void)
 	return __atomic_load_n(&state, __ATOMIC_ACQUIRE) == GIVEN_UP;
 }
 
+/* ---- the gate, which others may leave for the one inside ---- */
+
+static uint32_t inside; /* atomic */
+
+static void enter(void)
+{
+	pf_gate_enter();
+	__atomic_store_n(&inside, 1, __ATOMIC_RELEASE);
+}
+
+static void leave(void)
+{
+	if (__atomic_exchange_n(&inside, 0, __ATOMIC_ACQ_REL))
+		pf_gate_leave();
+}
+
+/* After whatever may have waited for the collector's lock for ever. */
+static void come_back(void)
+{
+	if (!__atomic_load_n(&inside, __ATOMIC_ACQUIRE))
+		enter();
+}
+
+/* The newest handlers run first: those of the collector are there since it was started, ours before or
+ * after that. What is to be done in the child is done by the first ones. */
+static bool meet_forks_first(void)
+{
+	static bool done;
+
+	if (!done)
+		done = pthread_atfork(pf_gate_fork_prepare, pf_gate_fork_parent, NULL) == 0;
+	return done;
+}
+
 /* ---- what there is ---- */
 
 /* False: not all that is needed. */
@@ -92,7 +126,7 @@ static jmp_buf refused;
 static pthread_t registering; /* 0: nobody */
 static abort_fn *program_abort;
 
-/* Of a program that does not lock, GC_register_my_thread() says so first of all, and aborts. Any other
+/* Each call here may wait for the collector's lock. Of a program that does not lock, GC_register_my_thread() says so first of all, and aborts. Any other
  * abort is one. */
 static void on_abort(const char *why)
 {
@@ -107,13 +141,17 @@ static int register_thread(const struct stack_base *base)
 {
 	int rc;
 
-	registering = pthread_self();
 	program_abort = GC_get_abort_func();
+	come_back();
+	if (given_up())
+		return -EINTR;
+	registering = pthread_self();
 	GC_set_abort_func(on_abort);
 	if (setjmp(refused) == 0)
 		rc = GC_register_my_thread(base) == GC_SUCCESS ? 0 : -EAGAIN;
 	else
 		rc = -EPERM;
+	come_back();
 	GC_set_abort_func(program_abort);
 	registering = 0;
 	return rc;
@@ -135,10 +173,12 @@ static void open_signals(int how)
 enum { FORKS_GO_FIRST = 3 };
 
 static int ended_by_fork;
+static uint32_t marking; /* atomic: it has the lock, and asks whether it shall stop */
 
 /* Asked again and again while it marks. */
 static int shall_stop(void)
 {
+	__atomic_store_n(&marking, 1, __ATOMIC_RELEASE);
 	return (ended_by_fork < FORKS_GO_FIRST && pf_gate_is_wanted()) || given_up();
 }
 
@@ -158,6 +198,7 @@ static bool collect_quietly(void)
 	free_before = GC_get_free_bytes();
 	/* What the first one frees the second gives back to the kernel. */
 	done = GC_try_to_collect(shall_stop) != 0 && GC_try_to_collect(shall_stop) != 0;
+	__atomic_store_n(&marking, 0, __ATOMIC_RELEASE);
 	heap_after = GC_get_heap_size();
 	free_after = GC_get_free_bytes();
 	if (unmap)
@@ -172,16 +213,17 @@ static int collect_once(const struct stack_base *base)
 {
 	int rc;
 
-	pf_gate_enter();
+	enter();
 	open_signals(SIG_UNBLOCK);
 	rc = register_thread(base);
 	if (rc == 0) {
 		rc = collect_quietly() ? 0 : -EAGAIN;
 		ended_by_fork += rc < 0;
+		come_back();
 		GC_unregister_my_thread();
 	}
 	open_signals(SIG_BLOCK);
-	pf_gate_leave();
+	leave();
 	return rc;
 }
 
@@ -193,6 +235,8 @@ static int collect(void)
 	ended_by_fork = 0;
 	if (GC_get_stack_base(&base) != GC_SUCCESS)
 		return -EOPNOTSUPP;
+	if (!meet_forks_first())
+		return -ENOMEM;
 	do {
 		rc = collect_once(&base);
 	} while (rc == -EAGAIN && !given_up());
@@ -209,6 +253,7 @@ static void *run(void *unused)
 
 /* ---- the front door ---- */
 
+/* Who marks comes out at once; who does not waits for the lock, and must not hold every fork. */
 static int give_up(int rc)
 {
 	uint32_t working = WORKING;
@@ -216,6 +261,8 @@ static int give_up(int rc)
 	if (!__atomic_compare_exchange_n(
 		&state, &working, GIVEN_UP, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE))
 		return outcome; /* it has just ended */
+	if (!__atomic_load_n(&marking, __ATOMIC_ACQUIRE))
+		leave();
 	return rc;
 }
 
@@ -290,6 +337,8 @@ int pf_boehm_collect(struct pf_buf *words, struct pf_wait *wait)
 		    "it has only ever had one thread here, and does not lock "
 		    "(GC_allow_register_threads() in main(), or proffs_on_gc())",
 		    -EOPNOTSUPP);
+	if (rc == -ENOMEM)
+		return refuse(words, "there was no memory for a handler of forks", rc);
 	if (rc == -EOPNOTSUPP)
 		return refuse(words, "it does not know where a thread's stack is", rc);
 	if (rc == -ETIMEDOUT)
@@ -304,4 +353,7 @@ int pf_boehm_collect(struct pf_buf *words, struct pf_wait *wait)
 void pf_boehm_fork_child(void)
 {
 	state = IDLE;
+	inside = 0;
+	marking = 0;
+	registering = 0;
 }

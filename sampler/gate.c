@@ -1,6 +1,7 @@
 #include "sampler/gate.h"
 #include "base/clock.h"
 #include "base/lock.h"
+#include "base/mark.h"
 
 #include <limits.h>
 
@@ -11,6 +12,10 @@ static const int64_t FORK_PATIENCE_NS = PF_NS_PER_SECOND;
 
 static uint32_t inside;  /* atomic futex word: our threads in the loader */
 static uint32_t forking; /* atomic futex word: the program's threads in fork() */
+
+/* Of the fork that this thread is in: how many of its handlers have passed, and how long they wait. */
+static PF_TLS uint32_t passed;
+static PF_TLS int64_t deadline_ns;
 
 void pf_gate_enter(void)
 {
@@ -39,23 +44,27 @@ bool pf_gate_is_wanted(void)
 
 void pf_gate_fork_prepare(void)
 {
-	int64_t deadline = pf_clock_now_ns() + FORK_PATIENCE_NS;
 	uint32_t busy;
+
+	if (passed++ == 0)
+		deadline_ns = pf_clock_now_ns() + FORK_PATIENCE_NS;
 
 	__atomic_fetch_add(&forking, 1, __ATOMIC_SEQ_CST);
 	while ((busy = __atomic_load_n(&inside, __ATOMIC_SEQ_CST)) != 0 &&
-	       pf_clock_now_ns() < deadline)
-		pf_futex_wait(&inside, busy, deadline);
+	       pf_clock_now_ns() < deadline_ns)
+		pf_futex_wait(&inside, busy, deadline_ns);
 }
 
 void pf_gate_fork_parent(void)
 {
+	passed--;
 	if (__atomic_sub_fetch(&forking, 1, __ATOMIC_SEQ_CST) == 0)
 		pf_futex_wake(&forking, INT_MAX);
 }
 
 void pf_gate_fork_child(void)
 {
+	passed = 0;
 	__atomic_store_n(&inside, 0, __ATOMIC_SEQ_CST);
 	__atomic_store_n(&forking, 0, __ATOMIC_SEQ_CST);
 }

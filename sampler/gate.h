@@ -16,7 +16,8 @@ void pf_gate_leave(void);
 /* Does a fork() wait for who is inside? */
 bool pf_gate_is_wanted(void);
 
-/* pthread_atfork handlers. */
+/* pthread_atfork handlers. The first two may be there twice, around those of others: the gate is closed
+ * from the one to the other, and both wait no longer than one. */
 void pf_gate_fork_prepare(void);
 void pf_gate_fork_parent(void);
 void pf_gate_fork_child(void);

@@ -209,6 +209,66 @@ ends_well() {
 	ends_well
 }
 
+@test "a fork in the middle of a collection ends it before it takes the collector's lock" {
+	collected <<-'EOF'
+		#define GC_THREADS
+		#include "common.h"
+		static pthread_t first;
+		static int collecting, forking, met;
+		static void event(GC_EventType type) /* called with the collector's lock held */
+		{
+			if (type != GC_EVENT_START || pthread_equal(pthread_self(), first))
+				return;
+			__atomic_store_n(&collecting, 1, __ATOMIC_SEQ_CST);
+			for (int i = 0; i < 500 && !__atomic_load_n(&forking, __ATOMIC_SEQ_CST); i++)
+				usleep(1000);
+			usleep(50000);
+			__atomic_store_n(&collecting, 0, __ATOMIC_SEQ_CST);
+		}
+		/* Registered after the collector's: it runs before that takes the lock. */
+		static void before_fork(void)
+		{
+			met += __atomic_load_n(&collecting, __ATOMIC_SEQ_CST);
+		}
+		int main(void)
+		{
+			int status = 1, forks = 0;
+			first = pthread_self();
+			GC_INIT();
+			GC_allow_register_threads();
+			GC_set_on_collection_event(event);
+			fill();
+			wipe();
+			pthread_atfork(before_fork, NULL, NULL);
+			say("ready");
+			while (!there("end")) {
+				if (!__atomic_load_n(&collecting, __ATOMIC_SEQ_CST)) {
+					usleep(100);
+					continue;
+				}
+				__atomic_store_n(&forking, 1, __ATOMIC_SEQ_CST);
+				forks++;
+				pid_t pid = fork();
+				if (pid == 0)
+					_exit(GC_MALLOC(100) ? 0 : 1);
+				if (waitpid(pid, &status, 0) != pid || status != 0)
+					abort();
+				__atomic_store_n(&forking, 0, __ATOMIC_SEQ_CST);
+			}
+			check();
+			printf("forks %d, met %d\n", forks, met);
+			if (forks == 0 || met != 0)
+				return 1;
+			say("intact");
+			return 7;
+		}
+	EOF
+	collects
+	write_gc
+	has "$(cat "$TREE/gc")" "asked Boehm's collector"
+	ends_well
+}
+
 @test "a lock that is held for ever holds neither the writer nor the program's end" {
 	collected <<-'EOF'
 		#define GC_THREADS

@@ -77,9 +77,38 @@ static void a_fork_waits_a_bounded_time_only(void **state)
 	pthread_join(thread, NULL);
 }
 
+static uint32_t passages; /* atomic */
+
+static void *pass(void *unused)
+{
+	pf_gate_enter();
+	__atomic_store_n(&passages, pf_gate_is_wanted() ? 2 : 1, __ATOMIC_RELEASE);
+	pf_gate_leave();
+	return NULL;
+}
+
+/* As the collector's handlers have it: ours are around them. */
+static void it_is_closed_from_the_first_handler_to_the_last(void **state)
+{
+	pthread_t thread;
+
+	pf_gate_fork_prepare();
+	pf_gate_fork_prepare();
+	assert_int_equal(pthread_create(&thread, NULL, pass, NULL), 0);
+	pf_gate_fork_parent();
+	assert_true(pf_gate_is_wanted());
+	usleep(20000);
+	assert_int_equal(__atomic_load_n(&passages, __ATOMIC_ACQUIRE), 0);
+	pf_gate_fork_parent();
+	assert_false(pf_gate_is_wanted());
+	pthread_join(thread, NULL);
+	assert_int_equal(passages, 1);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(it_is_closed_from_the_first_handler_to_the_last),
 	    cmocka_unit_test(a_fork_waits_a_bounded_time_only),
 	    cmocka_unit_test(a_child_forked_meanwhile_is_not_stuck_in_the_loader),
 	};
