@@ -1,5 +1,6 @@
 /* The public functions (include/proffs/proffs.h). Merely linked, nothing of this runs. */
 #include "agent/agent.h"
+#include "agent/stderr.h"
 #include "proffs/proffs.h"
 #include "sampler/custom.h"
 #include "sampler/release.h"
@@ -11,7 +12,12 @@ PF_PUBLIC int proffs_start(const struct proffs_options *options)
 {
 	struct pf_option option;
 	int rc = pf_option_from_api(&option, options);
+	const char *obstacle = rc == 0 ? pf_sampler_obstacle() : NULL;
 
+	if (obstacle) {
+		pf_stderr_say("proffs: no tree: ", obstacle, "; the program runs unwatched\n");
+		rc = -EOPNOTSUPP;
+	}
 	if (rc == 0)
 		rc = pf_agent_start(&option);
 	return rc == 0 ? pf_agent_wait_ready() : rc;

@@ -126,8 +126,8 @@ static jmp_buf refused;
 static pthread_t registering; /* 0: nobody */
 static abort_fn *program_abort;
 
-/* Each call here may wait for the collector's lock. Of a program that does not lock, GC_register_my_thread() says so first of all, and aborts. Any other
- * abort is one. */
+/* Each call here may wait for the collector's lock. Of a program that does not lock,
+ * GC_register_my_thread() says so first of all, and aborts. Any other abort is one. */
 static void on_abort(const char *why)
 {
 	if (pthread_equal(pthread_self(), registering) && why &&

@@ -119,6 +119,22 @@ static void find_pages(const struct sites *sites, uint8_t **low, size_t *size)
 	*size = end - first;
 }
 
+/* A failed mremap may have unmapped what it was to replace. Where nothing is missing nothing is put. */
+static bool put_back(const uint8_t *copy, uint8_t *low, size_t size)
+{
+	void *place = mmap(low, size, PROT_READ | PROT_WRITE,
+	    MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
+
+	if (place == MAP_FAILED)
+		return false;
+	if (place != low) { /* a kernel before 4.17 takes it for a wish */
+		munmap(place, size);
+		return false;
+	}
+	memcpy(low, copy, size);
+	return mprotect(low, size, PROT_READ | PROT_EXEC) == 0;
+}
+
 /* Whoever executes there meanwhile finds the one or the other page, and every instruction of the one
  * begins where one of the other does. */
 static int put_copy(const struct sites *sites, uint8_t *low, size_t size)
@@ -136,6 +152,8 @@ static int put_copy(const struct sites *sites, uint8_t *low, size_t size)
 	    mremap(copy, size, size, MREMAP_MAYMOVE | MREMAP_FIXED, low) == low)
 		return 0;
 	rc = -errno;
+	if (put_back(copy, low, size))
+		rc = 0;
 	munmap(copy, size);
 	return rc;
 }
@@ -155,6 +173,7 @@ static const char *make(const struct pf_patch *patches, size_t count)
 	struct sites sites = {.count = 0};
 	uint8_t *low;
 	size_t size;
+	int rc;
 
 	find_sites(&sites, patches, count);
 	if (sites.count == 0)
@@ -163,7 +182,10 @@ static const char *make(const struct pf_patch *patches, size_t count)
 	if (may_be_killed())
 		return "there is a seccomp filter, which may punish making memory executable" SLOWER;
 	find_pages(&sites, &low, &size);
-	if (put_copy(&sites, low, size) < 0)
+	rc = put_copy(&sites, low, size);
+	if (rc == -ENOMEM || rc == -EAGAIN)
+		return "no memory for a page" SLOWER;
+	if (rc < 0)
 		return "memory that becomes executable is refused (SELinux execmem, "
 		       "MemoryDenyWriteExecute, a seccomp filter?)" SLOWER;
 	return NULL;

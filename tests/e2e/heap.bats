@@ -174,6 +174,23 @@ first_row() {
 		has "$stderr" "no tree: it is built with a sanitizer"
 		is "$(wc -l <<<"$stderr")" 1
 	done
+	# Asked by the program itself.
+	printf '#include <proffs/proffs.h>\n#include <stdio.h>\n' >c.c
+	printf 'int main() { printf("%%d\\n", proffs_start(NULL)); return 3; }\n' >>c.c
+	for how in 'gcc -fsanitize=address' 'clang -fsanitize=address' 'clang -fsanitize=undefined'; do
+		$how -I"$SOURCE/include" -o c c.c -L"$BUILD" -lproffs -Wl,-rpath,"$BUILD"
+		run --separate-stderr ./c
+		echo "$how: $output $stderr"
+		is "$status" 3
+		if [ "$how" = 'clang -fsanitize=undefined' ]; then
+			is "$output" 0
+			hasnt "$stderr" "unwatched"
+		else
+			is "$output" -95
+			has "$stderr" "no tree: it is built with a sanitizer"
+			is "$(wc -l <<<"$stderr")" 1
+		fi
+	done
 	# A child of a program that has its tree there is left alone without a word.
 	run --separate-stderr env LD_PRELOAD="$BUILD/libproffs.so" PROFFS_MOUNT="$TREE" bash -c \
 		'for i in {1..100}; do [ -e "$0/status" ] && break; sleep 0.1; done; ./b; echo "$?"' "$TREE"
