@@ -30,6 +30,8 @@ enum state { STOPPED, STARTING, RUNNING, FAILED, STOPPING };
 
 static const int64_t SHORT_LIFE_NS = 100 * (int64_t)PF_NS_PER_MS;
 static const int64_t STOP_NS = PF_NS_PER_SECOND;
+/* Whom a filter of system calls finds alive it ends, and the program with it. */
+static const int64_t ASIDE_NS = 10 * (int64_t)PF_NS_PER_SECOND;
 static const int64_t DUMP_NS =
     10 * (int64_t)PF_NS_PER_SECOND; /* at exit, for whom asks for files */
 
@@ -363,14 +365,18 @@ static int begin(void)
 static bool step_aside(void)
 {
 	bool had_tree = pf_agent_path();
+	int rc = pf_agent_stop();
+	bool ours = rc != -EALREADY; /* else somebody else ends them, or they have no more to do */
 
-	if (pf_agent_stop() < 0)
-		return false;
-	if (now.patient && had_tree)
+	if (rc < 0 && pf_crew_wait_gone(pf_clock_now_ns() + ASIDE_NS) < 0 && now.patient)
+		pf_stderr_say("proffs: the program installs a seccomp filter for all threads that "
+			      "forbids what ours do, and they do not end",
+		    "", "\n");
+	if (now.patient && had_tree && ours)
 		pf_stderr_say("proffs: the tree ends: the program installs a seccomp filter for "
 			      "all threads that forbids what ours do",
 		    "", "\n");
-	return true;
+	return ours;
 }
 
 static const struct pf_filter_owner filter_owner = {

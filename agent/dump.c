@@ -3,6 +3,7 @@
 #include "agent/library.h"
 #include "agent/stderr.h"
 #include "base/counter.h"
+#include "base/forbid.h"
 #include "base/lock.h"
 #include "base/mark.h"
 #include "sampler/crew.h"
@@ -211,8 +212,11 @@ void pf_dump_finish(const struct pf_option *option)
 
 void pf_dump_fork_child(struct pf_option *option)
 {
-	let_go(option->dump_signal, on_dump_signal);
-	let_go(option->toggle_signal, on_toggle_signal);
+	/* By a filter's word sigaction may be no call of ours; then they only ring for nobody. */
+	if (!pf_is_forbidden(PF_FORBIDDEN_CREW | PF_FORBIDDEN_HOST)) {
+		let_go(option->dump_signal, on_dump_signal);
+		let_go(option->toggle_signal, on_toggle_signal);
+	}
 	rung = 0;
 	dumps_asked = 0;
 	toggles_asked = 0;

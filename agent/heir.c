@@ -3,6 +3,7 @@
 #include "base/birth.h"
 #include "base/clock.h"
 #include "base/feature.h"
+#include "base/forbid.h"
 #include "base/lock.h"
 #include "sampler/crew.h"
 #include "sampler/sampler.h"
@@ -67,9 +68,9 @@ static void become_nobodys(void)
 {
 	struct rlimit no_core = {0, 0};
 
+	setrlimit(RLIMIT_CORE, &no_core);
 	setsid();
 	prctl(PR_SET_NAME, "proffs/heir");
-	setrlimit(RLIMIT_CORE, &no_core);
 	if (chdir("/") != 0)
 		_exit(1);
 }
@@ -152,12 +153,15 @@ static int go_between(void *unused)
 static int clone_twice(void)
 {
 	char *top = heir.stack + STACK_BYTES + GO_BETWEEN_BYTES;
-	pid_t pid;
-	int rc;
+	pid_t pid = -1;
+	int rc = -EPERM;
 
 	pf_birth_begin();
-	pid = clone(go_between, top, CLONE_VM | CLONE_VFORK | CLONE_UNTRACED, NULL);
-	rc = pid < 0 ? -errno : 0;
+	/* A filter that forbids it waits for births under way, and comes before this one or after. */
+	if (!pf_is_forbidden(PF_FORBIDDEN_SPAWN)) {
+		pid = clone(go_between, top, CLONE_VM | CLONE_VFORK | CLONE_UNTRACED, NULL);
+		rc = pid < 0 ? -errno : 0;
+	}
 	while (pid > 0 && waitpid(pid, NULL, __WCLONE) < 0 && errno == EINTR)
 		;
 	pf_birth_end();
@@ -180,6 +184,8 @@ static int start_heir(void)
 
 	heir.released = 0;
 	heir.tid = 0;
+	if (pf_is_forbidden(PF_FORBIDDEN_SPAWN))
+		return -EPERM;
 	if (pipe2(ends, O_CLOEXEC) < 0)
 		return -errno;
 	heir.pipe_fd = ends[0];

@@ -34,8 +34,8 @@ static bool may_the_same(void)
 	uint32_t own, ours;
 	pid_t member;
 
-	if (pf_is_forbidden(PF_FORBIDDEN_HOST) || !__atomic_load_n(&managed, __ATOMIC_RELAXED) ||
-	    !pf_agent_is_here())
+	if (pf_is_forbidden(PF_FORBIDDEN_HOST | PF_FORBIDDEN_RIGHTS) ||
+	    !__atomic_load_n(&managed, __ATOMIC_RELAXED) || !pf_agent_is_here())
 		return true;
 	member = pf_crew_any();
 	return member == 0 || !rights_of(0, &own) || !rights_of(member, &ours) || own == ours;

@@ -93,14 +93,16 @@ static PF_HOOK void kill_helpers(void)
 PF_HOOK void pf_birth_exec_comes(void)
 {
 	const int64_t look_ns = 5 * PF_NS_PER_MS;
-	int64_t now_ns = pf_clock_now_ns(), deadline_ns = now_ns + EXEC_PATIENCE_NS;
+	int64_t now_ns, deadline_ns;
 	int saved = errno;
 	uint32_t going;
 
-	/* A filter of system calls may forbid to ask who we are. */
+	/* A filter of system calls may forbid to ask who we are, or what time it is. */
 	if (pf_is_forbidden(PF_FORBIDDEN_HOST | PF_FORBIDDEN_SPAWN))
 		return;
 	if (births->program && births->program == syscall(SYS_getpid)) {
+		now_ns = pf_clock_now_ns();
+		deadline_ns = now_ns + EXEC_PATIENCE_NS;
 		__atomic_store_n(&births->until_ns, now_ns + EXEC_NS, __ATOMIC_SEQ_CST);
 		/* Killed again and again: one may be about to be made. */
 		while ((going = __atomic_load_n(&births->going, __ATOMIC_SEQ_CST)) != 0 &&

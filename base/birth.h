@@ -34,7 +34,7 @@ void pf_birth_end(void);
 pid_t *pf_birth_claim(void);
 void pf_birth_give_back(pid_t *place);
 
-/* The calling thread is about to exec: ends births or waits for them, for a second at the most. In
+/* The calling thread is about to exec, or to forbid what births need: ends births or waits for them, for a second at the most. In
  * another process than the program's it returns at once. errno is kept. */
 void pf_birth_exec_comes(void);
 

@@ -16,14 +16,15 @@ enum pf_forbidden {
 	PF_FORBIDDEN_CREW = 1 << 1,  /* what our own threads cannot do without */
 	PF_FORBIDDEN_FUTEX = 1 << 2, /* part of both */
 	/* What is done without. */
-	PF_FORBIDDEN_TIMER = 1 << 3,  /* timer_create and its like */
-	PF_FORBIDDEN_READ = 1 << 4,   /* process_vm_readv */
-	PF_FORBIDDEN_EVENT = 1 << 5,  /* perf_event_open */
-	PF_FORBIDDEN_QUEUE = 1 << 6,  /* rt_tgsigqueueinfo */
-	PF_FORBIDDEN_SPAWN = 1 << 7,  /* a child, and execve in it */
-	PF_FORBIDDEN_MOUNT = 1 << 8,  /* mount, umount2 and their like */
-	PF_FORBIDDEN_USAGE = 1 << 9,  /* getrusage */
-	PF_FORBIDDEN_WORDS = 1 << 10, /* a line on stderr at the end */
+	PF_FORBIDDEN_TIMER = 1 << 3,   /* timer_create and its like */
+	PF_FORBIDDEN_READ = 1 << 4,    /* process_vm_readv */
+	PF_FORBIDDEN_EVENT = 1 << 5,   /* perf_event_open */
+	PF_FORBIDDEN_QUEUE = 1 << 6,   /* rt_tgsigqueueinfo */
+	PF_FORBIDDEN_SPAWN = 1 << 7,   /* a child, and execve in it */
+	PF_FORBIDDEN_MOUNT = 1 << 8,   /* mount, umount2 and their like */
+	PF_FORBIDDEN_USAGE = 1 << 9,   /* getrusage */
+	PF_FORBIDDEN_WORDS = 1 << 10,  /* a line on stderr at the end */
+	PF_FORBIDDEN_RIGHTS = 1 << 11, /* capget */
 };
 
 extern PF_TLS uint32_t pf_forbidden_here; /* defined in forbid.c; the thread's own */

@@ -12,6 +12,7 @@
 #include <stdint.h>
 
 enum pf_lock_rank {
+	PF_LOCK_TURN,
 	PF_LOCK_AGENT,
 	PF_LOCK_MOUNT,
 	PF_LOCK_FILE,

@@ -119,6 +119,11 @@ static int fly(struct flight *flight, char *stack_top)
 	int rc = 0;
 
 	pf_birth_begin();
+	/* A filter that forbids it waits for births under way, and comes before this one or after. */
+	if (pf_is_forbidden(PF_FORBIDDEN_SPAWN)) {
+		pf_birth_end();
+		return -EPERM;
+	}
 	if (flight->command->dies_with_us && (place = pf_birth_claim()))
 		flags |= CLONE_PARENT_SETTID;
 	pid = clone(go_between, stack_top, flags, flight, place);

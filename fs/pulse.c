@@ -1,5 +1,6 @@
 #include "fs/pulse.h"
 #include "base/clock.h"
+#include "base/forbid.h"
 #include "base/resident.h"
 #include "fs/live.h"
 
@@ -16,7 +17,7 @@ static void take_usage(int64_t *value)
 {
 	struct rusage usage;
 
-	if (getrusage(RUSAGE_SELF, &usage) != 0)
+	if (pf_is_forbidden(PF_FORBIDDEN_USAGE) || getrusage(RUSAGE_SELF, &usage) != 0)
 		return;
 	value[PF_HISTORY_CPU_USER] = ms(usage.ru_utime);
 	value[PF_HISTORY_CPU_SYSTEM] = ms(usage.ru_stime);

@@ -2,6 +2,7 @@
 #include "base/arena.h"
 #include "base/buf.h"
 #include "base/clock.h"
+#include "base/forbid.h"
 #include "base/knob.h"
 #include "base/resident.h"
 #include "fs/history.h"
@@ -214,7 +215,7 @@ static void add_usage(struct pf_numbers *out)
 {
 	struct rusage usage;
 
-	if (getrusage(RUSAGE_SELF, &usage) != 0)
+	if (pf_is_forbidden(PF_FORBIDDEN_USAGE) || getrusage(RUSAGE_SELF, &usage) != 0)
 		return;
 	add_cpu(out, &usage);
 	add_switches_and_faults(out, &usage);
@@ -446,7 +447,7 @@ void pf_stats_comment(struct pf_profile *out, const struct pf_sampler *door)
 
 	add_heap(&numbers, door);
 	add_allocator(&numbers, door);
-	if (getrusage(RUSAGE_SELF, &usage) == 0)
+	if (!pf_is_forbidden(PF_FORBIDDEN_USAGE) && getrusage(RUSAGE_SELF, &usage) == 0)
 		ADD(&numbers, .key = "MaxRSS", .value = (int64_t)usage.ru_maxrss * 1024);
 	pf_render_numbers_text(&text, &numbers);
 	pf_numbers_finish(&numbers);

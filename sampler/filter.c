@@ -98,18 +98,17 @@ bool pf_filter_is_one(const struct sock_filter *code, size_t count)
 /* A word of struct seccomp_data, as this machine (little end first) has it. */
 static struct value word_of(const struct pf_filter_call *call, uint32_t at)
 {
-	switch (at) {
-	case offsetof(struct seccomp_data, nr):
+	uint32_t low = (uint32_t)offsetof(struct seccomp_data, args) + 8 * (call->told - 1);
+
+	if (at == offsetof(struct seccomp_data, nr))
 		return known(call->number);
-	case offsetof(struct seccomp_data, arch):
+	if (at == offsetof(struct seccomp_data, arch))
 		return known((uint32_t)OUR_ARCHITECTURE);
-	case offsetof(struct seccomp_data, args):
-		return call->told ? known((uint32_t)call->first) : unknown;
-	case offsetof(struct seccomp_data, args) + 4:
-		return call->told ? known((uint32_t)(call->first >> 32)) : unknown;
-	default:
-		return unknown;
-	}
+	if (call->told && at == low)
+		return known((uint32_t)call->argument);
+	if (call->told && at == low + 4)
+		return known((uint32_t)(call->argument >> 32));
+	return unknown;
 }
 
 /* The right hand of an operation or a comparison. */

@@ -1,7 +1,7 @@
 /* Filter: what a filter of system calls (seccomp's classic BPF) does to a call that we would make.
  *
- * The program is followed with what is known of the call: its number and, where told, its first
- * argument. What depends on the rest goes both ways. Jumps lead forward only, so each instruction is
+ * The program is followed with what is known of the call: its number and, where told, one of its
+ * arguments. What depends on the rest goes both ways. Jumps lead forward only, so each instruction is
  * visited once, with what all ways to it agree on.
  */
 #pragma once
@@ -12,8 +12,8 @@
 
 struct pf_filter_call {
 	uint32_t number;
-	bool told; /* is `first` known? */
-	uint64_t first;
+	uint32_t told; /* which argument is known, from 1; 0: none */
+	uint64_t argument;
 };
 
 /* Would the kernel take it? What it refuses forbids nothing. */

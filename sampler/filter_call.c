@@ -2,6 +2,7 @@
 #include "base/forbid.h"
 #include "sampler/filter.h"
 
+#include <linux/futex.h>
 #include <linux/prctl.h>
 #include <sys/syscall.h>
 
@@ -18,13 +19,23 @@ static const struct {
 } rows[] = {
 #define CALL(name, who)                                                                            \
 	{                                                                                          \
-		{SYS_##name, false, 0}, who                                                        \
+		{SYS_##name, 0, 0}, who                                                            \
 	}
 #define WITH(name, first, who)                                                                     \
 	{                                                                                          \
-		{SYS_##name, true, first}, who                                                     \
+		{SYS_##name, 1, first}, who                                                        \
 	}
-    CALL(futex, BOTH | PF_FORBIDDEN_FUTEX),
+#define FUTEX(operation, who)                                                                      \
+	{                                                                                          \
+		{SYS_futex, 2, operation}, who                                                     \
+	}
+    FUTEX(FUTEX_WAIT | FUTEX_PRIVATE_FLAG, BOTH | PF_FORBIDDEN_FUTEX),
+    FUTEX(FUTEX_WAIT_BITSET | FUTEX_PRIVATE_FLAG, BOTH | PF_FORBIDDEN_FUTEX),
+    FUTEX(FUTEX_WAKE | FUTEX_PRIVATE_FLAG, BOTH | PF_FORBIDDEN_FUTEX),
+    /* A pthread_rwlock's, one that the kernel wakes, and the question of module.c. */
+    FUTEX(FUTEX_WAIT_BITSET | FUTEX_PRIVATE_FLAG | FUTEX_CLOCK_REALTIME, CREW),
+    FUTEX(FUTEX_WAIT_BITSET, CREW),
+    FUTEX(FUTEX_WAKE_OP | FUTEX_PRIVATE_FLAG, BOTH),
     /* In handlers and hooks. */
     CALL(rt_sigreturn, HOST),
     CALL(rt_sigprocmask, BOTH),
@@ -72,8 +83,18 @@ static const struct {
     CALL(access, CREW),
     CALL(readlink, CREW),
     CALL(dup2, CREW),
+    CALL(mkdir, CREW),
+    CALL(rmdir, CREW),
+    CALL(rename, CREW),
 #endif
     CALL(faccessat, CREW),
+    CALL(faccessat2, CREW),
+    CALL(symlinkat, CREW),
+    CALL(renameat, CREW),
+    CALL(renameat2, CREW),
+    CALL(getcwd, CREW),
+    CALL(memfd_create, CREW),
+    CALL(munlock, CREW),
     CALL(readlinkat, CREW),
     CALL(getdents64, CREW),
     CALL(ftruncate, CREW),
@@ -89,6 +110,7 @@ static const struct {
     CALL(clone, CREW | PF_FORBIDDEN_SPAWN),
     CALL(clone3, CREW),
     CALL(set_robust_list, CREW),
+    CALL(get_robust_list, CREW),
     CALL(rseq, CREW),
     CALL(exit, CREW),
     CALL(rt_sigaction, CREW),
@@ -98,6 +120,8 @@ static const struct {
     CALL(geteuid, CREW),
     CALL(getgid, CREW),
     CALL(getegid, CREW),
+    CALL(getresuid, CREW),
+    CALL(getresgid, CREW),
     CALL(uname, CREW),
     CALL(sysinfo, CREW),
     CALL(sched_getaffinity, CREW),
@@ -108,14 +132,28 @@ static const struct {
     CALL(clock_getres, PF_FORBIDDEN_TIMER),
     CALL(process_vm_readv, PF_FORBIDDEN_READ),
     CALL(perf_event_open, PF_FORBIDDEN_EVENT),
-    CALL(ioctl, PF_FORBIDDEN_EVENT),
+    CALL(ioctl, PF_FORBIDDEN_EVENT | PF_FORBIDDEN_WORDS),
+    CALL(capget, PF_FORBIDDEN_RIGHTS),
     CALL(rt_tgsigqueueinfo, PF_FORBIDDEN_QUEUE),
     CALL(execve, PF_FORBIDDEN_SPAWN),
     CALL(wait4, PF_FORBIDDEN_SPAWN),
     CALL(waitid, PF_FORBIDDEN_SPAWN),
     CALL(kill, PF_FORBIDDEN_SPAWN),
+    CALL(pidfd_open, PF_FORBIDDEN_SPAWN),
+    CALL(kcmp, PF_FORBIDDEN_SPAWN),
+    CALL(setsid, PF_FORBIDDEN_SPAWN),
+    CALL(chdir, PF_FORBIDDEN_SPAWN),
+    CALL(fchdir, PF_FORBIDDEN_SPAWN),
+    CALL(exit_group, PF_FORBIDDEN_SPAWN),
+#ifdef SYS_alarm
+    CALL(alarm, PF_FORBIDDEN_SPAWN),
+#endif
+    CALL(setitimer, PF_FORBIDDEN_SPAWN),
+    CALL(setrlimit, PF_FORBIDDEN_SPAWN),
     CALL(mount, PF_FORBIDDEN_MOUNT),
     CALL(umount2, PF_FORBIDDEN_MOUNT),
+    CALL(socketpair, PF_FORBIDDEN_MOUNT),
+    CALL(recvmsg, PF_FORBIDDEN_MOUNT),
     CALL(fsopen, PF_FORBIDDEN_MOUNT),
     CALL(fsconfig, PF_FORBIDDEN_MOUNT),
     CALL(fsmount, PF_FORBIDDEN_MOUNT),
@@ -125,6 +163,7 @@ static const struct {
     CALL(close_range, PF_FORBIDDEN_MOUNT),
 #undef CALL
 #undef WITH
+#undef FUTEX
 };
 
 uint32_t pf_filter_forbids(const struct sock_filter *code, size_t count)

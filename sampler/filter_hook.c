@@ -1,4 +1,5 @@
 #include "sampler/filter_hook.h"
+#include "base/birth.h"
 #include "base/clock.h"
 #include "base/counter.h"
 #include "base/feature.h"
@@ -6,6 +7,7 @@
 #include "base/lock.h"
 #include "sampler/ask.h"
 #include "sampler/cpu.h"
+#include "sampler/filter.h"
 #include "sampler/filter_call.h"
 #include "sampler/guard.h"
 #include "sampler/patch.h"
@@ -31,11 +33,13 @@ static const int64_t PATIENCE_NS = 2 * PF_NS_PER_SECOND;
 
 static const struct pf_filter_owner *owner;
 static pid_t here; /* the process that has hooks of ours; not so its children by vfork */
-static struct pf_lock reading = PF_LOCK_INIT(PF_LOCK_LEAF); /* over pf_filter_forbids() */
+/* From begin() to end(): who is refused takes back no bit that another one has set. */
+static struct pf_lock turns = PF_LOCK_INIT(PF_LOCK_TURN);
 
 /* An installation. */
 struct turn {
 	bool strict, to_all, listens;
+	bool begun; /* `turns` is held */
 	const struct sock_fprog *program;
 	uint32_t added;   /* what is forbidden by it and was not before */
 	bool left, aside; /* the thread is left alone; our threads have ended */
@@ -57,23 +61,35 @@ static bool is_there(const void *at, size_t size)
 	return pf_unwind_memory_probe(last);
 }
 
-/* What the kernel cannot read or finds too long it refuses, and forbids nothing. */
-static uint32_t forbidden_by(const struct turn *turn)
+/* What the kernel cannot read or finds wrong it refuses, and that forbids nothing. */
+static bool may_be_taken(const struct turn *turn)
 {
 	const struct sock_fprog *program = turn->program;
-	uint32_t forbidden;
 
 	if (turn->strict)
-		return UINT32_MAX;
+		return true;
 	if (!program || !is_there(program, sizeof(*program)))
-		return 0;
+		return false;
 	if (program->len == 0 || program->len > BPF_MAXINSNS ||
 	    !is_there(program->filter, program->len * sizeof(*program->filter)))
-		return 0;
-	pf_lock_take(&reading);
-	forbidden = pf_filter_forbids(program->filter, program->len);
-	pf_lock_give(&reading);
-	return forbidden;
+		return false;
+	return pf_filter_is_one(program->filter, program->len);
+}
+
+static uint32_t forbidden_by(const struct turn *turn)
+{
+	return turn->strict ? UINT32_MAX
+			    : pf_filter_forbids(turn->program->filter, turn->program->len);
+}
+
+/* With TSYNC all threads get the caller's whole chain, also what it had installed for itself. */
+static uint32_t added_by(const struct turn *turn)
+{
+	uint32_t to_all = *pf_forbidden_to_all;
+
+	if (turn->to_all)
+		return (forbidden_by(turn) | pf_forbidden_here) & ~to_all;
+	return forbidden_by(turn) & ~(pf_forbidden_here | to_all);
 }
 
 /* ---- a thread that is left alone ---- */
@@ -140,21 +156,19 @@ static void say(const struct turn *turn)
 		  "they are left out");
 }
 
-static void begin(struct turn *turn)
+static void begin_locked(struct turn *turn)
 {
-	uint32_t before = pf_forbidden_here | *pf_forbidden_to_all;
-	int saved = errno;
-
 	/* No filter takes back what another says; and nothing may be asked any more. */
-	if (before & PF_FORBIDDEN_HOST || !owner || here != getpid())
+	if (pf_is_forbidden(PF_FORBIDDEN_HOST) || here != getpid() || !may_be_taken(turn))
 		return;
-	turn->added = forbidden_by(turn) & ~before;
-	errno = saved;
+	turn->added = added_by(turn);
 	if (!turn->added)
 		return;
 	if (turn->to_all) {
 		if (turn->added & NEEDED)
 			turn->aside = owner->step_aside();
+		if (turn->added & PF_FORBIDDEN_SPAWN)
+			pf_birth_exec_comes(); /* no child of ours is half made */
 		__atomic_fetch_or(pf_forbidden_to_all, turn->added, __ATOMIC_SEQ_CST);
 	} else {
 		if (turn->added & NEEDED_HERE)
@@ -164,12 +178,22 @@ static void begin(struct turn *turn)
 	if (turn->added & PF_FORBIDDEN_HOST)
 		turn->in_guard = pf_guard_enter(); /* for life */
 	say(turn);
+}
+
+static void begin(struct turn *turn)
+{
+	int saved = errno;
+
+	if (pf_forbidden_here & PF_FORBIDDEN_HOST || !owner || (!turn->program && !turn->strict))
+		return;
+	pf_lock_take(&turns);
+	turn->begun = true;
+	begin_locked(turn);
 	errno = saved;
 }
 
-static void end(const struct turn *turn, long rc)
+static void end_locked(const struct turn *turn, long rc)
 {
-	int saved = errno;
 	bool done = rc == 0 || (rc > 0 && (turn->listens || !turn->to_all));
 
 	if (done) {
@@ -189,6 +213,16 @@ static void end(const struct turn *turn, long rc)
 		owner->step_back();
 	if (!(pf_forbidden_here | *pf_forbidden_to_all))
 		pf_feature_set(PF_FEATURE_SECCOMP, PF_FEATURE_OFF, NULL);
+}
+
+static void end(const struct turn *turn, long rc)
+{
+	int saved = errno;
+
+	if (turn->added)
+		end_locked(turn, rc);
+	if (turn->begun)
+		pf_lock_give(&turns);
 	errno = saved;
 }
 
@@ -318,7 +352,7 @@ int pf_filter_hook_waits(void *hook)
 
 void pf_filter_fork_child(void)
 {
-	pf_lock_reset(&reading);
+	pf_lock_reset(&turns);
 	if (!pf_is_forbidden(PF_FORBIDDEN_HOST))
 		here = (pid_t)syscall(SYS_getpid);
 }

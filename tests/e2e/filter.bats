@@ -28,7 +28,7 @@ counted() { awk -v name="$1" '$1 == name {print $2}' "$TREE/status"; }
 said() { sed -n 's/^seccomp  *//p' "$TREE/status"; }
 
 @test "without us every way ends with 7" {
-	for how in only timer_create "timer_create tsync" bad "only prctl fork" rt_sigreturn; do
+	for how in only timer_create "timer_create tsync" bad "openat first" "only prctl fork" rt_sigreturn; do
 		rm -f pipe
 		mkfifo pipe
 		exec 4<>pipe
@@ -141,6 +141,33 @@ said() { sed -n 's/^seccomp  *//p' "$TREE/status"; }
 	wait_until 20 no_mount_left
 	has "$(cat "$ERR")" "proffs: the tree ends"
 	finished
+}
+
+@test "TSYNC hands on what the thread had forbidden to itself before" {
+	mkfifo pipe
+	tree_start -- "$TARGET/sandbox" pipe openat first
+	exec 4<>pipe
+	echo >&4
+	wait_until 20 says worked
+	wait_until 20 no_mount_left
+	has "$(cat "$ERR")" "proffs: the tree ends"
+	hasnt "$(cat "$OUT")" "not handed on"
+	finished
+}
+
+@test "what the heir and its keeper do is forbidden to all threads: files are written all the same, or none" {
+	for call in getresuid pidfd_open; do
+		rm -f pipe
+		mkfifo pipe
+		background "$PROFFS" run -m "$TREE" --cpuprofile --profiledir "$call" -- \
+			"$TARGET/sandbox" pipe "$call" tsync
+		wait_until 20 tree_ready
+		exec 4<>pipe
+		echo >&4
+		wait_until 20 says worked
+		finished
+		wait_until 20 no_mount_left
+	done
 }
 
 @test "the same before there is a tree" {

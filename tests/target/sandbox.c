@@ -1,12 +1,13 @@
 /* A program that puts itself under a filter of system calls (seccomp).
  *
- * sandbox PIPE HOW [tsync] [prctl] [early] [fork] [inchild]
+ * sandbox PIPE HOW [first] [tsync] [prctl] [early] [fork] [inchild]
  *
  * The right answer: it prints "worked", waits for a line from PIPE, prints "done" and exits with 7,
  * watched or not. HOW is `only` (what it needs itself; all else ends the process), `strict` (the same by
  * the kernel's own list), `bad` (a filter that the kernel refuses), or a system call that ends it, or
  * `errno:` and one that fails. Its first thread burns its time in `confined`, another one, created
- * before, in `free_of_it`; `early` installs it at the start of main, before there is a tree, else at the
+ * before, in `free_of_it`; `first`: HOW is installed for the first thread alone, and then a filter that
+ * allows all with TSYNC, which hands both on to the others; `early` installs it at the start of main, before there is a tree, else at the
  * first line from PIPE; `inchild`: by a forked child, which has threads and exits; not by the program.
  */
 #include <errno.h>
@@ -37,6 +38,9 @@ static const struct {
     {"getdents64", SYS_getdents64},
     {"execve", SYS_execve},
     {"umount2", SYS_umount2},
+    {"openat", SYS_openat},
+    {"getresuid", SYS_getresuid},
+    {"pidfd_open", SYS_pidfd_open},
 };
 
 /* What this program and libc need from here to the end. */
@@ -48,7 +52,7 @@ static struct sock_filter code[64];
 static unsigned short length;
 static volatile bool stop;
 static volatile double sink;
-static bool tsync, by_prctl, forks, in_child, strict;
+static bool tsync, by_prctl, forks, in_child, strict, first;
 
 static void add(unsigned short op, unsigned char yes, unsigned char no, unsigned k)
 {
@@ -92,11 +96,22 @@ static void say(const char *line)
 		_exit(1);
 }
 
+static void hand_on(void)
+{
+	struct sock_filter allow = {BPF_RET | BPF_K, 0, 0, SECCOMP_RET_ALLOW};
+	struct sock_fprog program = {1, &allow};
+
+	if (syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_TSYNC, &program) != 0)
+		say("not handed on\n");
+}
+
 static void confine(void)
 {
 	struct sock_fprog program = {length, code};
 	long rc;
 
+	/* As libseccomp asks whether the kernel knows the flag. */
+	syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_TSYNC, NULL);
 	if (strict)
 		rc = prctl(PR_SET_SECCOMP, SECCOMP_MODE_STRICT);
 	else if (by_prctl)
@@ -106,6 +121,8 @@ static void confine(void)
 		    tsync ? SECCOMP_FILTER_FLAG_TSYNC : 0, &program);
 	if (rc != 0)
 		say(errno == EINVAL ? "refused: EINVAL\n" : "refused\n");
+	else if (first)
+		hand_on();
 }
 
 static void work(void)
@@ -183,6 +200,7 @@ int main(int argc, char **argv)
 	strict = strcmp(argv[2], "strict") == 0;
 	write_filter(argv[2]);
 	for (int i = 3; i < argc; i++) {
+		first |= strcmp(argv[i], "first") == 0;
 		tsync |= strcmp(argv[i], "tsync") == 0;
 		by_prctl |= strcmp(argv[i], "prctl") == 0;
 		early |= strcmp(argv[i], "early") == 0;

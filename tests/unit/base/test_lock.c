@@ -6,6 +6,7 @@
 #include <cmocka.h>
 
 #include "base/clock.h"
+#include "base/forbid.h"
 #include "base/lock.h"
 
 #include <errno.h>
@@ -15,6 +16,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -71,11 +73,34 @@ static bool is_asleep(pid_t tid)
 	return state == 'S';
 }
 
-/* Each of them is in the kernel before the lock is given; without the wake they would stay there. */
-static void whoever_sleeps_is_woken(void **state)
+static void *sleep_for_ever(void *slot)
+{
+	__atomic_store_n((pid_t *)slot, gettid(), __ATOMIC_RELEASE);
+	while (__atomic_load_n(&lock.word, __ATOMIC_ACQUIRE) == 2)
+		pf_futex_wait(&lock.word, 2, -1);
+	return NULL;
+}
+
+/* This one does not look again by itself, as who takes the lock does. */
+static void to_give_wakes(void **state)
+{
+	pthread_t thread;
+
+	pf_lock_take(&lock);
+	lock.word = 2;
+	sleepers[0] = 0;
+	assert_int_equal(pthread_create(&thread, NULL, sleep_for_ever, &sleepers[0]), 0);
+	while (!is_asleep(__atomic_load_n(&sleepers[0], __ATOMIC_ACQUIRE)))
+		sched_yield();
+	pf_lock_give(&lock);
+	pthread_join(thread, NULL);
+}
+
+static void sleep_until_given(bool wake)
 {
 	pthread_t threads[THREADS];
 
+	memset(sleepers, 0, sizeof(sleepers));
 	pf_lock_take(&lock);
 	for (int i = 0; i < THREADS; i++)
 		assert_int_equal(pthread_create(&threads[i], NULL, take_and_give, &sleepers[i]), 0);
@@ -83,10 +108,24 @@ static void whoever_sleeps_is_woken(void **state)
 		while (!is_asleep(__atomic_load_n(&sleepers[i], __ATOMIC_ACQUIRE)))
 			sched_yield();
 	assert_int_equal(__atomic_load_n(&lock.word, __ATOMIC_ACQUIRE), 2);
+	pf_forbidden_here = wake ? 0 : PF_FORBIDDEN_FUTEX;
 	pf_lock_give(&lock);
+	pf_forbidden_here = 0;
 	for (int i = 0; i < THREADS; i++)
 		pthread_join(threads[i], NULL);
 	assert_int_equal(lock.word, 0);
+}
+
+/* Each of them is in the kernel before the lock is given. */
+static void whoever_sleeps_gets_it(void **state)
+{
+	sleep_until_given(true);
+}
+
+/* A filter (seccomp) of the giver's forbids the wake: they look again by themselves. */
+static void whoever_sleeps_gets_it_without_a_wake(void **state)
+{
+	sleep_until_given(false);
 }
 
 static void *try_it(void *result)
@@ -190,7 +229,9 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(threads_that_contend_lose_no_step),
-	    cmocka_unit_test(whoever_sleeps_is_woken),
+	    cmocka_unit_test(to_give_wakes),
+	    cmocka_unit_test(whoever_sleeps_gets_it),
+	    cmocka_unit_test(whoever_sleeps_gets_it_without_a_wake),
 	    cmocka_unit_test(try_takes_a_free_lock_only),
 	    cmocka_unit_test(reset_frees_what_a_vanished_thread_held),
 	    cmocka_unit_test(a_higher_rank_may_follow_a_lower),

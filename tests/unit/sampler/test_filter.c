@@ -1,8 +1,11 @@
 /* The right answers are those of the kernel, which is asked itself in the_kernel_answers_the_same. */
+#include "base/forbid.h"
 #include "sampler/filter.h"
+#include "sampler/filter_call.h"
 
 #include <errno.h>
 #include <linux/audit.h>
+#include <linux/futex.h>
 #include <linux/seccomp.h>
 #include <setjmp.h>
 #include <signal.h>
@@ -33,7 +36,7 @@
 #define ALLOW              RETURN(SECCOMP_RET_ALLOW)
 #define REFUSE             RETURN(SECCOMP_RET_ERRNO | EPERM)
 
-static const struct pf_filter_call ours = {SYS_timer_create, false, 0};
+static const struct pf_filter_call ours = {SYS_timer_create, 0, 0};
 
 #define ENDS(...)                                                                                  \
 	({                                                                                         \
@@ -90,12 +93,51 @@ static void what_is_not_known_goes_both_ways(void **state)
 
 static void a_first_argument_that_is_told_is_used(void **state)
 {
-	const struct pf_filter_call asks = {SYS_prctl, true, PR_GET_SECCOMP};
+	const struct pf_filter_call asks = {SYS_prctl, 1, PR_GET_SECCOMP};
 	const struct sock_filter only_that[] = {LOAD(ARG(0) + 4), IF(BPF_JEQ, 0, 0, 2),
 	    LOAD(ARG(0)), IF(BPF_JEQ, PR_GET_SECCOMP, 1, 0), KILL, ALLOW};
 
 	assert_false(pf_filter_ends(only_that, 6, &asks));
 	assert_true(pf_filter_ends(only_that, 6, &ours));
+}
+
+#define FORBIDS(...)                                                                               \
+	({                                                                                         \
+		const struct sock_filter program[] = {__VA_ARGS__};                                \
+		pf_filter_forbids(program, sizeof(program) / sizeof(program[0]));                  \
+	})
+#define KILLS_FUTEX(operation)                                                                     \
+	FORBIDS(LOAD(NR), IF(BPF_JEQ, SYS_futex, 0, 3), LOAD(ARG(1)),                              \
+	    IF(BPF_JEQ, operation, 0, 1), KILL, ALLOW)
+
+static void a_futex_operation_is_told_from_others(void **state)
+{
+	uint32_t all = PF_FORBIDDEN_FUTEX | PF_FORBIDDEN_HOST | PF_FORBIDDEN_CREW;
+
+	assert_int_equal(KILLS_FUTEX(FUTEX_WAIT | FUTEX_PRIVATE_FLAG), all);
+	assert_int_equal(KILLS_FUTEX(FUTEX_WAIT_BITSET | FUTEX_PRIVATE_FLAG), all);
+	assert_int_equal(KILLS_FUTEX(FUTEX_WAKE | FUTEX_PRIVATE_FLAG), all);
+	assert_int_equal(KILLS_FUTEX(FUTEX_CMP_REQUEUE_PI), 0);
+	assert_int_equal(KILLS_FUTEX(FUTEX_CMP_REQUEUE_PI | FUTEX_PRIVATE_FLAG), 0);
+}
+
+static void what_our_threads_make_is_known(void **state)
+{
+	static const struct {
+		uint32_t number, forbids;
+	} calls[] = {
+	    {SYS_getpgid, 0},
+	    {SYS_getresuid, PF_FORBIDDEN_CREW},
+	    {SYS_memfd_create, PF_FORBIDDEN_CREW},
+	    {SYS_renameat2, PF_FORBIDDEN_CREW},
+	    {SYS_socketpair, PF_FORBIDDEN_MOUNT},
+	    {SYS_pidfd_open, PF_FORBIDDEN_SPAWN},
+	    {SYS_setsid, PF_FORBIDDEN_SPAWN},
+	};
+
+	for (size_t i = 0; i < sizeof(calls) / sizeof(calls[0]); i++)
+		assert_int_equal(FORBIDS(LOAD(NR), IF(BPF_JEQ, calls[i].number, 0, 1), KILL, ALLOW),
+		    calls[i].forbids);
 }
 
 static void sums_are_done_as_in_the_kernel(void **state)
@@ -206,8 +248,8 @@ static void the_kernel_answers_the_same(void **state)
 	for (int i = 0; i < 1500; i++) {
 		struct sock_filter code[16];
 		size_t count = draw_program(code);
-		struct pf_filter_call call = {SYS_getpgid, true, (uint64_t)(rand() % 4)};
-		enum verdict verdict = ask_kernel(code, count, (long)call.first);
+		struct pf_filter_call call = {SYS_getpgid, 1, (uint64_t)(rand() % 4)};
+		enum verdict verdict = ask_kernel(code, count, (long)call.argument);
 
 		assert_int_equal(verdict != REFUSED, pf_filter_is_one(code, count));
 		if (verdict == REFUSED)
@@ -227,6 +269,8 @@ int main(void)
 	    cmocka_unit_test(a_number_is_told_from_others),
 	    cmocka_unit_test(what_is_not_known_goes_both_ways),
 	    cmocka_unit_test(a_first_argument_that_is_told_is_used),
+	    cmocka_unit_test(a_futex_operation_is_told_from_others),
+	    cmocka_unit_test(what_our_threads_make_is_known),
 	    cmocka_unit_test(sums_are_done_as_in_the_kernel),
 	    cmocka_unit_test(what_is_no_filter_forbids),
 	    cmocka_unit_test(the_kernel_answers_the_same),
