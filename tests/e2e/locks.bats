@@ -205,7 +205,7 @@ next_look() {
 	is "$(waited block.pprof io read_in_handler)" 0
 	is "$(waited mutex.pprof futex wait_raw)" "$(waited block.pprof futex wait_raw)"
 	# It stands at who waited, and the text says so.
-	polled=$(sed -n 's/^# polled \([0-9.]*\) ms: .*/\1/p' "$TREE/mutex")
+	polled=$(sed -n 's/^# polled \([0-9.]*\) ms since the start: .*/\1/p' "$TREE/mutex")
 	is "$polled" "$(awk '/;wait_raw/ {sum += $NF} END {printf "%.3f", sum / 1e6}' "$TREE/mutex.folded")"
 	is "$(waited mutex.pprof futex wait_atomic)" 0 # whoever wakes it has held nothing
 	is "$(waited mutex.pprof futex open_gate)" 0
