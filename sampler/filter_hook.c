@@ -271,44 +271,36 @@ __attribute__((used)) long pf_filter_syscall(long number, long a, long b, long c
 PF_HIDDEN void *pf_filter_real_syscall = (void *)syscall;
 
 #if defined(__x86_64__)
-__asm__(".pushsection .text\n"
-	".p2align 4\n"
-	".globl pf_filter_after_syscall\n"
-	".hidden pf_filter_after_syscall\n"
-	".type pf_filter_after_syscall, @function\n"
-	"pf_filter_after_syscall:\n"
-	".cfi_startproc\n"
-	"cmpq $317, %rdi\n" /* SYS_seccomp */
-	"je pf_filter_syscall\n"
-	"cmpq $157, %rdi\n" /* SYS_prctl */
-	"je pf_filter_syscall\n"
+#define GO_ON                                                                                      \
+	"cmpq $317, %rdi\n" /* SYS_seccomp */                                                      \
+	"je pf_filter_syscall\n"                                                                   \
+	"cmpq $157, %rdi\n" /* SYS_prctl */                                                        \
+	"je pf_filter_syscall\n"                                                                   \
 	"jmp *pf_filter_real_syscall(%rip)\n"
-	".cfi_endproc\n"
-	".size pf_filter_after_syscall, .-pf_filter_after_syscall\n"
-	".popsection\n");
 _Static_assert(SYS_seccomp == 317 && SYS_prctl == 157, "the numbers above");
 #elif defined(__aarch64__)
+#define GO_ON                                                                                      \
+	"cmp x0, #277\n" /* SYS_seccomp */                                                         \
+	"b.eq 1f\n"                                                                                \
+	"cmp x0, #167\n" /* SYS_prctl */                                                           \
+	"b.eq 1f\n"                                                                                \
+	"adrp x16, pf_filter_real_syscall\n"                                                       \
+	"ldr x16, [x16, #:lo12:pf_filter_real_syscall]\n"                                          \
+	"br x16\n"                                                                                 \
+	"1:\n"                                                                                     \
+	"b pf_filter_syscall\n"
+_Static_assert(SYS_seccomp == 277 && SYS_prctl == 167, "the numbers above");
+#endif
+
 __asm__(".pushsection .text\n"
 	".p2align 4\n"
 	".globl pf_filter_after_syscall\n"
 	".hidden pf_filter_after_syscall\n"
 	".type pf_filter_after_syscall, @function\n"
 	"pf_filter_after_syscall:\n"
-	".cfi_startproc\n"
-	"cmp x0, #277\n" /* SYS_seccomp */
-	"b.eq 1f\n"
-	"cmp x0, #167\n" /* SYS_prctl */
-	"b.eq 1f\n"
-	"adrp x16, pf_filter_real_syscall\n"
-	"ldr x16, [x16, #:lo12:pf_filter_real_syscall]\n"
-	"br x16\n"
-	"1:\n"
-	"b pf_filter_syscall\n"
-	".cfi_endproc\n"
+	".cfi_startproc\n" GO_ON ".cfi_endproc\n"
 	".size pf_filter_after_syscall, .-pf_filter_after_syscall\n"
 	".popsection\n");
-_Static_assert(SYS_seccomp == 277 && SYS_prctl == 167, "the numbers above");
-#endif
 
 static void *real_prctl = (void *)prctl;
 

@@ -75,6 +75,22 @@ ssize_t pf_task_read(pid_t tid, const char *file, char *out, size_t size)
 	return got;
 }
 
+int pf_task_status(pid_t tid, const char *name, int base, uint64_t *out)
+{
+	char text[4096];
+	ssize_t length = pf_task_read(tid, "status", text, sizeof(text) - 1);
+	const char *line;
+
+	if (length < 0)
+		return (int)length;
+	text[length] = '\0';
+	line = strstr(text, name);
+	if (!line)
+		return -EPROTO;
+	*out = strtoull(line + strlen(name), NULL, base);
+	return 0;
+}
+
 /* proc_pid_stat(5), field 22. The name before it, in brackets, may hold anything. */
 int64_t pf_task_begun_ns(pid_t tid)
 {

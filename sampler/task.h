@@ -5,6 +5,7 @@
  */
 #pragma once
 #include <stddef.h>
+#include <stdint.h>
 #include <sys/types.h>
 
 struct pf_task_list {
@@ -24,6 +25,10 @@ int64_t pf_task_count(void);
 int pf_task_open(pid_t tid, const char *file);
 /* Up to `size` bytes of the file: how many, or -errno (-ENOENT, -ESRCH: the thread is gone). */
 ssize_t pf_task_read(pid_t tid, const char *file, char *out, size_t size);
+
+/* The number, to `base`, behind `name` in its status file ("\nSigBlk:"). 0, or -errno (-EPROTO: no such
+ * line). */
+int pf_task_status(pid_t tid, const char *name, int base, uint64_t *out);
 
 /* When it began, on CLOCK_BOOTTIME, rounded down to the kernel's clock tick (10 ms); -1: not known. */
 int64_t pf_task_begun_ns(pid_t tid);

@@ -422,29 +422,12 @@ static void forget_if_reused(pid_t tid)
 	pf_lock_give(&registry_lock);
 }
 
-/* The number behind `name` in its status file. 0 or -errno. */
-static int read_status(pid_t tid, const char *name, int base, uint64_t *out)
-{
-	char text[4096];
-	ssize_t length = pf_task_read(tid, "status", text, sizeof(text) - 1);
-	const char *line;
-
-	if (length < 0)
-		return (int)length;
-	text[length] = '\0';
-	line = strstr(text, name);
-	if (!line)
-		return -EPROTO;
-	*out = strtoull(line + strlen(name), NULL, base);
-	return 0;
-}
-
 /* It may have inherited a filter that forbids us to touch it, past the hook of its creation. */
 static bool is_filtered(pid_t tid)
 {
 	uint64_t mode = 0;
 
-	return read_status(tid, "\nSeccomp:", 10, &mode) < 0 || mode != 0;
+	return pf_task_status(tid, "\nSeccomp:", 10, &mode) < 0 || mode != 0;
 }
 
 /* A slot for a thread that stands in /proc and not here: true when it got one. */
@@ -572,7 +555,7 @@ int pf_thread_rescan(void (*gone)(struct pf_thread *thread))
 
 int pf_thread_blocked(pid_t tid, uint64_t *mask)
 {
-	return read_status(tid, "\nSigBlk:", 16, mask);
+	return pf_task_status(tid, "\nSigBlk:", 16, mask);
 }
 
 PF_SIGSAFE void pf_thread_fork_child(void)
