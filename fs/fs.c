@@ -135,7 +135,7 @@ static int build(struct pf_fs *fs, const char **why)
 		return -ENOMEM;
 	pf_fuse_set_files(fs->fuse, fs->files);
 	pf_fuse_on_root_listed(fs->fuse, root_listed, fs);
-	fs->unknown = 1;
+	fs->unknown = fs->mount.link_fd >= 0; /* of one that is attached the reaper has been told */
 	fs->timeout_s = pf_patience_seconds();
 	/* In good time: the kernel looks every 15 s, and busy machines are late. */
 	pf_files_set_patience(fs->files, fs->timeout_s * (PF_NS_PER_SECOND / 4 * 3));

@@ -108,14 +108,11 @@ static struct pf_allocator last; /* guarded by lock; no name: never asked */
 /* The function, if it is in the module that malloc is in. */
 static void *find(const char *symbol)
 {
-	Dl_info here, malloc_is;
-	void *found, *malloc_found;
+	void *found;
 
 	pf_gate_enter();
 	found = pf_real_find(symbol);
-	malloc_found = pf_real_find("malloc");
-	if (!found || !malloc_found || !dladdr(found, &here) || !dladdr(malloc_found, &malloc_is) ||
-	    here.dli_fbase != malloc_is.dli_fbase)
+	if (!pf_real_are_together(found, pf_real_find("malloc")))
 		found = NULL;
 	pf_gate_leave();
 	return found;

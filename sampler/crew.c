@@ -9,7 +9,6 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -32,6 +31,9 @@ struct start {
 	pid_t *member;
 	char name[NAME_SIZE];
 };
+/* By place; the member's from its creation until its tid is known. Not from malloc: to free it would be
+ * the thread's first call there, and make it an arena that many never need. */
+static struct start starts[PF_CREW_MAX];
 
 static bool is_done(pid_t member)
 {
@@ -74,7 +76,6 @@ static void *member_main(void *arg)
 	struct start start = *(struct start *)arg;
 
 	pf_guard_enter(); /* for life */
-	free(arg);
 	prctl(PR_SET_NAME, start.name);
 	__atomic_store_n(&stacks[start.member - members], (uintptr_t)&start, __ATOMIC_RELAXED);
 	set_place(start.member, (pid_t)syscall(SYS_gettid));
@@ -120,8 +121,8 @@ size_t pf_crew_stacks(uintptr_t *out, size_t max)
 
 int pf_crew_start(const char *name, void *(*run)(void *), void *arg)
 {
-	bool entered = pf_guard_enter(); /* what we allocate here is not the program's */
-	struct start *start = NULL;
+	bool entered = pf_guard_enter(); /* what is allocated here is not the program's */
+	struct start *start;
 	pid_t *member;
 	int rc = -EAGAIN;
 
@@ -135,18 +136,12 @@ int pf_crew_start(const char *name, void *(*run)(void *), void *arg)
 	if (!member)
 		goto out;
 	__atomic_fetch_add(&alive, 1, __ATOMIC_ACQ_REL);
-	start = malloc(sizeof(*start));
-	if (!start) {
-		rc = -ENOMEM;
-		goto leave;
-	}
+	start = &starts[member - members];
 	*start = (struct start){.run = run, .arg = arg, .member = member};
 	snprintf(start->name, sizeof(start->name), "proffs/%s", name);
 	rc = create_blocked(start);
 	if (rc == 0)
 		goto out;
-leave:
-	free(start);
 	set_place(member, 0);
 	one_less();
 out:

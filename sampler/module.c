@@ -34,8 +34,19 @@ static uintptr_t address_of(const struct pf_module *m, const ElfW(Dyn) * entry)
 	return value < m->bias ? value + m->bias : value;
 }
 
+/* The linker puts those that name no symbol first, and says how many: most of them, in many a module. */
+static void skip_relative(struct pf_module *m, size_t count)
+{
+	if (count > m->relocation_count[1])
+		return;
+	m->relocations[1] += count;
+	m->relocation_count[1] -= count;
+}
+
 static void read_dynamic(struct pf_module *m, const ElfW(Dyn) * entry)
 {
+	size_t relative = 0;
+
 	for (; entry->d_tag != DT_NULL; entry++) {
 		uintptr_t address = address_of(m, entry);
 		size_t count = entry->d_un.d_val / sizeof(ElfW(Rela));
@@ -52,6 +63,8 @@ static void read_dynamic(struct pf_module *m, const ElfW(Dyn) * entry)
 			m->relocations[1] = (const void *)address;
 		else if (entry->d_tag == DT_RELASZ)
 			m->relocation_count[1] = count;
+		else if (entry->d_tag == DT_RELACOUNT)
+			relative = entry->d_un.d_val;
 		else if (entry->d_tag == DT_VERSYM)
 			m->versions = (const void *)address;
 		else if (entry->d_tag == DT_VERNEED)
@@ -61,6 +74,8 @@ static void read_dynamic(struct pf_module *m, const ElfW(Dyn) * entry)
 		else if (entry->d_tag == DT_GNU_HASH)
 			m->hash_table = (const void *)address;
 	}
+	if (m->relocations[1])
+		skip_relative(m, relative);
 }
 
 /* As the loader does it: both ends rounded down (glibc, _dl_protect_relro). */

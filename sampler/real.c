@@ -1,5 +1,6 @@
 #include "sampler/real.h"
 #include "base/mark.h"
+#include "sampler/find_object.h"
 #include "sampler/gate.h"
 
 #include <dlfcn.h>
@@ -22,14 +23,35 @@ PF_REALS(X)
 
 /* ---- looking up ---- */
 
+/* dladdr() would walk all symbols of the module for the nearest one: 25 us in libc. */
 static const struct link_map *module_of(void *address)
 {
 	struct link_map *module = NULL;
+	struct dl_find_object object;
 	Dl_info info;
 
-	if (!address || !dladdr1(address, &info, (void **)&module, RTLD_DL_LINKMAP))
+	if (!address)
+		return NULL;
+	if (pf_find_object((uintptr_t)address, &object))
+		return object.dlfo_link_map;
+	if (!dladdr1(address, &info, (void **)&module, RTLD_DL_LINKMAP))
 		return NULL;
 	return module;
+}
+
+bool pf_real_are_together(void *a, void *b)
+{
+	const struct link_map *module = module_of(a);
+
+	return module && module == module_of(b);
+}
+
+/* The executable is the first in its list. */
+static bool is_in_executable(void *address)
+{
+	const struct link_map *module = module_of(address);
+
+	return !module || !module->l_prev;
 }
 
 /* An executable at a fixed address that takes malloc's address has an undefined symbol with a
@@ -40,7 +62,8 @@ static bool is_plt_entry(void *address)
 	const ElfW(Sym) *symbol = NULL;
 	Dl_info info;
 
-	return dladdr1(address, &info, (void **)&symbol, RTLD_DL_SYMENT) && symbol &&
+	return is_in_executable(address) &&
+	       dladdr1(address, &info, (void **)&symbol, RTLD_DL_SYMENT) && symbol &&
 	       symbol->st_shndx == SHN_UNDEF;
 }
 

@@ -221,6 +221,9 @@ enum pf_real_home {
  * Inside the gate (gate.h); not in a hook. */
 void *pf_real_find(const char *symbol);
 
+/* Are they in one module? Inside the gate; not in a hook. */
+bool pf_real_are_together(void *a, void *b);
+
 /* Is a sanitizer's runtime in this process, as a library or linked in? Passes the gate; not in a hook. */
 bool pf_real_sanitized(void);
 

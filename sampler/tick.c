@@ -1,4 +1,5 @@
 #include "sampler/tick.h"
+#include "base/lock.h"
 
 #include <fcntl.h>
 #include <string.h>
@@ -75,6 +76,7 @@ static struct moment both_clocks(void)
 
 void pf_tick_start(void)
 {
+	static uint32_t nobody_wakes;
 	static bool done;
 	struct moment start, now;
 
@@ -85,9 +87,10 @@ void pf_tick_start(void)
 		return;
 	pf_tick_raw = true;
 	start = both_clocks();
-	do
+	do {
+		pf_futex_wait(&nobody_wakes, 0, start.ns + CALIBRATION_NS);
 		now = both_clocks();
-	while (now.ns - start.ns < CALIBRATION_NS);
+	} while (now.ns - start.ns < CALIBRATION_NS);
 	pf_tick_ns_fraction =
 	    ((uint64_t)(now.ns - start.ns) << PF_TICK_SHIFT) / (now.tick - start.tick);
 }

@@ -38,11 +38,7 @@ static bool is_condition(int call)
 
 static bool is_in_libc(void *address)
 {
-	void *libc = dlsym(RTLD_DEFAULT, "gnu_get_libc_version");
-	Dl_info ours, its;
-
-	return libc && dladdr(address, &ours) && dladdr(libc, &its) &&
-	       ours.dli_fbase == its.dli_fbase;
+	return pf_real_are_together(address, dlsym(RTLD_DEFAULT, "gnu_get_libc_version"));
 }
 
 /* Two kinds of condition variables go by one name, and old C libraries gave dlsym the older kind
