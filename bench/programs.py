@@ -6,7 +6,10 @@ round: what else happens on the machine happens to both. The ratio is the geomet
 command's time is what the kernel says of it and its children at the end: our threads, our start and our end
 are in it. A server's is what it takes while it is asked, for the same requests; it has its tree by then.
 
-usage: programs.py [NAME[:WAY]...]    redis pgbench sqlite3 gcc python3; none: all, four minutes
+Each runs for some seconds, as what people profile does; the row says how long. What a start and an end cost,
+however long the program, has rows of its own: `start`, a program that only sleeps.
+
+usage: programs.py [NAME[:WAY]...]    start redis pgbench sqlite3 gcc python3; none: all, six minutes
                    WAY: a collector instead of default and all: python3:heap, redis:cpu, gcc:none; null: plain twice
 """
 import concurrent.futures
@@ -17,14 +20,15 @@ import pathlib
 import shutil
 import signal
 import socket
+import statistics
 import subprocess
 import sys
 import tempfile
 import time
 
-from bench import PROFFS, percent, row
+from bench import PROFFS, interval, percent, row
 
-SECONDS = 46  # for each program
+SECONDS = 64  # for each program, rounds that are begun within
 BARS = {'default': '<= 2 %', 'all': '<= 6 %'}
 
 
@@ -107,7 +111,7 @@ def redis(folder):
             until('redis-server', answers)
             until_tree(folder, way, process.pid)
             before = spent(process.pid)
-            subprocess.run([*on, 'redis-benchmark', '-s', address, '-q', '-n', '40000', '-c', '20', '-t',
+            subprocess.run([*on, 'redis-benchmark', '-s', address, '-q', '-n', '200000', '-c', '20', '-t',
                             'set,get,lpush,lrange_100,hset'], stdout=subprocess.DEVNULL, check=True)
             took = spent(process.pid) - before
             subprocess.run(['redis-cli', '-s', address, 'shutdown', 'nosave'], check=True)
@@ -154,12 +158,12 @@ def pgbench(folder):
             until('postgres', lambda: client(bin_ / 'psql', '-h', home, '-c', 'select 1', 'postgres'))
             client(bin_ / 'pgbench', '-h', home, '-i', '-q', '-s', '1', 'postgres')
             until_tree(home, way, process.pid)
-            load = subprocess.Popen([*on, *user, bin_ / 'pgbench', '-h', home, '-n', '-c', '2', '-T', '5', '-l', 'postgres'],
+            load = subprocess.Popen([*on, *user, bin_ / 'pgbench', '-h', home, '-n', '-c', '4', '-T', '7', '-l', 'postgres'],
                                     **quiet)
             time.sleep(1.5)  # its connections are there, each a process with a tree
             before = {pid: spent(pid) for pid in [process.pid, *children(process.pid)]}
             start = time.time()
-            time.sleep(3)
+            time.sleep(5)
             took, end = spent_since(before), time.time()
             ended(load)
             count = 0
@@ -177,7 +181,7 @@ def sqlite3(folder):
     script = pathlib.Path(folder) / 'script.sql'
     script.write_text('''
         create table t(a integer primary key, b text, c real);
-        with recursive n(i) as (select 1 union all select i + 1 from n where i < 400000)
+        with recursive n(i) as (select 1 union all select i + 1 from n where i < 1600000)
             insert into t select i, printf('%x-%d', i * 7919 % 100003, i), i * 0.5 from n;
         create index t_b on t(b);
         select count(*), min(b), max(b), sum(c) from t where b like '%7f%';
@@ -191,7 +195,7 @@ def sqlite3(folder):
 def gcc(folder):
     source = pathlib.Path(folder) / 'large.c'
     with open(source, 'w') as text:
-        for i in range(420):
+        for i in range(900):
             text.write(f'struct s{i} {{ int a; char *b; struct s{i} *c; }};\n'
                        f'int f{i}(struct s{i} *s, int n) {{ int t = 0; for (int i = 0; i < n; i++) '
                        f'{{ switch (i % 5) {{ case 0: t += s->a; break; case 1: t ^= n * {i}; break; default: t -= i; }} '
@@ -204,7 +208,7 @@ def python3(folder):
     script.write_text('''
 import collections, json, re
 words = [f"{i * 7919 % 10007:x}-{i}" for i in range(60000)]
-for _ in range(4):
+for _ in range(12):
     counted = collections.Counter(w[:2] for w in words)
     text = json.dumps({w: [i, {"n": i * 0.5}] for i, w in enumerate(words)})
     table = json.loads(text)
@@ -221,11 +225,11 @@ for _ in range(4):
 
 
 PROGRAMS = {
-    'redis': ('redis-server under redis-benchmark', redis),
-    'pgbench': ('PostgreSQL under pgbench', pgbench),
-    'sqlite3': ('sqlite3', sqlite3),
-    'gcc': ('gcc -O2', gcc),
-    'python3': ('python3', python3),
+    'redis': ('redis-server under redis-benchmark', redis, '{:.1f} s of CPU plain, for a million requests'),
+    'pgbench': ('PostgreSQL under pgbench', pgbench, '{:.3g} s of CPU plain a transaction, 5 s of 4 connections'),
+    'sqlite3': ('sqlite3', sqlite3, '{:.1f} s of CPU plain'),
+    'gcc': ('gcc -O2', gcc, '{:.1f} s of CPU plain: the driver, cc1 and as'),
+    'python3': ('python3', python3, '{:.1f} s of CPU plain'),
 }
 
 
@@ -241,19 +245,53 @@ def rounds(programs, ways, seconds):
                                  programs, ('plain', way), processors))
 
     both(ways[0], first, second)
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
+    start, longest = time.monotonic(), 0
+    while time.monotonic() + longest < start + seconds:
+        before = time.monotonic()
         for way in ways:
             plain, watched = both(way, first, second)
             took, again = both(way, second, first)
             ratios[way].append(math.sqrt(watched / plain * again / took))
+        longest = max(longest, time.monotonic() - before)
     return ratios, took
 
 
+def start_and_end(ways):
+    """What a process more of ours costs that does nothing: as root, and as a user, who mounts by fusermount3."""
+    names = {'default': 'the default collectors', 'all': 'every collector', 'none': 'no collector'}
+    folder = tempfile.mkdtemp(prefix='proffs-bench-')
+    os.chmod(folder, 0o755)
+    users = {'root': ([], folder, PROFFS)} if os.getuid() == 0 else {'a user': ([], folder, PROFFS)}
+    if os.getuid() == 0 and shutil.which('fusermount3'):
+        os.mkdir(f'{folder}/home')
+        shutil.chown(f'{folder}/home', 'nobody')
+        user = ['setpriv', '--reuid', 'nobody', '--regid', 'nogroup', '--clear-groups']
+        users['a user'] = (user, f'{folder}/home', own_world(folder))
+    try:
+        for who, (become, place, proffs) in users.items():
+            took = {way: [] for way in ['plain', *ways]}
+            for _ in range(12):
+                for way, list_ in took.items():
+                    list_.append(ended(subprocess.Popen([*become, *watch(place, way, proffs), 'sleep', '0.5'],
+                                                        stderr=subprocess.DEVNULL)))
+            for way in ways:
+                more = [watched - plain for watched, plain in zip(took[way], took['plain'])]
+                middle, low, high = (1000 * value for value in interval(more))
+                row(f'CPU time of a start and an end, `sleep 0.5` as {who}, {names.get(way, way)}', '',
+                    f'+{middle:.1f} ms [{low:+.1f}, {high:+.1f}] (n={len(more)})',
+                    f'{1000 * statistics.median(took["plain"]):.1f} ms plain')
+    finally:
+        subprocess.run(['umount', '-l', f'{folder}/dev', f'{folder}/build', '/dev/fuse'], stderr=subprocess.DEVNULL)
+        shutil.rmtree(folder, ignore_errors=True)
+
+
 def main():
-    for name in sys.argv[1:] or PROGRAMS:
+    for name in sys.argv[1:] or ['start', *PROGRAMS]:
         name, _, way = name.partition(':')
-        what, make = PROGRAMS[name]
+        if name == 'start':
+            start_and_end(way.split(',') if way else ['default', 'all'])
+            continue
+        what, make, length = PROGRAMS[name]
         ways = way.split(',') if way else ['default', 'all']
         folder = tempfile.mkdtemp(prefix='proffs-bench-')
         os.chmod(folder, 0o755)
@@ -269,7 +307,7 @@ def main():
             shutil.rmtree(folder, ignore_errors=True)
         for way in ways:
             with_what = {'default': 'the default collectors', 'all': 'every collector'}.get(way, way)
-            row(f'CPU time of {what}, {with_what}', BARS.get(way, ''), percent(ratios[way]), f'{took:.3g} s plain')
+            row(f'CPU time of {what}, {with_what}', BARS.get(way, ''), percent(ratios[way]), length.format(took))
 
 
 if __name__ == '__main__':
