@@ -210,7 +210,7 @@ def cc1():
                          f's = s->c ? s->c : s; }} return t + {i}; }}\n')
         source.flush()
         plain = [compiler, '-quiet', '-O0', source.name, '-o', '/dev/null']
-        off, heap = ([PROFFS, 'run', '--set', 'enable=' + what, '--', *plain] for what in ('0', 'heap'))
+        off, heap = ([PROFFS, 'run', '--set', 'enable=' + what, '--', *plain] for what in ('0', '0 +heap'))
         row('cc1 -O0, pairs of processes: heap on to heap off', '<= 1 %',
             percent(pairs(lambda: cpu_seconds(off), lambda: cpu_seconds(heap), 61)),
             '; '.join(['the agent as a whole, with its start and its end '

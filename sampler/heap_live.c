@@ -9,7 +9,7 @@
 #ifdef PF_SMALL
 enum { FIRST_BUCKETS = 4, TABLES_MAX = 13 };
 #else
-enum { FIRST_BUCKETS = 4096, TABLES_MAX = 8 };
+enum { FIRST_BUCKETS = 1024, TABLES_MAX = 10 };
 #endif
 enum { BUCKET = 8, PAGE = 1 << PF_LIVE_PAGE_SHIFT };
 
@@ -114,14 +114,16 @@ PF_INLINE uintptr_t *find_in(uintptr_t *bucket, uintptr_t value)
 	return NULL;
 }
 
-/* The same, and it is the caller's alone now. */
+/* The same, and it is the caller's alone now. An empty one is taken without a look: a look at a page
+ * that was never written is a page fault of its own, in front of the one for writing. */
 PF_INLINE uintptr_t *claim_in(uintptr_t *bucket, uintptr_t value)
 {
 	for (int n = 0; n < BUCKET; n++) {
 		uintptr_t was = value;
 
-		if (__atomic_load_n(&bucket[n], __ATOMIC_RELAXED) == value &&
-		    __atomic_compare_exchange_n(
+		if (value != EMPTY && __atomic_load_n(&bucket[n], __ATOMIC_RELAXED) != value)
+			continue;
+		if (__atomic_compare_exchange_n(
 			&bucket[n], &was, CLAIMED, false, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED))
 			return &bucket[n];
 	}

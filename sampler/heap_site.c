@@ -106,10 +106,11 @@ static PF_HOOK uint32_t find_in(struct row *table, int k, uint64_t key)
 
 	for (int probe = 0; probe < PROBES; probe++) {
 		struct row *row = &table[place];
-		uint64_t was = __atomic_load_n(&row->key, __ATOMIC_ACQUIRE);
+		uint64_t was = 0;
 
-		if (was == 0 && __atomic_compare_exchange_n(&row->key, &was, key, false,
-				    __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE)) {
+		/* Without a look, as in heap_live.c: whoever finds the row writes to it anyway. */
+		if (__atomic_compare_exchange_n(
+			&row->key, &was, key, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE)) {
 			was = key;
 			__atomic_fetch_add(&made, 1, __ATOMIC_RELAXED);
 		}

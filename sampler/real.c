@@ -172,12 +172,13 @@ static void look_up_all(bool sanitized)
 	home = find_home(allocator, sanitized);
 	for (int i = 0; i < PF_REAL_COUNT; i++) {
 		enum pf_real first = leader((enum pf_real)i);
+		bool cxx = only_of_an_allocator((enum pf_real)i);
 		void *found = NULL;
 
-		if (first == i || pf_real_pointers[first])
+		/* A compiler exports its own operator new, and 30,000 symbols for dladdr() beside it. */
+		if ((first == i || pf_real_pointers[first]) && !(cxx && home == PF_REAL_HOME_LIBC))
 			found = pf_real_find(names[i]);
-		if (only_of_an_allocator((enum pf_real)i) &&
-		    (home == PF_REAL_HOME_LIBC || module_of(found) != allocator))
+		if (cxx && module_of(found) != allocator)
 			found = NULL;
 		__atomic_store_n(&pf_real_pointers[i], found, __ATOMIC_RELEASE);
 	}
