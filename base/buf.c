@@ -1,11 +1,9 @@
 #include "base/buf.h"
+#include "base/memory.h"
 
 #include <errno.h>
-#include <limits.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <unistd.h>
 
 #ifdef PF_SMALL
@@ -13,56 +11,6 @@ enum { FIRST_BYTES = 1, FIRST_ITEMS = 1 };
 #else
 enum { FIRST_BYTES = 4096, FIRST_ITEMS = 64 };
 #endif
-
-#if defined(__SANITIZE_ADDRESS__)
-enum { MAPPED_BYTES = INT_MAX }; /* none: the leak checker does not look for pointers in mappings */
-#elif defined(PF_SMALL)
-enum { MAPPED_BYTES = 1024 };
-#else
-enum { MAPPED_BYTES = 16 * 1024 };
-#endif
-
-static int64_t held_bytes; /* atomic */
-
-static void note_held(int64_t change)
-{
-	__atomic_fetch_add(&held_bytes, change, __ATOMIC_RELAXED);
-}
-
-int64_t pf_buf_held_bytes(void)
-{
-	return __atomic_load_n(&held_bytes, __ATOMIC_RELAXED);
-}
-
-/* Large blocks are mappings of their own: malloc would keep their room when they are freed, and
- * change its thresholds, which are the program's too. Whether a block is one follows from its size
- * alone. */
-static void *resize(void *at, size_t old_bytes, size_t bytes)
-{
-	void *grown;
-
-	if (bytes < MAPPED_BYTES)
-		return realloc(at, bytes);
-	if (old_bytes >= MAPPED_BYTES) {
-		grown = mremap(at, old_bytes, bytes, MREMAP_MAYMOVE);
-		return grown == MAP_FAILED ? NULL : grown;
-	}
-	grown = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	if (grown == MAP_FAILED)
-		return NULL;
-	if (old_bytes)
-		memcpy(grown, at, old_bytes);
-	free(at);
-	return grown;
-}
-
-static void release(void *at, size_t bytes)
-{
-	if (bytes < MAPPED_BYTES)
-		free(at);
-	else
-		munmap(at, bytes);
-}
 
 int pf_vec_reserve(void **items, size_t *capacity, size_t size, size_t need)
 {
@@ -77,10 +25,9 @@ int pf_vec_reserve(void **items, size_t *capacity, size_t size, size_t need)
 			return -ENOMEM;
 	if (__builtin_mul_overflow(want, size, &bytes))
 		return -ENOMEM;
-	grown = resize(*items, *capacity * size, bytes);
+	grown = pf_memory_resize(*items, *capacity * size, bytes);
 	if (!grown)
 		return -ENOMEM;
-	note_held((int64_t)((want - *capacity) * size));
 	*items = grown;
 	*capacity = want;
 	return 0;
@@ -88,14 +35,12 @@ int pf_vec_reserve(void **items, size_t *capacity, size_t size, size_t need)
 
 void pf_vec_free(void *items, size_t capacity, size_t size)
 {
-	note_held(-(int64_t)(capacity * size));
-	release(items, capacity * size);
+	pf_memory_release(items, capacity * size);
 }
 
 void pf_buf_finish(struct pf_buf *buf)
 {
-	note_held(-(int64_t)buf->capacity);
-	release(buf->at, buf->capacity);
+	pf_memory_release(buf->at, buf->capacity);
 	*buf = (struct pf_buf)PF_BUF_INIT;
 }
 
@@ -127,10 +72,9 @@ char *pf_buf_room(struct pf_buf *buf, size_t more)
 	while (want < need)
 		if (__builtin_mul_overflow(want, 2, &want))
 			goto no_memory;
-	grown = resize(buf->at, buf->capacity, want);
+	grown = pf_memory_resize(buf->at, buf->capacity, want);
 	if (!grown)
 		goto no_memory;
-	note_held((int64_t)(want - buf->capacity));
 	buf->at = grown;
 	buf->capacity = want;
 	return buf->at + buf->length;

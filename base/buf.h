@@ -1,7 +1,7 @@
 /* A growing run of bytes whose errors stick: write without looking, ask once at the end.
  *
  * After the first failure every call does nothing, so a renderer needs no error path of its own.
- * Ordinary threads of ours only (it uses malloc).
+ * Ordinary threads of ours only (memory.h).
  */
 #pragma once
 #include "base/mark.h"
@@ -50,9 +50,6 @@ int pf_buf_write(const struct pf_buf *buf, int fd);
 
 /* The text, ended by a NUL that is not counted; "" after an error. */
 const char *pf_buf_text(struct pf_buf *buf);
-
-/* Bytes that all pf_buf and pf_vec of this object hold now: the agent's own memory in `status`. */
-int64_t pf_buf_held_bytes(void);
 
 /* Grow *items (of `size` bytes each) so that `need` fit: 0 or -ENOMEM, nothing changed. */
 int pf_vec_reserve(void **items, size_t *capacity, size_t size, size_t need);

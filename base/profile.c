@@ -1,5 +1,7 @@
 #include "base/profile.h"
 #include "base/buf.h"
+#include "base/memory.h"
+#include "base/sort.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -7,6 +9,12 @@
 #include <string.h>
 
 /* ---- strings: one copy of each, found by hash, freed all at once ---- */
+
+struct chunk {
+	struct chunk *next;
+	size_t size, used;
+	char bytes[];
+};
 
 struct pf_string {
 	struct pf_string *next;
@@ -18,12 +26,13 @@ struct pf_string_pool {
 	size_t count;
 	size_t bucket_count; /* a power of two */
 	struct pf_string **buckets;
+	struct chunk *chunks;
 };
 
 #ifdef PF_SMALL
-enum { FIRST_BUCKETS = 1 };
+enum { FIRST_BUCKETS = 1, FIRST_CHUNK_BYTES = 16, CHUNK_BYTES_MAX = 64 };
 #else
-enum { FIRST_BUCKETS = 256 };
+enum { FIRST_BUCKETS = 256, FIRST_CHUNK_BYTES = 2048, CHUNK_BYTES_MAX = 64 * 1024 };
 #endif
 
 /* FNV-1a (http://www.isthe.com/chongo/tech/comp/fnv). */
@@ -41,7 +50,7 @@ static const uint64_t HASH_START = 0xcbf29ce484222325ull;
 static bool pool_grow(struct pf_string_pool *pool)
 {
 	size_t wanted = pool->bucket_count ? pool->bucket_count * 2 : FIRST_BUCKETS;
-	struct pf_string **buckets = calloc(wanted, sizeof(*buckets));
+	struct pf_string **buckets = pf_memory_new(wanted, sizeof(*buckets));
 
 	if (!buckets)
 		return false;
@@ -56,10 +65,33 @@ static bool pool_grow(struct pf_string_pool *pool)
 			*head = s;
 		}
 	}
-	free(pool->buckets);
+	pf_memory_free(pool->buckets);
 	pool->buckets = buckets;
 	pool->bucket_count = wanted;
 	return true;
+}
+
+/* Room for a string of that length: chunks of twice the size, so that few of them do for many. */
+static struct pf_string *pool_room(struct pf_string_pool *pool, size_t length)
+{
+	size_t bytes = (sizeof(struct pf_string) + length + 8) & ~(size_t)7;
+	struct chunk *c = pool->chunks;
+
+	if (!c || bytes > c->size - c->used) {
+		size_t size = c && c->size < CHUNK_BYTES_MAX ? c->size * 2
+			      : c                            ? CHUNK_BYTES_MAX
+							     : FIRST_CHUNK_BYTES;
+
+		if (size < bytes)
+			size = bytes;
+		c = pf_memory_new(1, sizeof(*c) + size);
+		if (!c)
+			return NULL;
+		*c = (struct chunk){.next = pool->chunks, .size = size};
+		pool->chunks = c;
+	}
+	c->used += bytes;
+	return (struct pf_string *)(c->bytes + c->used - bytes);
 }
 
 static const char *pool_intern(struct pf_string_pool *pool, const char *text)
@@ -75,7 +107,7 @@ static const char *pool_intern(struct pf_string_pool *pool, const char *text)
 	for (s = *head; s; s = s->next)
 		if (s->hash == hash && strcmp(s->text, text) == 0)
 			return s->text;
-	s = malloc(sizeof(*s) + length + 1);
+	s = pool_room(pool, length);
 	if (!s)
 		return NULL;
 	memcpy(s->text, text, length + 1);
@@ -90,15 +122,11 @@ static void pool_destroy(struct pf_string_pool *pool)
 {
 	if (!pool)
 		return;
-	for (size_t i = 0; i < pool->bucket_count; i++) {
-		struct pf_string *next;
-
-		for (struct pf_string *s = pool->buckets[i]; s; s = next) {
-			next = s->next;
-			free(s);
-		}
+	for (struct chunk *c = pool->chunks, *next; c; c = next) {
+		next = c->next;
+		pf_memory_free(c);
 	}
-	free(pool->buckets);
+	pf_memory_free(pool->buckets);
 	free(pool);
 }
 
@@ -336,12 +364,12 @@ static bool address_table_grow(struct address_table *t, const struct pf_profile 
 	struct address_table grown = {
 	    .slot_count = t->slot_count ? t->slot_count * 2 : FIRST_BUCKETS};
 
-	grown.slots = calloc(grown.slot_count, sizeof(*grown.slots));
+	grown.slots = pf_memory_new(grown.slot_count, sizeof(*grown.slots));
 	if (!grown.slots)
 		return false;
 	for (size_t i = 0; i < p->location_count; i++)
 		*address_slot(&grown, p, p->locations[i].address) = (uint32_t)i + 1;
-	free(t->slots);
+	pf_memory_free(t->slots);
 	*t = grown;
 	return true;
 }
@@ -377,10 +405,10 @@ void pf_profile_set_locations(struct pf_profile *p)
 	for (size_t i = 0; i < p->label_count && !p->error; i++)
 		if (pf_label_is_address(&p->labels[i]))
 			add_location(p, &table, (uint64_t)p->labels[i].num);
-	free(table.slots);
+	pf_memory_free(table.slots);
 	if (p->location_count == 0)
 		return;
-	qsort(p->locations, p->location_count, sizeof(*p->locations), by_address);
+	pf_sort(p->locations, p->location_count, sizeof(*p->locations), by_address);
 	for (size_t i = 0; i < p->location_count; i++) {
 		const struct pf_mapping *m = pf_profile_mapping(p, p->locations[i].address);
 

@@ -1,6 +1,7 @@
 /* What is added up in a profile: columns, samples that are the same, and two profiles of one kind. */
 #include "base/buf.h"
 #include "base/profile.h"
+#include "base/sort.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -88,7 +89,7 @@ void pf_profile_merge_same(struct pf_profile *p)
 
 	if (p->error || p->sample_count == 0)
 		return;
-	qsort_r(p->samples, p->sample_count, sizeof(*p->samples), by_identity, p);
+	pf_sort_with(p->samples, p->sample_count, sizeof(*p->samples), by_identity, p);
 	for (size_t i = 1; i < p->sample_count; i++) {
 		struct pf_sample *last = &p->samples[kept];
 
@@ -105,7 +106,7 @@ void pf_profile_merge_same(struct pf_profile *p)
 		if (!all_zero(p, &p->samples[i]))
 			p->samples[kept++] = p->samples[i];
 	p->sample_count = kept;
-	qsort_r(p->samples, p->sample_count, sizeof(*p->samples), by_value, p);
+	pf_sort_with(p->samples, p->sample_count, sizeof(*p->samples), by_value, p);
 }
 
 void pf_profile_drop_label(struct pf_profile *p, const char *key)

@@ -1,5 +1,7 @@
 #include "fs/focus.h"
 #include "base/buf.h"
+#include "base/memory.h"
+#include "base/sort.h"
 
 #include <ctype.h>
 #include <errno.h>
@@ -82,7 +84,7 @@ static bool location_matches(
 /* One answer per location: a function is on many stacks. NULL: no memory. */
 static bool *match_locations(const struct pf_profile *p, const regex_t *regex)
 {
-	bool *matches = calloc(p->location_count + 1, sizeof(*matches));
+	bool *matches = pf_memory_new(p->location_count + 1, sizeof(*matches));
 
 	for (size_t i = 0; matches && i < p->location_count; i++)
 		matches[i] = location_matches(p, &p->locations[i], regex);
@@ -108,11 +110,11 @@ static int take_samples(const struct pf_profile *in, const regex_t *regex, struc
 {
 	bool *matches = match_locations(in, regex);
 
-	out->samples = calloc(in->sample_count + 1, sizeof(*out->samples));
+	out->samples = pf_memory_new(in->sample_count + 1, sizeof(*out->samples));
 	for (size_t i = 0; matches && out->samples && i < in->sample_count; i++)
 		if (sample_matches(in, &in->samples[i], matches, regex))
 			out->samples[out->sample_count++] = in->samples[i];
-	free(matches);
+	pf_memory_free(matches);
 	return matches && out->samples ? 0 : -ENOMEM;
 }
 
@@ -139,7 +141,7 @@ static size_t drop_small(struct pf_profile *out, uint32_t type, int64_t least)
 	struct stacks stacks = {.in = out, .type = type};
 	size_t kept = 0, count = 0, end;
 
-	qsort_r(out->samples, out->sample_count, sizeof(*out->samples), by_stack, &stacks);
+	pf_sort_with(out->samples, out->sample_count, sizeof(*out->samples), by_stack, &stacks);
 	for (size_t first = 0; first < out->sample_count; first = end, count++) {
 		int64_t value = 0;
 
@@ -164,7 +166,7 @@ enum { SAID_MAX = 2 };
 /* Room for the comments of `in`, and ours, which are the last `said` ones. */
 static int copy_comments(const struct pf_profile *in, struct pf_profile *out)
 {
-	out->comments = calloc(in->comment_count + SAID_MAX, sizeof(*out->comments));
+	out->comments = pf_memory_new(in->comment_count + SAID_MAX, sizeof(*out->comments));
 	if (!out->comments)
 		return -ENOMEM;
 	for (size_t i = 0; i < in->comment_count; i++)
@@ -207,7 +209,7 @@ static int take_matching(const struct pf_profile *in, const char *pattern, struc
 
 static int take_all(const struct pf_profile *in, struct pf_profile *out)
 {
-	out->samples = calloc(in->sample_count + 1, sizeof(*out->samples));
+	out->samples = pf_memory_new(in->sample_count + 1, sizeof(*out->samples));
 	if (!out->samples)
 		return -ENOMEM;
 	memcpy(out->samples, in->samples, in->sample_count * sizeof(*out->samples));
@@ -248,8 +250,8 @@ void pf_focus_finish(struct pf_profile *out)
 {
 	for (size_t i = out->comment_capacity; out->comments && i < out->comment_count; i++)
 		free((char *)out->comments[i]);
-	free(out->comments);
-	free(out->samples);
+	pf_memory_free(out->comments);
+	pf_memory_free(out->samples);
 	out->comments = NULL;
 	out->samples = NULL;
 }

@@ -1,6 +1,7 @@
 #include "fs/freeze.h"
 #include "base/buf.h"
 #include "base/clock.h"
+#include "base/memory.h"
 #include "fs/capture.h"
 #include "fs/defined.h"
 #include "fs/kept.h"
@@ -57,7 +58,7 @@ static int collect_defined(struct freeze *f)
 		count++;
 	if (count == 0)
 		return 0;
-	f->defined = calloc(count, sizeof(*f->defined));
+	f->defined = pf_memory_new(count, sizeof(*f->defined));
 	if (!f->defined)
 		return -ENOMEM;
 	while (f->defined_count < count && rc == 0) {
@@ -195,7 +196,7 @@ int pf_freeze(struct pf_live *live, const char *name, size_t length, struct pf_w
 		pf_profile_finish(&f.profiles[s]);
 	for (uint32_t n = 0; n < f.defined_count; n++)
 		pf_profile_finish(&f.defined[n]);
-	free(f.defined);
+	pf_memory_free(f.defined);
 	return rc;
 }
 

@@ -1,6 +1,7 @@
 /* Names and attributes for the kernel, and the session. */
 #include "base/clock.h"
 #include "base/counter.h"
+#include "base/memory.h"
 #include "fs/fuse_op.h"
 #include "fs/live.h"
 #include "fs/snapshot.h"
@@ -255,7 +256,7 @@ int pf_fuse_create(struct pf_fuse **out, struct pf_live *live, int fuse_fd)
 	fuse->stream_lock = (struct pf_lock)PF_LOCK_INIT(PF_LOCK_SHARD);
 	fuse->uid = geteuid();
 	fuse->gid = getegid();
-	fuse->buffer = malloc(BUFFER_BYTES);
+	fuse->buffer = pf_memory_new(1, BUFFER_BYTES);
 	fuse->session =
 	    fuse->buffer ? fuse_session_new(&args, &operations, sizeof(operations), fuse) : NULL;
 	fuse_opt_free_args(&args);
@@ -275,7 +276,7 @@ void pf_fuse_destroy(struct pf_fuse *fuse)
 	pf_fuse_stream_finish(fuse);
 	if (fuse->session)
 		fuse_session_destroy(fuse->session);
-	free(fuse->buffer);
+	pf_memory_free(fuse->buffer);
 	free(fuse);
 }
 

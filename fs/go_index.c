@@ -1,6 +1,7 @@
 /* debug/pprof/index.html: the page that net/http/pprof shows at /debug/pprof/, with its counts: how many
  * records a profile has now. Links lead to files beside it, and to the flame graphs above. */
 #include "base/buf.h"
+#include "base/sort.h"
 #include "fs/landing.h"
 #include "fs/live.h"
 #include "render/render.h"
@@ -46,7 +47,7 @@ static struct rows find_rows(const struct pf_tree *tree)
 			rows.items[rows.count++] = e;
 	}
 	if (rows.count)
-		qsort(rows.items, rows.count, sizeof(*rows.items), by_name);
+		pf_sort(rows.items, rows.count, sizeof(*rows.items), by_name);
 	return rows;
 }
 

@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "base/forbid.h"
 #include "base/knob.h"
+#include "base/memory.h"
 #include "base/resident.h"
 #include "fs/history.h"
 #include "fs/live.h"
@@ -399,7 +400,7 @@ static void add_counters(struct pf_numbers *out)
 static void add_agent(struct pf_numbers *out, struct pf_live *live)
 {
 	const struct pf_sampler *door = live->door;
-	int64_t bytes = pf_buf_held_bytes() + pf_arena_mapped_bytes();
+	int64_t bytes = pf_memory_held_bytes() + pf_arena_mapped_bytes();
 
 	if (door->memory_bytes)
 		bytes += door->memory_bytes();

@@ -3,6 +3,7 @@
 #include "base/buf.h"
 #include "base/clock.h"
 #include "base/counter.h"
+#include "base/memory.h"
 #include "base/utc.h"
 #include "fs/capture.h"
 #include "fs/live.h"
@@ -76,7 +77,7 @@ static void show_program(struct pf_buf *out, const struct pf_live *live)
 static void show_own_cost(struct pf_buf *out, struct pf_live *live)
 {
 	const struct pf_sampler *door = live->door;
-	int64_t bytes = pf_buf_held_bytes() + pf_arena_mapped_bytes();
+	int64_t bytes = pf_memory_held_bytes() + pf_arena_mapped_bytes();
 	size_t stack_bytes = 0, stacks = 0;
 
 	if (door->memory_bytes)

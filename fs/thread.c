@@ -1,6 +1,7 @@
 #include "fs/thread.h"
 #include "base/buf.h"
 #include "base/knob.h"
+#include "base/memory.h"
 #include "fs/live.h"
 #include "fs/make.h"
 #include "render/render.h"
@@ -19,9 +20,9 @@ static struct pf_thread_view *all_threads(struct pf_live *live, size_t *count)
 
 	*count = live->door->threads(NULL, 0);
 	do {
-		free(views);
+		pf_memory_free(views);
 		room = *count + 16; /* some may be born meanwhile */
-		views = calloc(room, sizeof(*views));
+		views = pf_memory_new(room, sizeof(*views));
 		if (!views)
 			return NULL;
 		*count = live->door->threads(views, room);
@@ -44,7 +45,7 @@ int pf_thread_list(struct pf_live *live, int key, pf_add_fn *add, void *to)
 		snprintf(name, sizeof(name), "%d", (int)views[i].tid);
 		add(to, name, true);
 	}
-	free(views);
+	pf_memory_free(views);
 	return 0;
 }
 

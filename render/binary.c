@@ -15,6 +15,8 @@
  */
 #include "base/buf.h"
 #include "base/clock.h"
+#include "base/memory.h"
+#include "base/sort.h"
 #include "render/legacy.h"
 #include "render/place.h"
 #include "render/render.h"
@@ -87,7 +89,7 @@ static void add_records(struct pf_buf *out, const struct pf_profile *in, uint32_
 
 	for (size_t i = 0; i < in->sample_count; i++)
 		order[i] = (uint32_t)i;
-	qsort_r(order, in->sample_count, sizeof(*order), by_stack, (void *)(uintptr_t)in);
+	pf_sort_with(order, in->sample_count, sizeof(*order), by_stack, (void *)(uintptr_t)in);
 	for (size_t first = 0; first < in->sample_count; first = end) {
 		int64_t value = 0;
 
@@ -113,7 +115,7 @@ void pf_render_binary(struct pf_buf *out, const struct pf_profile *in, const str
 {
 	const int64_t us = in->period / PF_NS_PER_US;
 	const uint64_t head[] = {0, 3, 0, (uint64_t)(us > 0 ? us : 1), 0}, tail[] = {0, 1, 0};
-	uint32_t *order = calloc(in->sample_count + 1, sizeof(*order));
+	uint32_t *order = pf_memory_new(in->sample_count + 1, sizeof(*order));
 
 	if (!order) {
 		pf_buf_fail(out, -ENOMEM);
@@ -123,5 +125,5 @@ void pf_render_binary(struct pf_buf *out, const struct pf_profile *in, const str
 	add_records(out, in, order);
 	pf_buf_add(out, tail, sizeof(tail));
 	pf_legacy_map(out, in);
-	free(order);
+	pf_memory_free(order);
 }

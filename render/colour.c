@@ -1,4 +1,6 @@
 #include "render/colour.h"
+#include "base/memory.h"
+#include "base/sort.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -83,13 +85,13 @@ int pf_colours_init(struct pf_colours *c, const struct pf_frames *frames)
 	size_t count = frames->index.count, kept = 0;
 
 	*c = (struct pf_colours){0};
-	c->modules = calloc(count + 1, sizeof(*c->modules));
-	c->colour = calloc(count + 1, sizeof(*c->colour));
+	c->modules = pf_memory_new(count + 1, sizeof(*c->modules));
+	c->colour = pf_memory_new(count + 1, sizeof(*c->colour));
 	if (!c->modules || !c->colour)
 		return -ENOMEM;
 	for (size_t i = 0; i < count; i++)
 		c->modules[i] = frames->items[i].module;
-	qsort(c->modules, count, sizeof(*c->modules), by_text);
+	pf_sort(c->modules, count, sizeof(*c->modules), by_text);
 	for (size_t i = 0; i < count; i++)
 		if (!kept || strcmp(c->modules[kept - 1], c->modules[i]) != 0)
 			c->modules[kept++] = c->modules[i];
@@ -100,8 +102,8 @@ int pf_colours_init(struct pf_colours *c, const struct pf_frames *frames)
 
 void pf_colours_finish(struct pf_colours *c)
 {
-	free(c->modules);
-	free(c->colour);
+	pf_memory_free(c->modules);
+	pf_memory_free(c->colour);
 	*c = (struct pf_colours){0};
 }
 

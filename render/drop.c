@@ -9,6 +9,7 @@
  */
 #include "base/buf.h"
 #include "base/mark.h"
+#include "base/memory.h"
 #include "render/render.h"
 
 #include <errno.h>
@@ -124,14 +125,14 @@ static void cut(const struct pf_profile *in, const enum verdict *verdicts, struc
 
 static int take(const struct pf_profile *in, const regex_t *regex, struct pf_profile *out)
 {
-	enum verdict *verdicts = calloc(in->location_count + 1, sizeof(*verdicts));
+	enum verdict *verdicts = pf_memory_new(in->location_count + 1, sizeof(*verdicts));
 	int rc = verdicts ? 0 : -ENOMEM;
 
 	for (size_t i = 0; i < in->location_count && rc == 0; i++)
 		rc = judge(in, regex, &out->locations[i], &verdicts[i]);
 	for (size_t i = 0; i < in->sample_count && rc == 0; i++)
 		cut(in, verdicts, &out->samples[i]);
-	free(verdicts);
+	pf_memory_free(verdicts);
 	return rc;
 }
 

@@ -1,5 +1,6 @@
 #include "render/elf.h"
 #include "base/buf.h"
+#include "base/memory.h"
 #include "base/profile.h"
 #include "render/gzip.h"
 #include "render/xz.h"
@@ -68,7 +69,7 @@ static int open_file(struct pf_elf *elf, const char *path)
 
 static int open_image(struct pf_elf *elf, const void *bytes, size_t length)
 {
-	elf->image = malloc(length);
+	elf->image = pf_memory_new(1, length);
 	if (!elf->image)
 		return -ENOMEM;
 	memcpy(elf->image, bytes, length);
@@ -113,7 +114,7 @@ void pf_elf_close(struct pf_elf *elf)
 	elf_end(elf->elf);
 	if (elf->fd >= 0)
 		close(elf->fd);
-	free(elf->image);
+	pf_memory_free(elf->image);
 	free(elf);
 }
 

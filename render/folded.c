@@ -5,6 +5,8 @@
  * it). Lines are sorted frame by frame from the root; stacks whose names look the same add up.
  */
 #include "base/buf.h"
+#include "base/memory.h"
+#include "base/sort.h"
 #include "render/frame.h"
 #include "render/render.h"
 #include "render/utf8.h"
@@ -48,10 +50,10 @@ static int by_name(const void *a, const void *b, void *names)
 static int name_frames(struct folder *f)
 {
 	size_t count = f->frames->index.count;
-	uint32_t *order = calloc(count + 1, sizeof(*order));
+	uint32_t *order = pf_memory_new(count + 1, sizeof(*order));
 
-	f->names = calloc(count + 1, sizeof(*f->names));
-	f->rank = calloc(count + 1, sizeof(*f->rank));
+	f->names = pf_memory_new(count + 1, sizeof(*f->names));
+	f->rank = pf_memory_new(count + 1, sizeof(*f->rank));
 	if (!order || !f->names || !f->rank)
 		goto no_memory;
 	for (uint32_t i = 0; i < count; i++) {
@@ -60,15 +62,15 @@ static int name_frames(struct folder *f)
 			goto no_memory;
 		order[i] = i;
 	}
-	qsort_r(order, count, sizeof(*order), by_name, f->names);
+	pf_sort_with(order, count, sizeof(*order), by_name, f->names);
 	for (size_t i = 1; i < count; i++)
 		f->rank[order[i]] = f->rank[order[i - 1]] +
 				    (strcmp(f->names[order[i]], f->names[order[i - 1]]) != 0);
-	free(order);
+	pf_memory_free(order);
 	return 0;
 
 no_memory:
-	free(order);
+	pf_memory_free(order);
 	return -ENOMEM;
 }
 
@@ -108,7 +110,7 @@ static void draw(struct pf_buf *out, struct folder *f, const char *program)
 	size_t next;
 
 	if (g->count)
-		qsort_r(g->items, g->count, sizeof(*g->items), by_ranks, f);
+		pf_sort_with(g->items, g->count, sizeof(*g->items), by_ranks, f);
 	for (size_t i = 0; i < g->count; i = next) {
 		int64_t value = g->items[i].value;
 
@@ -141,8 +143,8 @@ void pf_render_folded(struct pf_buf *out, const struct pf_profile *in, const str
 		pf_buf_fail(out, rc);
 	for (size_t i = 0; f.names && i < frames.index.count; i++)
 		free(f.names[i]);
-	free(f.names);
-	free(f.rank);
+	pf_memory_free(f.names);
+	pf_memory_free(f.rank);
 	free(program);
 	pf_groups_finish(&f.groups);
 	pf_frames_finish(&frames);

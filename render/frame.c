@@ -1,5 +1,6 @@
 #include "render/frame.h"
 #include "base/buf.h"
+#include "base/sort.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -217,9 +218,9 @@ int pf_groups_init(struct pf_groups *g, const struct pf_frames *f, uint32_t type
 	}
 	if (count == 0)
 		return 0;
-	qsort_r(g->items, g->count, sizeof(*g->items), by_frames, g);
+	pf_sort_with(g->items, g->count, sizeof(*g->items), by_frames, g);
 	join(g);
-	qsort(g->items, g->count, sizeof(*g->items), by_value);
+	pf_sort(g->items, g->count, sizeof(*g->items), by_value);
 	return 0;
 }
 

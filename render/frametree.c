@@ -1,5 +1,7 @@
 #include "render/frametree.h"
 #include "base/buf.h"
+#include "base/memory.h"
+#include "base/sort.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -22,20 +24,20 @@ static int by_name(const void *a, const void *b, void *frames)
 static int rank_frames(struct pf_frametree *t)
 {
 	size_t count = t->frames.index.count;
-	uint32_t *order = calloc(count + 1, sizeof(*order));
+	uint32_t *order = pf_memory_new(count + 1, sizeof(*order));
 
-	t->rank = calloc(count + 1, sizeof(*t->rank));
+	t->rank = pf_memory_new(count + 1, sizeof(*t->rank));
 	if (!order || !t->rank) {
-		free(order);
+		pf_memory_free(order);
 		return -ENOMEM;
 	}
 	for (uint32_t i = 0; i < count; i++)
 		order[i] = i;
 	if (count)
-		qsort_r(order, count, sizeof(*order), by_name, t->frames.items);
+		pf_sort_with(order, count, sizeof(*order), by_name, t->frames.items);
 	for (uint32_t i = 0; i < count; i++)
 		t->rank[order[i]] = i;
-	free(order);
+	pf_memory_free(order);
 	return 0;
 }
 
@@ -84,13 +86,14 @@ int pf_frametree_init(struct pf_frametree *t, const struct pf_profile *p, bool b
 	if (rc == 0)
 		rc = rank_frames(t);
 	if (rc == 0 && t->groups.count)
-		qsort_r(t->groups.items, t->groups.count, sizeof(*t->groups.items), from_root, t);
+		pf_sort_with(
+		    t->groups.items, t->groups.count, sizeof(*t->groups.items), from_root, t);
 	return rc;
 }
 
 void pf_frametree_finish(struct pf_frametree *t)
 {
-	free(t->rank);
+	pf_memory_free(t->rank);
 	pf_groups_finish(&t->groups);
 	pf_frames_finish(&t->frames);
 	*t = (struct pf_frametree){.rank = NULL};

@@ -1,4 +1,5 @@
 #include "render/gzip.h"
+#include "base/memory.h"
 
 #include <errno.h>
 #include <limits.h>
@@ -20,10 +21,22 @@ struct pf_gzip {
 	struct pf_buf *out;
 };
 
+static void *take(void *unused, unsigned count, unsigned size)
+{
+	return pf_memory_new(count, size);
+}
+
+static void give(void *unused, void *block)
+{
+	pf_memory_free(block);
+}
+
 struct pf_gzip *pf_gzip_start(struct pf_buf *out)
 {
 	struct pf_gzip *gzip = calloc(1, sizeof(*gzip));
 
+	if (gzip)
+		gzip->stream = (z_stream){.zalloc = take, .zfree = give};
 	if (!gzip || deflateInit2(&gzip->stream, Z_BEST_SPEED, Z_DEFLATED, GZIP_WINDOW,
 			 MEMORY_LEVEL, Z_DEFAULT_STRATEGY) != Z_OK) {
 		free(gzip);
@@ -100,7 +113,12 @@ static int inflate_step(z_stream *z, struct pf_buf *out, size_t room_left)
 
 int pf_gzip_unpack(struct pf_buf *out, const void *bytes, size_t length, size_t limit)
 {
-	z_stream z = {.next_in = (unsigned char *)(uintptr_t)bytes, .avail_in = (unsigned)length};
+	z_stream z = {
+	    .next_in = (unsigned char *)(uintptr_t)bytes,
+	    .avail_in = (unsigned)length,
+	    .zalloc = take,
+	    .zfree = give,
+	};
 	size_t start = out->length;
 	int rc;
 

@@ -11,6 +11,7 @@
  * above them: their values go to one frame "[small frames]" in each place, so that sums stay true.
  */
 #include "base/clock.h"
+#include "base/memory.h"
 #include "base/utc.h"
 #include "render/colour.h"
 #include "render/frametree.h"
@@ -69,7 +70,7 @@ static int find_small(struct page *p, size_t count)
 	size_t of_size[SIZE_COUNT] = {0}, sum = 0;
 	int rc = 0;
 
-	s->of = malloc(count);
+	s->of = pf_memory_new(count, sizeof(*s->of));
 	if (!s->of)
 		return -ENOMEM;
 	memset(s->of, SIZE_COUNT - 1, count);
@@ -258,7 +259,7 @@ void pf_render_html(struct pf_buf *out, const struct pf_profile *in, const struc
 		draw(&p);
 	else
 		pf_buf_fail(out, rc);
-	free(p.sizes.of);
+	pf_memory_free(p.sizes.of);
 	pf_colours_finish(&p.colours);
 	pf_frametree_finish(&p.tree);
 }

@@ -1,5 +1,6 @@
 #include "render/jit.h"
 #include "base/buf.h"
+#include "base/sort.h"
 
 #include <ctype.h>
 #include <errno.h>
@@ -174,7 +175,7 @@ void pf_jit_refresh(struct pf_jit *jit)
 	}
 	close(fd);
 	if (jit->count != before)
-		qsort(jit->entries, jit->count, sizeof(*jit->entries), by_start);
+		pf_sort(jit->entries, jit->count, sizeof(*jit->entries), by_start);
 }
 
 /* ---- finding ---- */

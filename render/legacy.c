@@ -13,6 +13,8 @@
  */
 #include "render/legacy.h"
 #include "base/buf.h"
+#include "base/memory.h"
+#include "base/sort.h"
 #include "render/frame.h"
 #include "render/render.h"
 #include "render/utf8.h"
@@ -163,7 +165,7 @@ static int fill_records(struct text *t, bool join)
 {
 	size_t kept = 0;
 
-	t->records = calloc(t->in->sample_count + 1, sizeof(*t->records));
+	t->records = pf_memory_new(t->in->sample_count + 1, sizeof(*t->records));
 	if (!t->records)
 		return -ENOMEM;
 	for (size_t i = 0; i < t->in->sample_count; i++) {
@@ -174,7 +176,7 @@ static int fill_records(struct text *t, bool join)
 	if (join && t->count) {
 		void *in = (void *)(uintptr_t)t->in;
 
-		qsort_r(t->records, t->count, sizeof(*t->records), by_stack, in);
+		pf_sort_with(t->records, t->count, sizeof(*t->records), by_stack, in);
 		for (size_t i = 1; i < t->count; i++) {
 			if (by_stack(&t->records[kept], &t->records[i], in) != 0)
 				t->records[++kept] = t->records[i];
@@ -184,7 +186,7 @@ static int fill_records(struct text *t, bool join)
 		}
 		t->count = kept + 1;
 	}
-	qsort_r(t->records, t->count, sizeof(*t->records), by_value, t);
+	pf_sort_with(t->records, t->count, sizeof(*t->records), by_value, t);
 	return 0;
 }
 
@@ -271,6 +273,6 @@ void pf_render_legacy(struct pf_buf *out, const struct pf_profile *in, const str
 	} else {
 		pf_buf_fail(out, rc);
 	}
-	free(t.records);
+	pf_memory_free(t.records);
 	pf_frames_finish(&frames);
 }

@@ -13,6 +13,8 @@
  */
 #include "base/buf.h"
 #include "base/clock.h"
+#include "base/memory.h"
+#include "base/sort.h"
 #include "render/frame.h"
 #include "render/render.h"
 #include "render/site.h"
@@ -119,12 +121,12 @@ static int by_rate(const void *a, const void *b)
 
 static int fill(struct spans *all)
 {
-	all->items = calloc(all->groups.count + 1, sizeof(*all->items));
+	all->items = pf_memory_new(all->groups.count + 1, sizeof(*all->items));
 	if (!all->items)
 		return -ENOMEM;
 	for (size_t i = 0; i < all->groups.count; i++)
 		all->count += look_at(all, &all->groups.items[i], &all->items[all->count]);
-	qsort(all->items, all->count, sizeof(*all->items), by_rate);
+	pf_sort(all->items, all->count, sizeof(*all->items), by_rate);
 	return 0;
 }
 
@@ -187,7 +189,7 @@ void pf_render_lifetime(
 	} else {
 		pf_buf_fail(out, rc);
 	}
-	free(all.items);
+	pf_memory_free(all.items);
 	pf_groups_finish(&all.groups);
 	pf_frames_finish(&all.frames);
 }

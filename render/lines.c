@@ -9,6 +9,7 @@
 #include "render/lines.h"
 #include "base/clock.h"
 #include "base/counter.h"
+#include "base/memory.h"
 #include "render/index.h"
 #include "render/render.h"
 
@@ -459,7 +460,7 @@ static void say_gone(const struct asking *a, struct pf_profile *out)
 
 static void finish(struct asking *a)
 {
-	free(a->modules);
+	pf_memory_free(a->modules);
 	pf_buf_finish(&a->text);
 	pf_buf_finish(&a->asked);
 	pf_buf_finish(&a->groups);
@@ -474,7 +475,7 @@ int pf_lines_take(struct pf_lines *l, const struct pf_profile *in, struct pf_pro
 	if (l->index.count > BOOK_ENTRIES_MAX || l->book_bytes > BOOK_BYTES_MAX || l->book.error)
 		forget(l);
 	a.first_new = l->module_count;
-	a.modules = calloc(in->mapping_count + 1, sizeof(*a.modules));
+	a.modules = pf_memory_new(in->mapping_count + 1, sizeof(*a.modules));
 	if (rc < 0 || !a.modules) {
 		finish(&a);
 		return -ENOMEM;

@@ -1,5 +1,6 @@
 #include "render/lines_dwarf.h"
 #include "base/buf.h"
+#include "base/sort.h"
 #include "render/elf.h"
 #include "render/lines_name.h"
 #include "render/zstd.h"
@@ -155,7 +156,7 @@ static int read_units(struct pf_dwarf *d)
 			return rc;
 	}
 	if (d->range_count)
-		qsort(d->ranges, d->range_count, sizeof(*d->ranges), by_low);
+		pf_sort(d->ranges, d->range_count, sizeof(*d->ranges), by_low);
 	return d->unit_count ? 0 : -ENODATA;
 }
 
@@ -485,7 +486,7 @@ static int take_asks(struct pf_dwarf *d, const uint64_t *offsets, size_t count)
 			d->asks[d->ask_count++] = ask;
 	}
 	if (d->ask_count)
-		qsort(d->asks, d->ask_count, sizeof(*d->asks), by_unit_and_address);
+		pf_sort(d->asks, d->ask_count, sizeof(*d->asks), by_unit_and_address);
 	return 0;
 }
 

@@ -1,6 +1,8 @@
 #include "render/module.h"
 #include "base/buf.h"
+#include "base/memory.h"
 #include "base/profile.h"
+#include "base/sort.h"
 #include "render/demangle.h"
 #include "render/elf.h"
 #include "render/plt.h"
@@ -165,7 +167,7 @@ static int add_source(struct pf_module *m, const struct pf_elf *elf, const char 
 	if (path) {
 		s->path = strdup(path);
 	} else {
-		s->names = malloc(table->names_size + 1);
+		s->names = pf_memory_new(1, table->names_size + 1);
 		if (s->names && pf_elf_read(elf, s->names, table->names_size,
 				    table->names_offset) != (ssize_t)table->names_size)
 			s->names_size = 0;
@@ -282,7 +284,7 @@ static void settle(struct pf_module *m)
 
 	if (m->symbol_count == 0)
 		return;
-	qsort(m->symbols, m->symbol_count, sizeof(*m->symbols), by_address);
+	pf_sort(m->symbols, m->symbol_count, sizeof(*m->symbols), by_address);
 	for (size_t first = 0; first < m->symbol_count; first = end) {
 		for (end = first + 1;
 		     end < m->symbol_count && m->symbols[end].address == m->symbols[first].address;)
@@ -341,7 +343,7 @@ void pf_module_destroy(struct pf_module *m)
 	pf_module_rest(m);
 	for (size_t i = 0; i < m->source_count; i++) {
 		free(m->sources[i].path);
-		free(m->sources[i].names);
+		pf_memory_free(m->sources[i].names);
 	}
 	pf_vec_free(m->symbols, m->symbol_capacity, sizeof(*m->symbols));
 	pf_buf_finish(&m->text);

@@ -7,6 +7,7 @@
  */
 #include "render/plt.h"
 #include "base/buf.h"
+#include "base/sort.h"
 
 #include <errno.h>
 #include <link.h>
@@ -157,7 +158,7 @@ int pf_plt_each(const struct pf_elf *elf, const struct pf_elf_table *exported,
 	if (rc == 0 && p.count) {
 		static const char *const sections[] = {".plt", ".plt.sec", ".plt.got"};
 
-		qsort(p.slots, p.count, sizeof(*p.slots), by_address);
+		pf_sort(p.slots, p.count, sizeof(*p.slots), by_address);
 		for (size_t i = 0; rc == 0 && i < PF_COUNT(sections); i++)
 			rc = read_stubs(&p, sections[i]);
 	}

@@ -6,6 +6,7 @@
  * addresses that no code can have. drop_frames and keep_frames are not kept.
  */
 #include "base/buf.h"
+#include "base/memory.h"
 #include "render/gzip.h"
 #include "render/index.h"
 #include "render/profile.pb-c.h"
@@ -50,7 +51,8 @@ static void *pool_take(void *pool_pointer, size_t size)
 	if (!c || size > c->size - c->used) {
 		size_t fresh = size > CHUNK_BYTES ? size : CHUNK_BYTES;
 
-		if (fresh > DECODED_BYTES_MAX - pool->total || !(c = malloc(sizeof(*c) + fresh))) {
+		if (fresh > DECODED_BYTES_MAX - pool->total ||
+		    !(c = pf_memory_new(1, sizeof(*c) + fresh))) {
 			pool->full = true;
 			return NULL;
 		}
@@ -72,7 +74,7 @@ static void pool_finish(struct pool *pool)
 
 	for (struct chunk *c = pool->chunks; c; c = next) {
 		next = c->next;
-		free(c);
+		pf_memory_free(c);
 	}
 }
 
@@ -201,7 +203,7 @@ static bool is_marker(struct reader *r, const location_message *l)
 /* Gives every location an address of its own. */
 static void read_addresses(struct reader *r)
 {
-	r->addresses = calloc(r->m->n_location + 1, sizeof(*r->addresses));
+	r->addresses = pf_memory_new(r->m->n_location + 1, sizeof(*r->addresses));
 	if (!r->addresses) {
 		fail(r, -ENOMEM);
 		return;
@@ -345,7 +347,7 @@ static int read_message(struct pf_profile *out, const message *m)
 	pf_index_finish(&r.by_address);
 	pf_index_finish(&r.mappings_by_id);
 	pf_index_finish(&r.functions_by_id);
-	free(r.addresses);
+	pf_memory_free(r.addresses);
 	return r.error ? r.error : out->error;
 }
 

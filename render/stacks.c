@@ -9,6 +9,8 @@
  */
 #include "base/buf.h"
 #include "base/clock.h"
+#include "base/memory.h"
+#include "base/sort.h"
 #include "render/frame.h"
 #include "render/render.h"
 #include "render/text.h"
@@ -125,7 +127,7 @@ static int by_tid(const void *a, const void *b, void *profile)
 
 void pf_render_stacks(struct pf_buf *out, const struct pf_profile *in, const struct pf_query *query)
 {
-	uint32_t *order = calloc(in->sample_count + 1, sizeof(*order));
+	uint32_t *order = pf_memory_new(in->sample_count + 1, sizeof(*order));
 	struct pf_frames frames;
 	int rc = pf_frames_init(&frames, in);
 
@@ -135,7 +137,7 @@ void pf_render_stacks(struct pf_buf *out, const struct pf_profile *in, const str
 	}
 	for (size_t i = 0; i < in->sample_count; i++)
 		order[i] = (uint32_t)i;
-	qsort_r(order, in->sample_count, sizeof(*order), by_tid, (void *)(uintptr_t)in);
+	pf_sort_with(order, in->sample_count, sizeof(*order), by_tid, (void *)(uintptr_t)in);
 	for (size_t i = 0; i < in->sample_count; i++) {
 		if (i)
 			pf_buf_char(out, '\n');
@@ -143,5 +145,5 @@ void pf_render_stacks(struct pf_buf *out, const struct pf_profile *in, const str
 	}
 out:
 	pf_frames_finish(&frames);
-	free(order);
+	pf_memory_free(order);
 }

@@ -9,6 +9,8 @@
  * Names are looked up by the addresses as they stand in what follows.
  */
 #include "base/buf.h"
+#include "base/memory.h"
+#include "base/sort.h"
 #include "render/frame.h"
 #include "render/legacy.h"
 #include "render/render.h"
@@ -89,18 +91,18 @@ static int add_names(struct pf_buf *out, const struct pf_profile *in, bool binar
 
 	for (size_t i = 0; i < in->sample_count; i++)
 		room += in->samples[i].pc_count + PF_BINARY_SPELLINGS - 1;
-	all = calloc(room, sizeof(*all));
+	all = pf_memory_new(room, sizeof(*all));
 	if (!all)
 		rc = -ENOMEM;
 	for (size_t i = 0; i < in->sample_count && rc == 0; i++)
 		count += add_sample(all + count, in, &in->samples[i], binary);
 	if (count)
-		qsort(all, count, sizeof(*all), by_address);
+		pf_sort(all, count, sizeof(*all), by_address);
 	for (size_t i = 0; i < count; i++)
 		if (i == 0 || all[i].address != all[i - 1].address)
 			add_line(out, &frames, &all[i]);
 	pf_frames_finish(&frames);
-	free(all);
+	pf_memory_free(all);
 	return rc;
 }
 

@@ -19,6 +19,7 @@
 #include "render/text.h"
 #include "base/buf.h"
 #include "base/clock.h"
+#include "base/sort.h"
 #include "base/utc.h"
 #include "render/render.h"
 #include "render/tag.h"
@@ -217,7 +218,7 @@ static int fill_table(struct table *t)
 		if (t->rows[i].flat != 0 || t->rows[i].cum != 0)
 			t->rows[kept++] = t->rows[i];
 	t->count = kept;
-	qsort_r(t->rows, t->count, sizeof(*t->rows), by_cost, t);
+	pf_sort_with(t->rows, t->count, sizeof(*t->rows), by_cost, t);
 	return 0;
 }
 

@@ -8,6 +8,7 @@
  */
 #include "base/buf.h"
 #include "base/clock.h"
+#include "base/sort.h"
 #include "render/frame.h"
 #include "render/render.h"
 #include "render/text.h"
@@ -144,10 +145,10 @@ static void sort(struct dump *d)
 	struct pf_groups *g = &d->groups;
 
 	for (size_t i = 0; i < g->count; i++)
-		qsort_r(g->samples + g->items[i].sample_first, g->items[i].sample_count,
+		pf_sort_with(g->samples + g->items[i].sample_first, g->items[i].sample_count,
 		    sizeof(*g->samples), by_tid, d);
 	if (g->count)
-		qsort_r(g->items, g->count, sizeof(*g->items), by_size, d);
+		pf_sort_with(g->items, g->count, sizeof(*g->items), by_size, d);
 }
 
 static void draw_group(struct pf_buf *out, const struct dump *d, const struct pf_frames *frames,

@@ -12,6 +12,8 @@
  * A message is that of the first exception of its kind at its place.
  */
 #include "base/buf.h"
+#include "base/memory.h"
+#include "base/sort.h"
 #include "render/frame.h"
 #include "render/render.h"
 #include "render/site.h"
@@ -77,7 +79,7 @@ static void join(struct throws *t)
 {
 	size_t kept = 0;
 
-	qsort(t->rows, t->count, sizeof(*t->rows), by_kind);
+	pf_sort(t->rows, t->count, sizeof(*t->rows), by_kind);
 	for (size_t i = 1; i < t->count; i++) {
 		if (by_kind(&t->rows[kept], &t->rows[i]) == 0)
 			t->rows[kept].value += t->rows[i].value;
@@ -85,13 +87,13 @@ static void join(struct throws *t)
 			t->rows[++kept] = t->rows[i];
 	}
 	t->count = t->count ? kept + 1 : 0;
-	qsort(t->rows, t->count, sizeof(*t->rows), by_value);
+	pf_sort(t->rows, t->count, sizeof(*t->rows), by_value);
 }
 
 /* 0 or -ENOMEM. */
 static int fill_rows(struct throws *t, uint32_t type)
 {
-	t->rows = calloc(t->in->sample_count + 1, sizeof(*t->rows));
+	t->rows = pf_memory_new(t->in->sample_count + 1, sizeof(*t->rows));
 	if (!t->rows)
 		return -ENOMEM;
 	for (uint32_t g = 0; g < t->groups.count; g++) {
@@ -202,7 +204,7 @@ void pf_render_throws(struct pf_buf *out, const struct pf_profile *in, const str
 	} else {
 		pf_buf_fail(out, rc);
 	}
-	free(t.rows);
+	pf_memory_free(t.rows);
 	pf_groups_finish(&t.groups);
 	pf_frames_finish(&t.frames);
 }

@@ -1,4 +1,5 @@
 #include "render/xz.h"
+#include "base/memory.h"
 
 #include <errno.h>
 #include <lzma.h>
@@ -11,6 +12,16 @@ enum { STEP_BYTES = 64 * 1024 };
 
 /* What the decoder needs beside the dictionary. */
 enum { DECODER_BYTES = 1024 * 1024 };
+
+static void *take(void *unused, size_t count, size_t size)
+{
+	return pf_memory_new(count, size);
+}
+
+static void give(void *unused, void *block)
+{
+	pf_memory_free(block);
+}
 
 static int decode_step(lzma_stream *z, struct pf_buf *out, size_t room_left)
 {
@@ -33,10 +44,13 @@ static int decode_step(lzma_stream *z, struct pf_buf *out, size_t room_left)
 
 int pf_xz_unpack(struct pf_buf *out, const void *bytes, size_t length, size_t limit)
 {
+	static const lzma_allocator allocator = {.alloc = take, .free = give};
 	lzma_stream z = LZMA_STREAM_INIT;
 	size_t start = out->length;
-	int rc = lzma_stream_decoder(&z, (uint64_t)limit + DECODER_BYTES, 0);
+	int rc;
 
+	z.allocator = &allocator;
+	rc = lzma_stream_decoder(&z, (uint64_t)limit + DECODER_BYTES, 0);
 	z.next_in = bytes;
 	z.avail_in = length;
 	while (rc == LZMA_OK)

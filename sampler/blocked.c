@@ -1,6 +1,7 @@
 #include "sampler/blocked.h"
 #include "base/clock.h"
 #include "base/mark.h"
+#include "base/memory.h"
 #include "base/profile.h"
 #include "sampler/cpu.h"
 #include "sampler/lock_word.h"
@@ -258,7 +259,7 @@ static int find_waits(struct waits *w)
 	uint32_t limit = pf_thread_limit(), numbers = 0;
 
 	w->count = 0;
-	w->items = calloc(limit + 1, sizeof(*w->items));
+	w->items = pf_memory_new(limit + 1, sizeof(*w->items));
 	if (!w->items)
 		return -ENOMEM;
 	for (uint32_t i = 0; i < limit; i++) {
@@ -312,7 +313,7 @@ static void add_labels(struct pf_profile *p, const struct blocked *b, int64_t no
 static int add_waits(struct pf_profile *p)
 {
 	struct pf_proc_reader *reader = pf_proc_create();
-	struct pf_proc_stack *stack = malloc(sizeof(*stack));
+	struct pf_proc_stack *stack = pf_memory_new(1, sizeof(*stack));
 	struct waits waits = {0};
 	int rc = reader && stack ? find_waits(&waits) : -ENOMEM;
 
@@ -320,8 +321,8 @@ static int add_waits(struct pf_profile *p)
 		add_stack(p, reader, waits.items[i].thread, stack);
 		add_labels(p, &waits.items[i], pf_clock_now_ns());
 	}
-	free(waits.items);
-	free(stack);
+	pf_memory_free(waits.items);
+	pf_memory_free(stack);
 	pf_proc_destroy(reader);
 	return rc;
 }

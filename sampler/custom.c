@@ -2,6 +2,7 @@
 #include "base/arena.h"
 #include "base/clock.h"
 #include "base/lock.h"
+#include "base/memory.h"
 #include "base/profile.h"
 #include "sampler/map.h"
 #include "sampler/sampler.h"
@@ -196,9 +197,9 @@ static uint32_t *copy_stacks(const struct proffs_profile *profile, size_t *count
 	uint32_t *stacks = NULL;
 
 	do {
-		free(stacks);
+		pf_memory_free(stacks);
 		room = need + need / 8 + 64; /* others add meanwhile */
-		stacks = calloc(room, sizeof(*stacks));
+		stacks = pf_memory_new(room, sizeof(*stacks));
 		if (!stacks)
 			return NULL;
 		pf_lock_take(&lock);
@@ -232,7 +233,7 @@ int pf_custom_collect(uint32_t number, struct pf_profile *out)
 
 		pf_profile_add_sample(out, pcs, depth, &one);
 	}
-	free(stacks);
+	pf_memory_free(stacks);
 	pf_profile_merge_same(out);
 	rc = pf_map_fill(out);
 	return rc < 0 ? rc : out->error;

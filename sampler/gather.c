@@ -3,6 +3,7 @@
 #include "base/clock.h"
 #include "base/counter.h"
 #include "base/feature.h"
+#include "base/memory.h"
 #include "base/profile.h"
 #include "sampler/ask.h"
 #include "sampler/feed.h"
@@ -397,14 +398,14 @@ bool pf_gather_one(struct pf_gather *g, pid_t tid, const struct pf_round *round)
 
 struct pf_gather *pf_gather_create(void)
 {
-	struct pf_gather *g = calloc(1, sizeof(*g));
+	struct pf_gather *g = pf_memory_new(1, sizeof(*g));
 
 	if (!g)
 		return NULL;
 	g->reader = pf_proc_create();
 	if (g->reader)
 		return g;
-	free(g);
+	pf_memory_free(g);
 	return NULL;
 }
 
@@ -416,5 +417,5 @@ void pf_gather_destroy(struct pf_gather *g)
 		forget(&g->asked[i]);
 	pf_proc_destroy(g->reader);
 	pf_vec_free(g->asked, g->capacity, sizeof(*g->asked));
-	free(g);
+	pf_memory_free(g);
 }

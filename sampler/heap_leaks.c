@@ -1,6 +1,8 @@
 /* What is in use for long. Young blocks come and go; of those that are old at any time, most are
  * meant to stay, and the rest is a leak: which one it is, its size and its ages tell. */
+#include "base/memory.h"
 #include "base/profile.h"
+#include "base/sort.h"
 #include "sampler/heap_book.h"
 #include "sampler/heap_draw.h"
 #include "sampler/heap_live.h"
@@ -64,7 +66,7 @@ static uint32_t join_by_stack(struct suspects *all)
 		all->sites[kept] = all->sites[i];
 		all->sites[kept++].stack = pf_site_key(i).stack;
 	}
-	qsort(all->sites, kept, sizeof(*all->sites), by_stack);
+	pf_sort(all->sites, kept, sizeof(*all->sites), by_stack);
 	for (uint32_t i = 0; i < kept; i++) {
 		struct suspect *s = &all->sites[i], *last;
 
@@ -130,7 +132,7 @@ int pf_heap_leaks_collect(
 
 	if (begun < 0 || rc < 0)
 		return begun < 0 ? begun : rc;
-	all.sites = calloc(all.count, sizeof(*all.sites));
+	all.sites = pf_memory_new(all.count, sizeof(*all.sites));
 	if (!all.sites)
 		return -ENOMEM;
 	pf_profile_add_type(out, "inuse_objects", "count");
@@ -140,7 +142,7 @@ int pf_heap_leaks_collect(
 	count = join_by_stack(&all);
 	for (uint32_t i = 0; i < count; i++)
 		add_suspect(out, &all.sites[i], now_us);
-	free(all.sites);
+	pf_memory_free(all.sites);
 	pf_profile_merge_same(out); /* largest first */
 	return pf_heap_profile_end(out);
 }

@@ -1,8 +1,10 @@
 /* How long blocks live: what a pool, a bigger buffer or a reserve() would save. A stack's blocks are
  * told apart by class of life and not by a median: classes add up over stacks, and subtract over time
  * (heap_lifetime,seconds=10). The text makes medians of them. */
+#include "base/buf.h"
 #include "base/clock.h"
 #include "base/profile.h"
+#include "base/sort.h"
 #include "sampler/heap_book.h"
 #include "sampler/heap_profile.h"
 #include "sampler/heap_site.h"
@@ -29,16 +31,10 @@ static void add_site(void *arg, const struct pf_site_view *view)
 	struct stacks *all = arg;
 	struct stack *s;
 
-	if (all->count == all->capacity) {
-		size_t capacity = all->capacity ? all->capacity * 2 : 256;
-		struct stack *items = realloc(all->items, capacity * sizeof(*items));
-
-		if (!items) {
-			all->error = -ENOMEM;
-			return;
-		}
-		all->items = items;
-		all->capacity = capacity;
+	if (pf_vec_reserve(
+		(void **)&all->items, &all->capacity, sizeof(*all->items), all->count + 1) < 0) {
+		all->error = -ENOMEM;
+		return;
 	}
 	s = &all->items[all->count++];
 	*s = (struct stack){.id = view->key.stack,
@@ -111,7 +107,7 @@ static void add_stacks(struct pf_profile *out, struct stacks *all)
 	size_t at = 0;
 
 	if (all->count)
-		qsort(all->items, all->count, sizeof(*all->items), by_id);
+		pf_sort(all->items, all->count, sizeof(*all->items), by_id);
 	while (at < all->count) {
 		struct stack *first = &all->items[at++];
 
@@ -137,6 +133,6 @@ int pf_heap_lifetime_collect(
 	pf_site_for_each(add_site, &all);
 	if (all.error == 0)
 		add_stacks(out, &all);
-	free(all.items);
+	pf_vec_free(all.items, all.capacity, sizeof(*all.items));
 	return all.error ? all.error : pf_heap_profile_end(out);
 }

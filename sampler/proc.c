@@ -3,6 +3,7 @@
 #include "base/counter.h"
 #include "base/feature.h"
 #include "base/knob.h"
+#include "base/memory.h"
 #include "sampler/callsite.h"
 #include "sampler/copied_stack.h"
 #include "sampler/crew.h"
@@ -41,12 +42,12 @@ static int kept_descriptors_max(void)
 
 struct pf_proc_reader *pf_proc_create(void)
 {
-	struct pf_proc_reader *reader = calloc(1, sizeof(*reader));
+	struct pf_proc_reader *reader = pf_memory_new(1, sizeof(*reader));
 
 	if (!reader)
 		return NULL;
 	if (!pf_copied_stack_init(&reader->stack)) {
-		free(reader);
+		pf_memory_free(reader);
 		return NULL;
 	}
 	reader->keeps = pf_crew_has((pid_t)syscall(SYS_gettid));
@@ -59,7 +60,7 @@ void pf_proc_destroy(struct pf_proc_reader *reader)
 	if (!reader)
 		return;
 	pf_copied_stack_finish(&reader->stack);
-	free(reader);
+	pf_memory_free(reader);
 }
 
 /* ---- where it sleeps ---- */

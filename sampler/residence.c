@@ -2,7 +2,9 @@
 #include "base/arena.h"
 #include "base/buf.h"
 #include "base/mark.h"
+#include "base/memory.h"
 #include "base/own_file.h"
+#include "base/sort.h"
 #include "sampler/crew.h"
 #include "sampler/gate.h"
 #include "sampler/task.h"
@@ -71,12 +73,12 @@ static int add_module(struct dl_phdr_info *info, size_t size, void *reader)
 
 static void find_ranges(struct reader *r)
 {
-	struct pf_arena_mapping *ours = calloc(PF_ARENA_LISTED, sizeof(*ours));
+	struct pf_arena_mapping *ours = pf_memory_new(PF_ARENA_LISTED, sizeof(*ours));
 	size_t count = ours ? pf_arena_mappings(ours, PF_ARENA_LISTED) : 0;
 
 	for (size_t i = 0; i < count; i++)
 		add_range(r, ours[i].at, ours[i].at + ours[i].size, PF_RESIDENCE_OURS);
-	free(ours);
+	pf_memory_free(ours);
 	pf_gate_enter();
 	dl_iterate_phdr(add_module, r);
 	pf_gate_leave();
@@ -171,7 +173,7 @@ static int by_tid(const void *a, const void *b)
 static struct known *find_known(size_t *count)
 {
 	uint32_t limit = pf_thread_limit();
-	struct known *known = calloc(limit + 1, sizeof(*known));
+	struct known *known = pf_memory_new(limit + 1, sizeof(*known));
 
 	*count = 0;
 	for (uint32_t i = 0; known && i < limit; i++) {
@@ -181,7 +183,7 @@ static struct known *find_known(size_t *count)
 			known[(*count)++] = (struct known){t->tid, t->stack};
 	}
 	if (*count)
-		qsort(known, *count, sizeof(*known), by_tid);
+		pf_sort(known, *count, sizeof(*known), by_tid);
 	return known;
 }
 
@@ -200,7 +202,7 @@ static void find_programs_stacks(struct reader *r, const struct pf_task_list *li
 		r->out->threads += at != 0 || list->tids[i] == getpid();
 		add_stack(r, at, false);
 	}
-	free(known);
+	pf_memory_free(known);
 }
 
 static void find_stacks(struct reader *r)
@@ -213,7 +215,7 @@ static void find_stacks(struct reader *r)
 	if (pf_task_list(&list) == 0)
 		find_programs_stacks(r, &list);
 	pf_task_list_finish(&list);
-	qsort(r->stacks, r->stack_count, sizeof(*r->stacks), by_address);
+	pf_sort(r->stacks, r->stack_count, sizeof(*r->stacks), by_address);
 }
 
 /* The stack that lies in a mapping: its address and whose it is; 0: none does. */
@@ -321,14 +323,14 @@ static void read_status(struct reader *r, const char *line)
 
 int pf_residence_read(struct pf_residence *out)
 {
-	struct reader *r = calloc(1, sizeof(*r));
+	struct reader *r = pf_memory_new(1, sizeof(*r));
 	int rc = -ENOMEM;
 
 	*out = (struct pf_residence){.total = 0};
 	if (!r)
 		return rc;
 	r->out = out;
-	r->stacks = malloc(STACKS_MAX * sizeof(*r->stacks));
+	r->stacks = pf_memory_new(STACKS_MAX, sizeof(*r->stacks));
 	if (r->stacks) {
 		find_ranges(r);
 		find_stacks(r);
@@ -338,7 +340,7 @@ int pf_residence_read(struct pf_residence *out)
 		move_ranges(r);
 	}
 	pf_vec_free(r->ranges, r->range_capacity, sizeof(*r->ranges));
-	free(r->stacks);
-	free(r);
+	pf_memory_free(r->stacks);
+	pf_memory_free(r);
 	return rc;
 }

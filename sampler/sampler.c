@@ -5,6 +5,7 @@
 #include "base/clock.h"
 #include "base/forbid.h"
 #include "base/lock.h"
+#include "base/memory.h"
 #include "sampler/allocator.h"
 #include "sampler/blocked.h"
 #include "sampler/boehm.h"
@@ -41,7 +42,7 @@ static int64_t all_cpu_ns(void)
 
 static int64_t all_memory_bytes(void)
 {
-	return pf_arena_mapped_bytes() + pf_buf_held_bytes();
+	return pf_arena_mapped_bytes() + pf_memory_held_bytes();
 }
 
 static struct pf_sampler door = {

@@ -1,6 +1,8 @@
 #include "sampler/threadcreate.h"
 #include "base/clock.h"
 #include "base/loss.h"
+#include "base/memory.h"
+#include "base/sort.h"
 #include "sampler/cpu.h"
 #include "sampler/map.h"
 #include "sampler/stack.h"
@@ -139,7 +141,7 @@ static int add_all(struct pf_profile *out)
 
 	pf_cpu_scan();
 	living.room = pf_thread_limit();
-	living.stacks = calloc(living.room + 1, sizeof(*living.stacks));
+	living.stacks = pf_memory_new(living.room + 1, sizeof(*living.stacks));
 	if (!living.stacks)
 		return -ENOMEM;
 	for (uint32_t i = 0; i < living.room; i++) {
@@ -148,9 +150,9 @@ static int add_all(struct pf_profile *out)
 		if (t && is_living(t))
 			add_living(&living, t);
 	}
-	qsort(living.stacks, living.count, sizeof(*living.stacks), by_number);
+	pf_sort(living.stacks, living.count, sizeof(*living.stacks), by_number);
 	pf_tally_for_each(&created, add_ended, &living);
-	free(living.stacks);
+	pf_memory_free(living.stacks);
 	return 0;
 }
 

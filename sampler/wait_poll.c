@@ -3,6 +3,7 @@
 #include "base/counter.h"
 #include "base/lock.h"
 #include "base/mark.h"
+#include "base/memory.h"
 #include "sampler/activity.h"
 #include "sampler/blocked.h"
 #include "sampler/contention.h"
@@ -51,7 +52,7 @@ static bool reserve(struct poll *p, uint32_t limit)
 
 	if (limit <= p->room)
 		return true;
-	more = realloc(p->seen, limit * sizeof(*more));
+	more = pf_memory_resize(p->seen, p->room * sizeof(*more), limit * sizeof(*more));
 	if (!more)
 		return false;
 	for (uint32_t i = p->room; i < limit; i++)
@@ -189,7 +190,7 @@ static void look_round(struct poll *p)
 
 static void *run(void *unused)
 {
-	struct poll *p = calloc(1, sizeof(*p));
+	struct poll *p = pf_memory_new(1, sizeof(*p));
 	unsigned looks = 0;
 
 	if (p)
@@ -209,9 +210,9 @@ static void *run(void *unused)
 	if (p) {
 		pf_activity_watch(&p->activity, false);
 		pf_proc_destroy(p->reader);
-		free(p->seen);
+		pf_memory_release(p->seen, p->room * sizeof(*p->seen));
 	}
-	free(p);
+	pf_memory_free(p);
 	__atomic_store_n(&running, STOPPED, __ATOMIC_RELEASE);
 	pf_futex_wake(&running, INT_MAX);
 	return unused;

@@ -1,6 +1,8 @@
 #include "sampler/window.h"
 #include "base/buf.h"
+#include "base/memory.h"
 #include "base/profile.h"
+#include "base/sort.h"
 #include "sampler/label.h"
 #include "sampler/stack.h"
 #include "sampler/syscall_name.h"
@@ -23,7 +25,7 @@ void pf_window_init(struct pf_window *w)
 void pf_window_clear(struct pf_window *w)
 {
 	pf_vec_free(w->entries, w->capacity, sizeof(*w->entries));
-	free(w->buckets);
+	pf_memory_free(w->buckets);
 	pf_window_init(w);
 }
 
@@ -61,13 +63,13 @@ static void chain(struct pf_window *w, uint32_t index)
 static bool grow_buckets(struct pf_window *w)
 {
 	size_t wanted = w->bucket_count ? w->bucket_count * 2 : FIRST_BUCKETS;
-	uint32_t *buckets = calloc(wanted, sizeof(*buckets));
+	uint32_t *buckets = pf_memory_new(wanted, sizeof(*buckets));
 
 	if (!buckets) {
 		w->error = -ENOMEM;
 		return false;
 	}
-	free(w->buckets);
+	pf_memory_free(w->buckets);
 	w->buckets = buckets;
 	w->bucket_count = wanted;
 	for (uint32_t i = 0; i < w->count; i++)
@@ -277,7 +279,7 @@ void pf_window_finish(struct pf_window *w)
 		goto out;
 	for (size_t i = 0; i < w->count; i++)
 		sorted[i] = &w->entries[i];
-	qsort(sorted, w->count, sizeof(*sorted), by_person);
+	pf_sort(sorted, w->count, sizeof(*sorted), by_person);
 	count = find_persons(sorted, w->count, persons);
 	for (size_t i = 0, end; i < count; i = end) {
 		for (end = i + 1; end < count && persons[end].start == persons[i].start; end++)

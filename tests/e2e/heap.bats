@@ -202,3 +202,27 @@ first_row() {
 	is "$status $output" "3 fine"
 	hasnt "$stderr" "unwatched"
 }
+
+# has_answered COUNT: the target has said so often how malloc does.
+has_answered() {
+	[ "$(grep -c mapped "$OUT")" -eq "$1" ]
+}
+
+@test "reading leaves malloc's thresholds as the program had them" {
+	mkfifo ask
+	exec {ask}<>ask
+	tree_start --set heap_sample_bytes=1 --set enable=1 -- sh -c 'exec "$0" <ask' "$TARGET/bushy"
+	echo grow >&"$ask"
+	wait_until 10 says "grown 4096"
+	echo before >&"$ask"
+	wait_until 10 says mapped
+	for view in heap heap.pprof heap.folded heap.svg heap.html "heap?debug=1" "heap?focus=left" heap_leaks allocs.pprof \
+		heap_lifetime mutex threads.pprof debug/pprof/symbol; do
+		cat "$TREE/$view" >/dev/null
+	done
+	has "$(pprof_rows "$TREE/heap.pprof" -sample_index=inuse_objects | head -n 3)" grow
+	echo after >&"$ask"
+	wait_until 10 has_answered 2
+	exec {ask}>&-
+	is "$(grep -cx mapped "$OUT")" 2
+}

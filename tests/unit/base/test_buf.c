@@ -6,6 +6,7 @@
 #include <cmocka.h>
 
 #include "base/buf.h"
+#include "base/memory.h"
 
 #include <errno.h>
 #include <string.h>
@@ -123,7 +124,7 @@ static void plain_text_has_no_control_bytes(void **state)
 
 static void the_held_bytes_come_back_to_what_they_were(void **state)
 {
-	int64_t before = pf_buf_held_bytes();
+	int64_t before = pf_memory_held_bytes();
 	struct pf_buf buf = PF_BUF_INIT;
 	int *items = NULL;
 	size_t capacity = 0;
@@ -131,11 +132,11 @@ static void the_held_bytes_come_back_to_what_they_were(void **state)
 	pf_buf_printf(&buf, "%70000d", 1);
 	assert_int_equal(pf_vec_reserve((void **)&items, &capacity, sizeof(*items), 1000), 0);
 	assert_int_equal(
-	    pf_buf_held_bytes() - before, (int64_t)(buf.capacity + capacity * sizeof(*items)));
+	    pf_memory_held_bytes() - before, (int64_t)(buf.capacity + capacity * sizeof(*items)));
 	assert_true(buf.capacity > 70000);
 	pf_buf_finish(&buf);
 	pf_vec_free(items, capacity, sizeof(*items));
-	assert_int_equal(pf_buf_held_bytes(), before);
+	assert_int_equal(pf_memory_held_bytes(), before);
 }
 
 static void a_vector_grows_one_by_one_and_keeps_its_items(void **state)

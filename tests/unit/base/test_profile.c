@@ -6,6 +6,7 @@
 #include <cmocka.h>
 
 #include "base/buf.h"
+#include "base/memory.h"
 #include "base/profile.h"
 
 #include <errno.h>
@@ -407,7 +408,7 @@ static void comments_are_written_as_printf_does(void **state)
 
 static void finish_gives_everything_back(void **state)
 {
-	int64_t before = pf_buf_held_bytes();
+	int64_t before = pf_memory_held_bytes();
 	struct pf_profile p;
 
 	start(&p);
@@ -417,9 +418,9 @@ static void finish_gives_everything_back(void **state)
 	}
 	pf_profile_add_mapping(&p, 0x1000, 0x3000, 0, "/bin/x", "");
 	pf_profile_set_locations(&p);
-	assert_true(pf_buf_held_bytes() > before);
+	assert_true(pf_memory_held_bytes() > before);
 	pf_profile_finish(&p);
-	assert_int_equal(pf_buf_held_bytes(), before);
+	assert_int_equal(pf_memory_held_bytes(), before);
 	pf_profile_finish(&p); /* zeroed memory is fine */
 }
 
