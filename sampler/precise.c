@@ -308,6 +308,11 @@ void pf_precise_update(int64_t period_ns)
 		say(PF_FEATURE_OK, 0);
 }
 
+bool pf_precise_is_used(void)
+{
+	return event_period_ns != 0;
+}
+
 void pf_precise_shuffle(void)
 {
 	if (pf_is_forbidden(PF_FORBIDDEN_EVENT))

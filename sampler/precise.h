@@ -15,6 +15,8 @@ int pf_precise_probe(void);
  * Who can have none keeps its timer. */
 void pf_precise_update(int64_t period_ns);
 
+/* The drainer: are there events, or may there be? */
+bool pf_precise_is_used(void);
 /* The drainer, often: another period, of the same mean, for each thread that has been sampled. */
 void pf_precise_shuffle(void);
 
