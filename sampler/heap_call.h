@@ -92,7 +92,13 @@ void pf_call_resize_end(struct pf_call_resize *r, void *at, void *to, size_t siz
 
 /* ---- changing the size ---- */
 
+/* The old block of a call that failed is as it was; reallocf() has freed it. */
 #define PF_CALL_RESIZING(name, params, args, bytes, usable)                                        \
+	PF_CALL_RESIZING_OR(true, name, params, args, bytes, usable)
+#define PF_CALL_RESIZING_OR_FREEING(name, params, args, bytes, usable)                             \
+	PF_CALL_RESIZING_OR(false, name, params, args, bytes, usable)
+
+#define PF_CALL_RESIZING_OR(stays, name, params, args, bytes, usable)                              \
 	static PF_HOOK void *take_##name(uint64_t rate, PF_UNPACK params)                          \
 	{                                                                                          \
 		struct pf_call_resize resize;                                                      \
@@ -100,7 +106,7 @@ void pf_call_resize_end(struct pf_call_resize *r, void *at, void *to, size_t siz
                                                                                                    \
 		pf_call_resize_begin(&resize, at, rate, usable(at));                               \
 		to = pf_real_##name args;                                                          \
-		pf_call_resize_end(&resize, at, to, bytes, usable(to));                            \
+		pf_call_resize_end(&resize, at, to, to || (stays) ? (bytes) : 0, usable(to));      \
 		return to;                                                                         \
 	}                                                                                          \
 	static PF_HOOK void *slow_##name params                                                    \
@@ -124,6 +130,34 @@ void pf_call_resize_end(struct pf_call_resize *r, void *at, void *to, size_t siz
 	static PF_HOOK void *every_##name params                                                   \
 	{                                                                                          \
 		return take_##name(pf_draw_every(bytes), PF_UNPACK args);                          \
+	}
+
+/* int NAME(void **place, size_t count, size_t size) of NetBSD: 0, and *place is where it is now; else an
+ * errno. Rare, so it counts nothing by itself. */
+#define PF_CALL_RESIZING_ARRAY(name, usable)                                                       \
+	static PF_HOOK int take_##name(uint64_t rate, void *place, size_t count, size_t size)      \
+	{                                                                                          \
+		void *const *block = place, *at = *block;                                          \
+		struct pf_call_resize resize;                                                      \
+		int rc;                                                                            \
+                                                                                                   \
+		pf_call_resize_begin(&resize, at, rate, usable(at));                               \
+		rc = pf_real_##name(place, count, size);                                           \
+		pf_call_resize_end(&resize, at, rc == 0 ? *block : NULL,                           \
+		    rc == 0 ? count * size : SIZE_MAX, usable(*block));                            \
+		return rc;                                                                         \
+	}                                                                                          \
+	static PF_HOOK int pf_real_after_##name(void *place, size_t count, size_t size)            \
+	{                                                                                          \
+		size_t bytes = pf_call_product(count, size);                                       \
+                                                                                                   \
+		return take_##name(                                                                \
+		    pf_draw_spend(bytes) ? pf_draw_sampled(bytes) : 0, place, count, size);        \
+	}                                                                                          \
+	static PF_HOOK int every_##name(void *place, size_t count, size_t size)                    \
+	{                                                                                          \
+		return take_##name(                                                                \
+		    pf_draw_every(pf_call_product(count, size)), place, count, size);              \
 	}
 
 /* ---- tables ---- */

@@ -15,6 +15,7 @@ PF_CALL_ALLOCATING(
     calloc, void *, (size_t count, size_t size), (count, size), pf_call_product(count, size))
 PF_CALL_ALLOCATING(aligned_alloc, void *, (size_t align, size_t size), (align, size), size)
 PF_CALL_ALLOCATING(memalign, void *, (size_t align, size_t size), (align, size), size)
+PF_CALL_ALLOCATING(_aligned_malloc, void *, (size_t align, size_t size), (align, size), size)
 PF_CALL_ALLOCATING(valloc, void *, (size_t size), (size), size)
 PF_CALL_ALLOCATING(pvalloc, void *, (size_t size), (size), size)
 PF_CALL_ALLOCATING(_Znwm, void *, (size_t size), (size), size)
@@ -44,6 +45,8 @@ PF_CALL_COUNTING(
 PF_CALL_FREEING(free, (void *at), (at))
 PF_CALL_FREEING(free_sized, (void *at, size_t size), (at, size))
 PF_CALL_FREEING(free_aligned_sized, (void *at, size_t align, size_t size), (at, align, size))
+PF_CALL_FREEING(cfree, (void *at), (at))
+PF_CALL_FREEING(vfree, (void *at), (at))
 PF_CALL_FREEING(_ZdlPv, (void *at), (at))
 PF_CALL_FREEING(_ZdaPv, (void *at), (at))
 PF_CALL_FREEING(_ZdlPvm, (void *at, size_t size), (at, size))
@@ -69,6 +72,8 @@ static PF_HOOK size_t usable(void *at)
 }
 
 PF_CALL_RESIZING(realloc, (void *at, size_t size), (at, size), size, usable)
+PF_CALL_RESIZING_OR_FREEING(reallocf, (void *at, size_t size), (at, size), size, usable)
+PF_CALL_RESIZING_ARRAY(reallocarr, usable)
 /* libc's own calls realloc, through a slot that may lead here: it would be counted twice. So this is
  * realloc, and only what does not fit is left to be refused. */
 static PF_HOOK PF_CALL_HOT void *pf_real_after_reallocarray(void *at, size_t count, size_t size)
@@ -96,8 +101,11 @@ static PF_HOOK void *every_reallocarray(void *at, size_t count, size_t size)
 	X(calloc)                                                                                  \
 	X(realloc)                                                                                 \
 	X(reallocarray)                                                                            \
+	X(reallocf)                                                                                \
+	X(reallocarr)                                                                              \
 	X(posix_memalign)                                                                          \
 	X(aligned_alloc)                                                                           \
+	X(_aligned_malloc)                                                                         \
 	X(memalign)                                                                                \
 	X(valloc)                                                                                  \
 	X(pvalloc)                                                                                 \
@@ -114,6 +122,8 @@ static PF_HOOK void *every_reallocarray(void *at, size_t count, size_t size)
 	X(free)                                                                                    \
 	X(free_sized)                                                                              \
 	X(free_aligned_sized)                                                                      \
+	X(cfree)                                                                                   \
+	X(vfree)                                                                                   \
 	X(_ZdlPv)                                                                                  \
 	X(_ZdaPv)                                                                                  \
 	X(_ZdlPvm)                                                                                 \

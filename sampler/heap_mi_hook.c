@@ -1,5 +1,6 @@
 #include "sampler/heap_mi_hook.h"
 #include "base/mark.h"
+#include "sampler/guard.h"
 #include "sampler/heap_call.h"
 #include "sampler/patch.h"
 #include "sampler/real.h"
@@ -69,8 +70,25 @@ PF_CALL_RESIZING(mi_realloc_aligned_at, (void *at, size_t size, size_t align, si
     (at, size, align, offset), size, usable_mi)
 PF_CALL_RESIZING(
     mi_rezalloc_aligned, (void *at, size_t size, size_t align), (at, size, align), size, usable_mi)
-PF_CALL_RESIZING(mi_reallocf, (void *at, size_t size), (at, size), size, usable_mi)
+PF_CALL_RESIZING_OR_FREEING(mi_reallocf, (void *at, size_t size), (at, size), size, usable_mi)
 PF_CALL_RESIZING(mi_expand, (void *at, size_t size), (at, size), size, usable_mi)
+PF_CALL_ALLOCATING(mi_calloc_aligned_at, void *,
+    (size_t count, size_t size, size_t align, size_t offset), (count, size, align, offset),
+    pf_call_product(count, size))
+PF_CALL_RESIZING(mi_rezalloc_aligned_at, (void *at, size_t size, size_t align, size_t offset),
+    (at, size, align, offset), size, usable_mi)
+PF_CALL_RESIZING(mi_recalloc_aligned, (void *at, size_t count, size_t size, size_t align),
+    (at, count, size, align), pf_call_product(count, size), usable_mi)
+PF_CALL_RESIZING(mi_recalloc_aligned_at,
+    (void *at, size_t count, size_t size, size_t align, size_t offset),
+    (at, count, size, align, offset), pf_call_product(count, size), usable_mi)
+PF_CALL_RESIZING(mi_aligned_recalloc, (void *at, size_t count, size_t size, size_t align),
+    (at, count, size, align), pf_call_product(count, size), usable_mi)
+PF_CALL_RESIZING(mi_aligned_offset_recalloc,
+    (void *at, size_t count, size_t size, size_t align, size_t offset),
+    (at, count, size, align, offset), pf_call_product(count, size), usable_mi)
+PF_CALL_RESIZING(mi__expand, (void *at, size_t size), (at, size), size, usable_mi)
+PF_CALL_RESIZING_ARRAY(mi_reallocarr, usable_mi)
 
 /* ---- texts: their size is known when they are there ---- */
 
@@ -83,32 +101,105 @@ static PF_HOOK size_t bytes_of(const char *text)
 	return n + 1;
 }
 
-#define TEXT(name, params, args)                                                                   \
+static PF_HOOK size_t bytes_of_wide(const unsigned short *text)
+{
+	size_t n = 0;
+
+	while (text[n])
+		n++;
+	return (n + 1) * sizeof(*text);
+}
+
+static PF_HOOK void count_text(const void *at, size_t size)
+{
+	uint64_t rate = pf_draw_spend(size) ? pf_draw_sampled(size) : 0;
+
+	if (rate)
+		pf_call_note(at, size, rate);
+}
+
+static PF_HOOK void every_text(const void *at, size_t size)
+{
+	uint64_t rate = pf_draw_every(size);
+
+	if (rate)
+		pf_call_note(at, size, rate);
+}
+
+#define TEXT(name, params, args, bytes)                                                            \
 	static PF_HOOK void *pf_real_after_##name params                                           \
 	{                                                                                          \
 		void *at = pf_real_##name args;                                                    \
-		size_t size = at ? bytes_of(at) : 0;                                               \
-		uint64_t rate = at && pf_draw_spend(size) ? pf_draw_sampled(size) : 0;             \
                                                                                                    \
-		if (PF_UNLIKELY(rate))                                                             \
-			pf_call_note(at, size, rate);                                              \
+		if (at)                                                                            \
+			count_text(at, bytes(at));                                                 \
 		return at;                                                                         \
 	}                                                                                          \
 	static PF_HOOK void *every_##name params                                                   \
 	{                                                                                          \
 		void *at = pf_real_##name args;                                                    \
-		size_t size = at ? bytes_of(at) : 0;                                               \
-		uint64_t rate = at ? pf_draw_every(size) : 0;                                      \
                                                                                                    \
-		if (rate)                                                                          \
-			pf_call_note(at, size, rate);                                              \
+		if (at)                                                                            \
+			every_text(at, bytes(at));                                                 \
 		return at;                                                                         \
 	}
 
-TEXT(mi_strdup, (const char *text), (text))
-TEXT(mi_strndup, (const char *text, size_t most), (text, most))
-TEXT(mi_heap_strdup, (void *heap, const char *text), (heap, text))
-TEXT(mi_heap_strndup, (void *heap, const char *text, size_t most), (heap, text, most))
+TEXT(mi_strdup, (const char *text), (text), bytes_of)
+TEXT(mi_strndup, (const char *text, size_t most), (text, most), bytes_of)
+TEXT(mi_heap_strdup, (void *heap, const char *text), (heap, text), bytes_of)
+TEXT(mi_heap_strndup, (void *heap, const char *text, size_t most), (heap, text, most), bytes_of)
+TEXT(mi_mbsdup, (const char *text), (text), bytes_of)
+TEXT(mi_wcsdup, (const unsigned short *text), (text), bytes_of_wide)
+
+/* In the caller's own room nothing is allocated. What libc allocates for them by malloc, mimalloc
+ * frees inside itself, where we do not look: so that is not counted. */
+#define PATH(name, params, args)                                                                   \
+	static PF_HOOK char *ask_##name params                                                     \
+	{                                                                                          \
+		bool entered = pf_guard_enter();                                                   \
+		char *at = pf_real_##name args;                                                    \
+                                                                                                   \
+		if (entered)                                                                       \
+			pf_guard_leave();                                                          \
+		return at;                                                                         \
+	}                                                                                          \
+	static PF_HOOK void *pf_real_after_##name params                                           \
+	{                                                                                          \
+		char *at = ask_##name args;                                                        \
+                                                                                                   \
+		if (at && !room)                                                                   \
+			count_text(at, bytes_of(at));                                              \
+		return at;                                                                         \
+	}                                                                                          \
+	static PF_HOOK void *every_##name params                                                   \
+	{                                                                                          \
+		char *at = ask_##name args;                                                        \
+                                                                                                   \
+		if (at && !room)                                                                   \
+			every_text(at, bytes_of(at));                                              \
+		return at;                                                                         \
+	}
+
+PATH(mi_realpath, (const char *path, char *room), (path, room))
+PATH(mi_heap_realpath, (void *heap, const char *path, char *room), (heap, path, room))
+
+static PF_HOOK int pf_real_after_mi_dupenv_s(char **out, size_t *length, const char *name)
+{
+	int rc = pf_real_mi_dupenv_s(out, length, name);
+
+	if (rc == 0 && *out)
+		count_text(*out, bytes_of(*out));
+	return rc;
+}
+
+static PF_HOOK int every_mi_dupenv_s(char **out, size_t *length, const char *name)
+{
+	int rc = pf_real_mi_dupenv_s(out, length, name);
+
+	if (rc == 0 && *out)
+		every_text(*out, bytes_of(*out));
+	return rc;
+}
 
 /* ---- heaps of the program's own, which may be destroyed as a whole ---- */
 
@@ -128,7 +219,7 @@ PF_CALL_ALLOCATING(mi_heap_calloc_aligned, void *,
     pf_call_product(count, size))
 PF_CALL_RESIZING(
     mi_heap_realloc, (void *heap, void *at, size_t size), (heap, at, size), size, usable_mi)
-PF_CALL_RESIZING(
+PF_CALL_RESIZING_OR_FREEING(
     mi_heap_reallocf, (void *heap, void *at, size_t size), (heap, at, size), size, usable_mi)
 PF_CALL_RESIZING(
     mi_heap_rezalloc, (void *heap, void *at, size_t size), (heap, at, size), size, usable_mi)
@@ -138,6 +229,31 @@ PF_CALL_RESIZING(mi_heap_recalloc, (void *heap, void *at, size_t count, size_t s
     (heap, at, count, size), pf_call_product(count, size), usable_mi)
 PF_CALL_RESIZING(mi_heap_realloc_aligned, (void *heap, void *at, size_t size, size_t align),
     (heap, at, size, align), size, usable_mi)
+
+PF_CALL_ALLOCATING(mi_heap_alloc_new, void *, (void *heap, size_t size), (heap, size), size)
+PF_CALL_ALLOCATING(mi_heap_alloc_new_n, void *, (void *heap, size_t count, size_t size),
+    (heap, count, size), pf_call_product(count, size))
+PF_CALL_ALLOCATING(mi_heap_malloc_aligned_at, void *,
+    (void *heap, size_t size, size_t align, size_t offset), (heap, size, align, offset), size)
+PF_CALL_ALLOCATING(mi_heap_zalloc_aligned_at, void *,
+    (void *heap, size_t size, size_t align, size_t offset), (heap, size, align, offset), size)
+PF_CALL_ALLOCATING(mi_heap_calloc_aligned_at, void *,
+    (void *heap, size_t count, size_t size, size_t align, size_t offset),
+    (heap, count, size, align, offset), pf_call_product(count, size))
+PF_CALL_RESIZING(mi_heap_realloc_aligned_at,
+    (void *heap, void *at, size_t size, size_t align, size_t offset),
+    (heap, at, size, align, offset), size, usable_mi)
+PF_CALL_RESIZING(mi_heap_rezalloc_aligned, (void *heap, void *at, size_t size, size_t align),
+    (heap, at, size, align), size, usable_mi)
+PF_CALL_RESIZING(mi_heap_rezalloc_aligned_at,
+    (void *heap, void *at, size_t size, size_t align, size_t offset),
+    (heap, at, size, align, offset), size, usable_mi)
+PF_CALL_RESIZING(mi_heap_recalloc_aligned,
+    (void *heap, void *at, size_t count, size_t size, size_t align), (heap, at, count, size, align),
+    pf_call_product(count, size), usable_mi)
+PF_CALL_RESIZING(mi_heap_recalloc_aligned_at,
+    (void *heap, void *at, size_t count, size_t size, size_t align, size_t offset),
+    (heap, at, count, size, align, offset), pf_call_product(count, size), usable_mi)
 
 /* The beginning of mi_heap_area_t, the same in all versions. */
 struct area {
@@ -244,7 +360,30 @@ static PF_HOOK void pf_real_after_mi_heap_destroy(void *heap)
 	X(mi_heap_rezalloc)                                                                        \
 	X(mi_heap_reallocn)                                                                        \
 	X(mi_heap_recalloc)                                                                        \
-	X(mi_heap_realloc_aligned)
+	X(mi_heap_realloc_aligned)                                                                 \
+	X(mi_heap_alloc_new)                                                                       \
+	X(mi_heap_alloc_new_n)                                                                     \
+	X(mi_calloc_aligned_at)                                                                    \
+	X(mi_heap_malloc_aligned_at)                                                               \
+	X(mi_heap_zalloc_aligned_at)                                                               \
+	X(mi_heap_calloc_aligned_at)                                                               \
+	X(mi_rezalloc_aligned_at)                                                                  \
+	X(mi_recalloc_aligned)                                                                     \
+	X(mi_recalloc_aligned_at)                                                                  \
+	X(mi_aligned_recalloc)                                                                     \
+	X(mi_aligned_offset_recalloc)                                                              \
+	X(mi_heap_realloc_aligned_at)                                                              \
+	X(mi_heap_rezalloc_aligned)                                                                \
+	X(mi_heap_rezalloc_aligned_at)                                                             \
+	X(mi_heap_recalloc_aligned)                                                                \
+	X(mi_heap_recalloc_aligned_at)                                                             \
+	X(mi__expand)                                                                              \
+	X(mi_reallocarr)                                                                           \
+	X(mi_wcsdup)                                                                               \
+	X(mi_mbsdup)                                                                               \
+	X(mi_dupenv_s)                                                                             \
+	X(mi_realpath)                                                                             \
+	X(mi_heap_realpath)
 
 #define ONE(name) +1
 _Static_assert(PF_HEAP_MI_ROWS == FREEING(ONE) ALLOCATING(ONE), "every row is counted");

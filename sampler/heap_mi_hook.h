@@ -8,6 +8,6 @@
 #pragma once
 #include "sampler/patch.h"
 
-enum { PF_HEAP_MI_ROWS = 57 };
+enum { PF_HEAP_MI_ROWS = 80 };
 extern const struct pf_patch pf_heap_mi_counting[PF_HEAP_MI_ROWS],
     pf_heap_mi_every[PF_HEAP_MI_ROWS];

@@ -145,9 +145,15 @@ static enum pf_real_home find_home(const struct link_map *module, bool sanitized
 }
 
 /* libstdc++'s operator new calls malloc, and would be counted twice. An allocator's own does not. */
-static bool only_of_an_allocator(enum pf_real which)
+static bool is_operator(enum pf_real which)
 {
-	return which >= PF_REAL__Znwm && which < PF_REAL_mallocx;
+	return which >= PF_REAL__Znwm && which < PF_REAL_cfree;
+}
+
+/* An allocator's own, if at all; in a program of the same name they are its own functions. */
+static bool is_alias(enum pf_real which)
+{
+	return which >= PF_REAL_cfree && which < PF_REAL_mallocx;
 }
 
 /* Whose own names they are, by the first of them: without that the others are not looked for. */
@@ -158,6 +164,19 @@ static enum pf_real leader(enum pf_real which)
 	if (which >= PF_REAL_tc_malloc)
 		return PF_REAL_tc_malloc;
 	return which >= PF_REAL_mallocx ? PF_REAL_mallocx : which;
+}
+
+/* A compiler exports its own operator new, and 30,000 symbols for dladdr() beside it: what would not be
+ * hooked is not looked for. */
+static bool is_wanted(enum pf_real which)
+{
+	enum pf_real first = leader(which);
+
+	if (is_operator(which) && home == PF_REAL_HOME_LIBC)
+		return false;
+	if (is_alias(which) && home == PF_REAL_HOME_PROGRAM)
+		return false;
+	return first == which || pf_real_pointers[first];
 }
 
 static void look_up_all(bool sanitized)
@@ -171,14 +190,10 @@ static void look_up_all(bool sanitized)
 
 	home = find_home(allocator, sanitized);
 	for (int i = 0; i < PF_REAL_COUNT; i++) {
-		enum pf_real first = leader((enum pf_real)i);
-		bool cxx = only_of_an_allocator((enum pf_real)i);
-		void *found = NULL;
+		enum pf_real which = (enum pf_real)i;
+		void *found = is_wanted(which) ? pf_real_find(names[i]) : NULL;
 
-		/* A compiler exports its own operator new, and 30,000 symbols for dladdr() beside it. */
-		if ((first == i || pf_real_pointers[first]) && !(cxx && home == PF_REAL_HOME_LIBC))
-			found = pf_real_find(names[i]);
-		if (cxx && module_of(found) != allocator)
+		if ((is_operator(which) || is_alias(which)) && module_of(found) != allocator)
 			found = NULL;
 		__atomic_store_n(&pf_real_pointers[i], found, __ATOMIC_RELEASE);
 	}

@@ -28,6 +28,7 @@
 	X(free_aligned_sized, void, (void *at, size_t align, size_t size), (at, align, size))      \
 	X(malloc_usable_size, size_t, (void *at), (at))                                            \
 	PF_REALS_CXX(X)                                                                            \
+	PF_REALS_BSD(X)                                                                            \
 	PF_REALS_JE(X)                                                                             \
 	PF_REALS_TC(X)                                                                             \
 	PF_REALS_MI(X)
@@ -57,6 +58,15 @@
 	    (at, align, tag))                                                                      \
 	X(_ZdaPvSt11align_val_tRKSt9nothrow_t, void, (void *at, size_t align, const void *tag),    \
 	    (at, align, tag))
+
+/* Of other systems and times. Only where the allocator itself has them: under such a name a library or a
+ * program may have anything. */
+#define PF_REALS_BSD(X)                                                                            \
+	X(cfree, void, (void *at), (at))                                                           \
+	X(reallocf, void *, (void *at, size_t size), (at, size))                                   \
+	X(reallocarr, int, (void *place, size_t count, size_t size), (place, count, size))         \
+	X(vfree, void, (void *at), (at))                                                           \
+	X(_aligned_malloc, void *, (size_t align, size_t size), (align, size))
 
 /* What allocators have under names of their own. The first of each stands for all. */
 #define PF_REALS_JE(X)                                                                             \
@@ -176,6 +186,52 @@
 	    (heap, at, count, size))                                                               \
 	X(mi_heap_realloc_aligned, void *, (void *heap, void *at, size_t size, size_t align),      \
 	    (heap, at, size, align))                                                               \
+	X(mi_heap_alloc_new, void *, (void *heap, size_t size), (heap, size))                      \
+	X(mi_heap_alloc_new_n, void *, (void *heap, size_t count, size_t size),                    \
+	    (heap, count, size))                                                                   \
+	X(mi_calloc_aligned_at, void *, (size_t count, size_t size, size_t align, size_t offset),  \
+	    (count, size, align, offset))                                                          \
+	X(mi_heap_malloc_aligned_at, void *,                                                       \
+	    (void *heap, size_t size, size_t align, size_t offset), (heap, size, align, offset))   \
+	X(mi_heap_zalloc_aligned_at, void *,                                                       \
+	    (void *heap, size_t size, size_t align, size_t offset), (heap, size, align, offset))   \
+	X(mi_heap_calloc_aligned_at, void *,                                                       \
+	    (void *heap, size_t count, size_t size, size_t align, size_t offset),                  \
+	    (heap, count, size, align, offset))                                                    \
+	X(mi_rezalloc_aligned_at, void *, (void *at, size_t size, size_t align, size_t offset),    \
+	    (at, size, align, offset))                                                             \
+	X(mi_recalloc_aligned, void *, (void *at, size_t count, size_t size, size_t align),        \
+	    (at, count, size, align))                                                              \
+	X(mi_recalloc_aligned_at, void *,                                                          \
+	    (void *at, size_t count, size_t size, size_t align, size_t offset),                    \
+	    (at, count, size, align, offset))                                                      \
+	X(mi_aligned_recalloc, void *, (void *at, size_t count, size_t size, size_t align),        \
+	    (at, count, size, align))                                                              \
+	X(mi_aligned_offset_recalloc, void *,                                                      \
+	    (void *at, size_t count, size_t size, size_t align, size_t offset),                    \
+	    (at, count, size, align, offset))                                                      \
+	X(mi_heap_realloc_aligned_at, void *,                                                      \
+	    (void *heap, void *at, size_t size, size_t align, size_t offset),                      \
+	    (heap, at, size, align, offset))                                                       \
+	X(mi_heap_rezalloc_aligned, void *, (void *heap, void *at, size_t size, size_t align),     \
+	    (heap, at, size, align))                                                               \
+	X(mi_heap_rezalloc_aligned_at, void *,                                                     \
+	    (void *heap, void *at, size_t size, size_t align, size_t offset),                      \
+	    (heap, at, size, align, offset))                                                       \
+	X(mi_heap_recalloc_aligned, void *,                                                        \
+	    (void *heap, void *at, size_t count, size_t size, size_t align),                       \
+	    (heap, at, count, size, align))                                                        \
+	X(mi_heap_recalloc_aligned_at, void *,                                                     \
+	    (void *heap, void *at, size_t count, size_t size, size_t align, size_t offset),        \
+	    (heap, at, count, size, align, offset))                                                \
+	X(mi__expand, void *, (void *at, size_t size), (at, size))                                 \
+	X(mi_reallocarr, int, (void *place, size_t count, size_t size), (place, count, size))      \
+	X(mi_wcsdup, void *, (const unsigned short *text), (text))                                 \
+	X(mi_mbsdup, void *, (const char *text), (text))                                           \
+	X(mi_dupenv_s, int, (char **out, size_t *length, const char *name), (out, length, name))   \
+	X(mi_realpath, void *, (const char *path, char *room), (path, room))                       \
+	X(mi_heap_realpath, void *, (void *heap, const char *path, char *room),                    \
+	    (heap, path, room))                                                                    \
 	X(mi_heap_destroy, void, (void *heap), (heap))                                             \
 	X(mi_heap_get_backing, void *, (void), ())                                                 \
 	X(mi_heap_visit_blocks, bool,                                                              \

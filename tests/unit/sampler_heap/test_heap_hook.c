@@ -355,6 +355,128 @@ static void mimallocs_texts_are_seen(void **state)
 	ASSERT_SUMS(38, 3, 13 + 7 + 1, 0, 0);
 }
 
+void *mi_heap_alloc_new(void *heap, size_t size) WEAK;
+void *mi_heap_alloc_new_n(void *heap, size_t count, size_t size) WEAK;
+void *mi_calloc_aligned_at(size_t count, size_t size, size_t align, size_t offset) WEAK;
+void *mi_heap_malloc_aligned_at(void *heap, size_t size, size_t align, size_t offset) WEAK;
+void *mi_heap_zalloc_aligned_at(void *heap, size_t size, size_t align, size_t offset) WEAK;
+void *mi_heap_calloc_aligned_at(
+    void *heap, size_t count, size_t size, size_t align, size_t offset) WEAK;
+void *_aligned_malloc(size_t align, size_t size) WEAK;
+void vfree(void *at) WEAK;
+void cfree(void *at) WEAK;
+
+static void what_mimalloc_allocates_by_rare_names_is_seen(void **state)
+{
+	void *heap, *at[7];
+
+	assert_non_null(mi_heap_alloc_new);
+	heap = mi_heap_get_default();
+	fake_stack(43);
+	at[0] = mi_heap_alloc_new(heap, 100);
+	at[1] = mi_heap_alloc_new_n(heap, 2, 100);
+	at[2] = mi_calloc_aligned_at(3, 100, 64, 8);
+	at[3] = mi_heap_malloc_aligned_at(heap, 400, 64, 8);
+	at[4] = mi_heap_zalloc_aligned_at(heap, 500, 64, 8);
+	at[5] = mi_heap_calloc_aligned_at(heap, 6, 100, 64, 8);
+	at[6] = _aligned_malloc(64, 700);
+	fake_stack(0);
+	ASSERT_SUMS(43, 7, 2800, 7, 2800);
+	vfree(at[0]);
+	cfree(at[1]);
+	ASSERT_SUMS(43, 7, 2800, 5, 2500);
+	for (int i = 2; i < 7; i++)
+		mi_free(at[i]);
+	ASSERT_SUMS(43, 7, 2800, 0, 0);
+}
+
+void *mi_rezalloc_aligned_at(void *at, size_t size, size_t align, size_t offset) WEAK;
+void *mi_recalloc_aligned(void *at, size_t count, size_t size, size_t align) WEAK;
+void *mi_recalloc_aligned_at(void *at, size_t count, size_t size, size_t align, size_t offset) WEAK;
+void *mi_aligned_recalloc(void *at, size_t count, size_t size, size_t align) WEAK;
+void *mi_aligned_offset_recalloc(
+    void *at, size_t count, size_t size, size_t align, size_t offset) WEAK;
+void *mi_heap_realloc_aligned_at(
+    void *heap, void *at, size_t size, size_t align, size_t offset) WEAK;
+void *mi_heap_rezalloc_aligned(void *heap, void *at, size_t size, size_t align) WEAK;
+void *mi_heap_rezalloc_aligned_at(
+    void *heap, void *at, size_t size, size_t align, size_t offset) WEAK;
+void *mi_heap_recalloc_aligned(void *heap, void *at, size_t count, size_t size, size_t align) WEAK;
+void *mi_heap_recalloc_aligned_at(
+    void *heap, void *at, size_t count, size_t size, size_t align, size_t offset) WEAK;
+void *reallocf(void *at, size_t size) WEAK;
+void *mi_reallocf(void *at, size_t size) WEAK;
+int reallocarr(void *place, size_t count, size_t size) WEAK;
+int mi_reallocarr(void *place, size_t count, size_t size) WEAK;
+
+/* One block that doubles each time, so that it cannot stay where it is. */
+static void what_mimalloc_moves_by_rare_names_is_seen(void **state)
+{
+	void *heap, *at;
+	size_t n = 0, size = 64, came = 0;
+
+	assert_non_null(mi_heap_rezalloc_aligned);
+	heap = mi_heap_get_default();
+	fake_stack(44);
+#define GROWN(call)                                                                                \
+	n++;                                                                                       \
+	size *= 2;                                                                                 \
+	came += size;                                                                              \
+	call;                                                                                      \
+	ASSERT_SUMS(44, n, came, 1, size)
+	GROWN(at = mi_malloc(size));
+	GROWN(at = mi_rezalloc_aligned_at(at, size, 64, 8));
+	GROWN(at = mi_recalloc_aligned_at(at, size / 2, 2, 64, 8));
+	GROWN(at = mi_aligned_offset_recalloc(at, size / 2, 2, 64, 8));
+	GROWN(at = mi_heap_realloc_aligned_at(heap, at, size, 64, 8));
+	GROWN(at = mi_heap_rezalloc_aligned_at(heap, at, size, 64, 8));
+	GROWN(at = mi_heap_recalloc_aligned_at(heap, at, size / 2, 2, 64, 8));
+	GROWN(at = mi_recalloc_aligned(at, size / 2, 2, 64));
+	GROWN(at = mi_aligned_recalloc(at, size / 2, 2, 64));
+	GROWN(at = mi_heap_rezalloc_aligned(heap, at, size, 64));
+	GROWN(at = mi_heap_recalloc_aligned(heap, at, size / 2, 2, 64));
+	GROWN(at = reallocf(at, size));
+	GROWN(assert_int_equal(reallocarr(&at, size / 2, 2), 0));
+	GROWN(assert_int_equal(mi_reallocarr(&at, size / 2, 2), 0));
+	assert_int_not_equal(mi_reallocarr(&at, SIZE_MAX / 2, 3), 0);
+	ASSERT_SUMS(44, n, came, 1, size);
+	/* Had for nothing, it is freed. */
+	assert_null(mi_reallocf(at, SIZE_MAX / 4));
+	fake_stack(0);
+	ASSERT_SUMS(44, n, came, 0, 0);
+}
+
+char *mi_mbsdup(const char *text) WEAK;
+unsigned short *mi_wcsdup(const unsigned short *text) WEAK;
+char *mi_realpath(const char *path, char *room) WEAK;
+char *mi_heap_realpath(void *heap, const char *path, char *room) WEAK;
+int mi_dupenv_s(char **out, size_t *length, const char *name) WEAK;
+
+static void mimallocs_rare_texts_are_seen(void **state)
+{
+	static const unsigned short wide[] = {'w', 'i', 'd', 'e', 0};
+	char room[4096], *text[4];
+	unsigned short *copy;
+	size_t length, bytes;
+
+	assert_non_null(mi_realpath);
+	assert_int_equal(setenv("PROFFS_TEST_TEXT", "seven..", 1), 0);
+	fake_stack(45);
+	text[0] = mi_mbsdup("four");
+	copy = mi_wcsdup(wide);
+	text[1] = mi_realpath("/usr/../", NULL);
+	text[2] = mi_heap_realpath(mi_heap_get_default(), "/./", NULL);
+	assert_int_equal(mi_dupenv_s(&text[3], &length, "PROFFS_TEST_TEXT"), 0);
+	assert_ptr_equal(mi_realpath("/", room), room);
+	fake_stack(0);
+	bytes = 5 + sizeof(wide) + 2 + 2 + 8;
+	ASSERT_SUMS(45, 5, bytes, 5, bytes);
+	for (int i = 0; i < 4; i++)
+		mi_free(text[i]);
+	mi_free(copy);
+	ASSERT_SUMS(45, 5, bytes, 0, 0);
+}
+
 enum { OF_A_HEAP = 20000 };
 
 /* Freed one by one, moved, and gone with their heap; what is in another heap stays. */
@@ -491,6 +613,9 @@ int main(void)
 	    {tcmalloc, AT_RATE_1(tcmallocs_own_functions_are_seen_where_they_are)},
 	    {mimalloc, AT_RATE_1(mimallocs_own_functions_are_seen_where_they_are)},
 	    {mimalloc, AT_RATE_1(mimallocs_texts_are_seen)},
+	    {mimalloc, AT_RATE_1(what_mimalloc_allocates_by_rare_names_is_seen)},
+	    {mimalloc, AT_RATE_1(what_mimalloc_moves_by_rare_names_is_seen)},
+	    {mimalloc, AT_RATE_1(mimallocs_rare_texts_are_seen)},
 	    {mimalloc, AT_RATE_1(a_heap_of_mimallocs_takes_its_blocks_with_it)},
 	    {mimalloc, AT_RATE_1(a_threads_own_heap_of_mimallocs_leaves_its_blocks)},
 	    {NULL, AT_RATE_1(sized_frees_are_seen)},
