@@ -7,6 +7,7 @@
 #include "base/birth.h"
 #include "base/clock.h"
 #include "base/forbid.h"
+#include "base/glibc.h"
 #include "base/lock.h"
 #include "sampler/crew.h"
 #include "sampler/exec_hook.h"
@@ -399,7 +400,7 @@ int pf_agent_start(const struct pf_option *option)
 	pf_dump_catch_signals(&now);
 	if (!fork_known)
 		fork_known =
-		    pthread_atfork(pf_gate_fork_prepare, pf_gate_fork_parent, child_of_fork) == 0;
+		    pf_glibc_atfork(pf_gate_fork_prepare, pf_gate_fork_parent, child_of_fork) == 0;
 	pf_thread_watch_first();
 	pf_identity_start();
 	pf_filter_hook_start(&filter_owner);

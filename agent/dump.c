@@ -4,6 +4,7 @@
 #include "agent/stderr.h"
 #include "base/counter.h"
 #include "base/forbid.h"
+#include "base/glibc.h"
 #include "base/lock.h"
 #include "base/mark.h"
 #include "sampler/crew.h"

@@ -1,4 +1,5 @@
 #include "agent/option.h"
+#include "base/glibc.h"
 #include "proffs/proffs.h"
 
 #include <ctype.h>

@@ -6,6 +6,7 @@
 #include "agent/agent.h"
 #include "agent/dump.h"
 #include "agent/stderr.h"
+#include "base/glibc.h"
 
 #include <errno.h>
 #include <limits.h>
@@ -59,7 +60,7 @@ __attribute__((constructor)) static void start_when_asked(void)
 	const char *complaint, *obstacle;
 	int saved = errno;
 
-	if (pf_option_from_environment(&option, &complaint)) {
+	if (pf_glibc_is_here() && pf_option_from_environment(&option, &complaint)) {
 		if (complaint)
 			pf_stderr_say("proffs: bad value, left as it was: ", complaint, "\n");
 		obstacle = pf_sampler_obstacle();

@@ -17,6 +17,8 @@
 	X(CPU_LOST_NESTED, "cpu_lost_nested", "CPU samples dropped: handler inside the handler")   \
 	X(CPU_LOST_TIMER, "cpu_lost_no_timer",                                                     \
 	    "threads not sampled: timer_create failed (RLIMIT_SIGPENDING, or a seccomp filter)")   \
+	X(CPU_LOST_TAKEN, "cpu_lost_signal_taken",                                                 \
+	    "CPU samples dropped: the program has the signal for itself")                          \
 	X(CPU_LOST_BLOCKED, "cpu_lost_signal_blocked", "threads that block the sampling signal")   \
 	X(CPU_LOST_RECORDER, "cpu_lost_recorder", "CPU samples forgotten early by the recorder")   \
 	X(CPU_FOREIGN_SIGNAL, "cpu_foreign_signals", "sampling signals that were not ours")        \

@@ -1,6 +1,7 @@
 #include "sampler/boehm.h"
 #include "base/buf.h"
 #include "base/clock.h"
+#include "base/glibc.h"
 #include "base/lock.h"
 #include "sampler/crew.h"
 #include "sampler/gate.h"
@@ -92,7 +93,7 @@ static bool meet_forks_first(void)
 	static bool done;
 
 	if (!done)
-		done = pthread_atfork(pf_gate_fork_prepare, pf_gate_fork_parent, NULL) == 0;
+		done = pf_glibc_atfork(pf_gate_fork_prepare, pf_gate_fork_parent, NULL) == 0;
 	return done;
 }
 

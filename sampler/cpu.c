@@ -237,7 +237,7 @@ int64_t pf_cpu_turn(int64_t now_ns)
 
 /* ---- on and off ---- */
 
-void pf_cpu_look_soon(void)
+PF_HOOK void pf_cpu_look_soon(void)
 {
 	__atomic_store_n(&look_asked, true, __ATOMIC_RELEASE);
 	pf_drain_wake();
@@ -430,8 +430,9 @@ int pf_cpu_collect(struct pf_profile *out, const struct pf_query *query, struct 
 {
 	static const enum pf_counter losses[] = {PF_COUNTER_CPU_LOST_RING,
 	    PF_COUNTER_CPU_LOST_STACK, PF_COUNTER_CPU_LOST_NESTED, PF_COUNTER_CPU_LOST_TIMER,
-	    PF_COUNTER_CPU_LOST_BLOCKED, PF_COUNTER_CPU_LOST_RECORDER, PF_COUNTER_STACK_NO_ROOM,
-	    PF_COUNTER_STACK_OVERFLOW, PF_COUNTER_THREAD_LOST_TABLE, PF_COUNTER_LABEL_LOST};
+	    PF_COUNTER_CPU_LOST_TAKEN, PF_COUNTER_CPU_LOST_BLOCKED, PF_COUNTER_CPU_LOST_RECORDER,
+	    PF_COUNTER_STACK_NO_ROOM, PF_COUNTER_STACK_OVERFLOW, PF_COUNTER_THREAD_LOST_TABLE,
+	    PF_COUNTER_LABEL_LOST};
 	static const struct pf_collection collection = {
 	    .name = "cpu",
 	    .hz = PF_KNOB_CPU_HZ,

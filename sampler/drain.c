@@ -1,6 +1,7 @@
 #include "sampler/drain.h"
 #include "base/clock.h"
 #include "base/lock.h"
+#include "base/mark.h"
 #include "sampler/cpu.h"
 #include "sampler/crew.h"
 #include "sampler/wall.h"
@@ -65,7 +66,7 @@ void pf_drain_stop(void)
 		pf_futex_wait(&running, STOPPING, deadline_ns);
 }
 
-void pf_drain_wake(void)
+PF_HOOK void pf_drain_wake(void)
 {
 	__atomic_fetch_add(&wakes, 1, __ATOMIC_RELEASE);
 	pf_futex_wake(&wakes, INT_MAX);

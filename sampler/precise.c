@@ -14,6 +14,7 @@
 #include "base/clock.h"
 #include "base/feature.h"
 #include "base/forbid.h"
+#include "base/glibc.h"
 #include "sampler/sample.h"
 #include "sampler/signal.h"
 #include "sampler/timer.h"

@@ -1,4 +1,5 @@
 #include "sampler/real.h"
+#include "base/glibc.h"
 #include "base/mark.h"
 #include "sampler/find_object.h"
 #include "sampler/gate.h"

@@ -1,53 +1,167 @@
 #include "sampler/sigaction_hook.h"
+#include "base/counter.h"
 #include "base/mark.h"
+#include "sampler/cpu.h"
 #include "sampler/patch.h"
 #include "sampler/signal.h"
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 /* What the program would find in place of our handler: SIG_DFL, which it was when we took the signal,
  * or SIG_IGN. */
 static __sighandler_t wanted; /* atomic */
 
-/* Nobody's handler for our signal, while ours is there. */
-static PF_HOOK bool is_for_us(int signal, __sighandler_t handler)
+/* The program's own handler behind ours, for each signal that was ever ours. Two threads that set
+ * the same signal at once race without us, too. */
+struct behind {
+	__sighandler_t handler; /* atomic; whatever its parameters are */
+	int flags;              /* atomic; as the program gave them */
+};
+static struct behind behind[65];
+static pid_t program; /* atomic; whose all this is */
+
+/* ---- in place of the program's handler ---- */
+
+/* What the kernel would do, had we not been there. */
+static PF_SIGSAFE void be_default(int signal)
 {
-	return signal != 0 && signal == pf_signal_number() &&
-	       (handler == SIG_DFL || handler == SIG_IGN) && pf_signal_is_ours();
+	static const uint64_t
+	    none[4]; /* the kernel's struct sigaction: handler, flags, restorer, mask */
+
+	syscall(SYS_rt_sigaction, (long)signal, none, NULL, 8L);
+	syscall(SYS_tgkill, syscall(SYS_getpid), syscall(SYS_gettid), (long)signal);
+}
+
+/* Our timers go on until the next look round; that is no business of the program's handler. It ends in
+ * a jump: the handler returns to the kernel's frame, as it would without us. (Named so because it calls
+ * a pointer: scripts/check-calls.) */
+static PF_SIGSAFE void pf_real_pass_on(int signal, siginfo_t *info, void *context)
+{
+	__sighandler_t handler;
+
+	if (pf_signal_is_from_us(info)) {
+		pf_count(PF_COUNTER_CPU_LOST_TAKEN);
+		return;
+	}
+	if (__atomic_load_n(&behind[signal].flags, __ATOMIC_RELAXED) & SA_RESETHAND)
+		handler = __atomic_exchange_n(&behind[signal].handler, SIG_DFL, __ATOMIC_ACQ_REL);
+	else
+		handler = __atomic_load_n(&behind[signal].handler, __ATOMIC_ACQUIRE);
+	if (handler == SIG_DFL)
+		be_default(signal);
+	else
+		((pf_signal_handler_fn *)(void *)handler)(signal, info, context);
+}
+
+/* ---- the hooks ---- */
+
+static PF_HOOK bool is_passed_on(const struct sigaction *action)
+{
+	return (action->sa_flags & SA_SIGINFO) && action->sa_sigaction == pf_real_pass_on;
+}
+
+static PF_HOOK bool is_handler(const struct sigaction *action)
+{
+	return (action->sa_flags & SA_SIGINFO) ||
+	       (action->sa_handler != SIG_DFL && action->sa_handler != SIG_IGN);
+}
+
+/* What the program is told that there is. */
+static PF_HOOK void show(int signal, const struct sigaction *now, struct sigaction *old)
+{
+	*old = *now;
+	if (pf_signal_is_handler(now)) {
+		old->sa_handler = __atomic_load_n(&wanted, __ATOMIC_RELAXED);
+		old->sa_flags = 0;
+		*(uint64_t *)&old->sa_mask =
+		    0; /* glibc's sigset_t begins with the kernel's 64 bits */
+	} else if (is_passed_on(now)) {
+		old->sa_handler = __atomic_load_n(&behind[signal].handler, __ATOMIC_RELAXED);
+		old->sa_flags = __atomic_load_n(&behind[signal].flags, __ATOMIC_RELAXED);
+	}
+}
+
+static PF_HOOK int set_handler(int signal, const struct sigaction *action)
+{
+	struct sigaction ours = *action;
+	int rc;
+
+	ours.sa_sigaction = pf_real_pass_on;
+	ours.sa_flags = (action->sa_flags | SA_SIGINFO) & ~(int)SA_RESETHAND;
+	__atomic_store_n(&behind[signal].flags, action->sa_flags, __ATOMIC_RELAXED);
+	__atomic_store_n(&behind[signal].handler, action->sa_handler, __ATOMIC_RELEASE);
+	rc = sigaction(signal, &ours, NULL);
+	pf_cpu_look_soon(); /* for another signal */
+	return rc;
+}
+
+/* Samples may be on their way to where the program had a handler: they must not meet the default. */
+static PF_HOOK int set_none(int signal, const struct sigaction *action, const struct sigaction *now)
+{
+	if (pf_signal_is_handler(now)) {
+		__atomic_store_n(&wanted, action->sa_handler, __ATOMIC_RELAXED);
+		return 0;
+	}
+	if (action->sa_handler == SIG_IGN)
+		return sigaction(signal, action, NULL);
+	__atomic_store_n(
+	    &behind[signal].flags, action->sa_flags & ~(int)SA_RESETHAND, __ATOMIC_RELAXED);
+	__atomic_store_n(&behind[signal].handler, SIG_DFL, __ATOMIC_RELEASE);
+	return 0;
+}
+
+/* No sample comes to a child of fork or vfork; and what that of vfork writes down here would be its parent's. */
+static PF_HOOK bool is_here(void)
+{
+	return syscall(SYS_getpid) == __atomic_load_n(&program, __ATOMIC_RELAXED);
 }
 
 PF_HOOK int pf_sigaction_set(int signal, const struct sigaction *action, struct sigaction *old)
 {
-	struct sigaction ours;
-	__sighandler_t was;
+	struct sigaction now, before;
+	int rc = 0;
 
-	if (!action || (action->sa_flags & SA_SIGINFO) || !is_for_us(signal, action->sa_handler))
+	if (!pf_signal_was_ours(signal) || sigaction(signal, NULL, &now) < 0 ||
+	    (!pf_signal_is_handler(&now) && !is_passed_on(&now)))
 		return sigaction(signal, action, old);
-	was = __atomic_exchange_n(&wanted, action->sa_handler, __ATOMIC_RELAXED);
-	if (!old)
-		return 0;
-	if (sigaction(signal, NULL, &ours) < 0)
-		return -1;
-	ours.sa_handler = was;
-	ours.sa_flags = 0;
-	*(uint64_t *)&ours.sa_mask = 0; /* glibc's sigset_t begins with the kernel's 64 bits */
-	*old = ours;
-	return 0;
+	show(signal, &now, &before);
+	if (action && !is_here())
+		rc = sigaction(signal, action, NULL);
+	else if (action)
+		rc = is_handler(action) ? set_handler(signal, action)
+					: set_none(signal, action, &now);
+	if (rc == 0 && old)
+		*old = before;
+	return rc;
+}
+
+/* As sigaction() with these flags, for a signal that was ours. */
+static PF_HOOK __sighandler_t set_simply(int number, __sighandler_t handler, int flags)
+{
+	struct sigaction action, old;
+
+	memset(&action, 0, sizeof(action));
+	action.sa_handler = handler;
+	action.sa_flags = flags;
+	return pf_sigaction_set(number, &action, &old) < 0 ? SIG_ERR : old.sa_handler;
 }
 
 PF_HOOK __sighandler_t pf_sigaction_signal(int number, __sighandler_t handler)
 {
-	if (is_for_us(number, handler))
-		return __atomic_exchange_n(&wanted, handler, __ATOMIC_RELAXED);
+	if (pf_signal_was_ours(number) && handler != SIG_ERR)
+		return set_simply(number, handler, SA_RESTART);
 	return signal(number, handler);
 }
 
 PF_HOOK __sighandler_t pf_sigaction_sysv_signal(int number, __sighandler_t handler)
 {
-	if (is_for_us(number, handler))
-		return __atomic_exchange_n(&wanted, handler, __ATOMIC_RELAXED);
+	if (pf_signal_was_ours(number) && handler != SIG_ERR)
+		return set_simply(number, handler, (int)SA_RESETHAND | SA_NODEFER);
 	return __sysv_signal(number, handler);
 }
 
@@ -66,6 +180,7 @@ static struct pf_patch_set patch_set = {.patches = patches, .count = PF_COUNT(pa
 
 int pf_sigaction_start(void)
 {
+	__atomic_store_n(&program, getpid(), __ATOMIC_RELAXED);
 	return pf_patch_on(&patch_set);
 }
 

@@ -2,8 +2,10 @@
  *
  * haproxy does before it ends, daemons do when they begin: for every number, signal(n, SIG_DFL). Our
  * next sample would then end the program. So the default, or to ignore it, is taken down as what the
- * program wants of our signal, told when it asks, and not done. A handler of its own is: that is a use
- * for the signal, it is let through, and we take another (signal.h).
+ * program wants of our signal, told when it asks, and not done. A handler of its own is a use for the
+ * signal: it is installed with its own flags and mask, and we take another (signal.h). Until then, and
+ * for what was on its way, one of ours stands before it that lets through what is not from us: an
+ * emulator (qemu) ended of a sample, which it took for the emulated program's own deadly signal.
  */
 #pragma once
 #include <signal.h>

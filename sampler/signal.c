@@ -22,7 +22,8 @@ static const uint64_t MARK = 0x2f0ffull;
  * question tells whether the stack goes on so far. */
 enum { ROOM_BYTES = 4096, PAGE_BYTES = 4096 };
 
-static int number; /* atomic; 0: none yet */
+static int number;         /* atomic; 0: none yet */
+static uint64_t were_ours; /* atomic; one bit each, from 1 on */
 static struct pf_lock choice_lock = PF_LOCK_INIT(PF_LOCK_THREAD);
 
 PF_SIGSAFE int pf_signal_number(void)
@@ -40,6 +41,12 @@ PF_SIGSAFE union sigval pf_signal_value(const struct pf_thread *t, enum pf_signa
 	return (union sigval){.sival_ptr = (void *)value};
 }
 
+PF_SIGSAFE bool pf_signal_is_from_us(const siginfo_t *info)
+{
+	return (info->si_code == SI_TIMER || info->si_code == SI_QUEUE) &&
+	       (uint64_t)info->si_value.sival_ptr >> MARK_SHIFT == MARK;
+}
+
 /* Whom the signal is for; NULL with *ours when it came too late for that thread. */
 static PF_SIGSAFE struct pf_thread *addressee(
     const siginfo_t *info, bool *ours, enum pf_signal_purpose *purpose)
@@ -47,8 +54,7 @@ static PF_SIGSAFE struct pf_thread *addressee(
 	uint64_t value = (uint64_t)info->si_value.sival_ptr;
 	struct pf_thread *t;
 
-	*ours =
-	    (info->si_code == SI_TIMER || info->si_code == SI_QUEUE) && value >> MARK_SHIFT == MARK;
+	*ours = pf_signal_is_from_us(info);
 	if (!*ours)
 		return NULL;
 	*purpose = value >> (SLOT_BITS + GENERATION_BITS) & 3;
@@ -180,6 +186,7 @@ static int install_locked(void)
 	pf_signal_action(&action, on_signal);
 	if (sigaction(signal, &action, NULL) < 0)
 		return -errno;
+	__atomic_fetch_or(&were_ours, 1ull << (signal - 1), __ATOMIC_RELEASE);
 	__atomic_store_n(&number, signal, __ATOMIC_RELEASE);
 	return 0;
 }
@@ -204,6 +211,17 @@ int pf_signal_move(void)
 	return rc;
 }
 
+PF_HOOK bool pf_signal_was_ours(int signal)
+{
+	return signal >= 1 && signal <= 64 &&
+	       __atomic_load_n(&were_ours, __ATOMIC_ACQUIRE) >> (signal - 1) & 1;
+}
+
+PF_HOOK bool pf_signal_is_handler(const struct sigaction *action)
+{
+	return (action->sa_flags & SA_SIGINFO) && action->sa_sigaction == on_signal;
+}
+
 PF_HOOK bool pf_signal_is_ours(void)
 {
 	struct sigaction now;
@@ -213,5 +231,5 @@ PF_HOOK bool pf_signal_is_ours(void)
 		return true;
 	if (sigaction(signal, NULL, &now) < 0)
 		return true; /* it cannot be asked, so nothing says that it is not */
-	return (now.sa_flags & SA_SIGINFO) && now.sa_sigaction == on_signal;
+	return pf_signal_is_handler(&now);
 }

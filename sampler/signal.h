@@ -18,6 +18,15 @@ int pf_signal_install(void);
 /* The number, or 0 before pf_signal_install(). */
 int pf_signal_number(void);
 
+/* Has this number ever been ours? In a hook, too. */
+bool pf_signal_was_ours(int signal);
+
+/* Is that action our handler? In a hook, too. */
+bool pf_signal_is_handler(const struct sigaction *action);
+
+/* In a handler: did we send this, for a sample or a question? */
+bool pf_signal_is_from_us(const siginfo_t *info);
+
 /* False when the program has meanwhile put its own handler in our place. In a hook, too. */
 bool pf_signal_is_ours(void);
 

@@ -1,4 +1,5 @@
 #include "sampler/wait_call.h"
+#include "base/glibc.h"
 #include "sampler/gate.h"
 #include "sampler/real.h"
 #include "sampler/wait_hook.h"

@@ -149,3 +149,34 @@ same() {
 	same python3 program.py
 	is "$STATUS" 0
 }
+
+# qemu does: a sample was then a deadly signal of the program that it runs.
+@test "a program that takes every real-time signal for itself gets its own, each once, and none of ours" {
+	touch go-on
+	"$TARGET/taker" >plain || is "$?" 7
+	rm go-on
+	tree_start --set cpu/hz=1000 -- "$TARGET/taker"
+	wait_until 20 has_samples 10
+	touch go-on
+	STATUS=0
+	wait "$PID" || STATUS=$?
+	is "$STATUS" 7
+	cmp plain "$OUT"
+	is "$(grep -c 'wrong 0' "$OUT")" 3
+	has "$(cat "$OUT")" 'unasked 0'
+}
+
+# Its loader takes us for a library like any other, and would end it where a name is missing that only
+# glibc has.
+@test "a child that is built for musl runs as it does" {
+	cat >child.c <<-'END'
+		#include <stdio.h>
+		#include <stdlib.h>
+		int main(void) { puts("from musl"); fflush(stdout); return (system("echo from its child; exit 3") >> 8) + 4; }
+	END
+	musl-gcc -o child child.c
+	same sh -c './child; echo $?; exit 5'
+	is "$STATUS" 5
+	is "$(tail -n 1 "$OUT")" 7
+	is "$(cat "$ERR")" "proffs: $TREE"
+}

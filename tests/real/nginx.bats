@@ -63,12 +63,13 @@ load_it() { wrk -t1 -c20 --timeout 60s -d"$1" -H 'Accept-Encoding: gzip' "$(url)
 	echo 2 >"trees-$worker/cpu/seconds"
 	load_it 2s >wrk.out
 	cat wrk.out
+	has "$(cat wrk.out)" "requests in"
 	hasnt "$(cat wrk.out)" "Socket errors"
 	hasnt "$(cat wrk.out)" "Non-2xx"
 	cat trees-*/cpu.folded >cpu.folded || true
 	cp "trees-$worker/threads.folded" "trees-$worker/status" .
 	names cpu.folded deflate
-	names threads.folded main
+	names threads.folded main ngx_process_events_and_timers
 	kill -HUP "$PID"
 	old=$worker
 	wait_until 10 eval '! kill -0 "$old" 2>/dev/null'
@@ -81,22 +82,51 @@ load_it() { wrk -t1 -c20 --timeout 60s -d"$1" -H 'Accept-Encoding: gzip' "$(url)
 	wait_until 5 no_mount_left
 }
 
-@test "nginx, daemon on: the command ends, the server stays, and is watched where it went" {
-	port=$(free_port)
-	config "$port" on
-	"$PROFFS" run "${FAST[@]}" -m "$PWD/trees-%p" -- /usr/sbin/nginx -c "$PWD/nginx.conf" -e "$PWD/logs/early.log" \
-		</dev/null >"$OUT" 2>"$ERR" 3>&-
+# daemon FILE CMD...: nginx goes into the background; what the command said, how it ended and the whole
+# conversation are in FILE. $master is the server.
+daemon() {
+	local status=0
+	rm -f nginx.pid
+	"${@:2}" /usr/sbin/nginx -c "$PWD/nginx.conf" -e "$PWD/logs/early.log" </dev/null >"$OUT" 2>"$ERR" 3>&- || status=$?
 	wait_until 10 test -s nginx.pid
 	master=$(cat nginx.pid)
 	STARTED+=("$master")
 	wait_until 10 fetch -o got "$(url)"
-	cmp got www/index.html
-	wait_until 10 test -r "trees-$master/threads"
-	has "$(cat "trees-$master/threads")" main
-	load_it 1s >wrk.out
-	hasnt "$(cat wrk.out)" "Socket errors"
+	{
+		cat "$OUT"
+		grep -vxF "proffs: $PWD/trees-%p" "$ERR" || true
+		echo "ended $status"
+		conversation
+	} >"$1"
+}
+
+daemon_ends() {
 	kill -TERM "$master"
 	wait_until 10 eval '! kill -0 "$master" 2>/dev/null'
+	[ ! -e nginx.pid ]
+}
+
+@test "nginx, daemon on: the command ends, the server stays, and is watched where it went" {
+	port=$(free_port)
+	config "$port" on
+	daemon plain.out env -u PROFFS_ENABLE
+	daemon_ends
+	daemon watched.out "$PROFFS" run "${FAST[@]}" -m "$PWD/trees-%p" --
+	diff -a plain.out watched.out
+	has "$(cat watched.out)" "ended 0"
+	cmp got www/index.html
+	wait_until 10 test -r "trees-$master/threads"
+	cp "trees-$master/threads.folded" .
+	names threads.folded main ngx_master_process_cycle
+	worker=$(workers | head -n 1)
+	wait_until 10 test -r "trees-$worker/README"
+	cp "trees-$worker/threads.folded" .
+	names threads.folded main ngx_master_process_cycle ngx_process_events_and_timers
+	load_it 1s >wrk.out
+	has "$(cat wrk.out)" "requests in"
+	hasnt "$(cat wrk.out)" "Socket errors"
+	hasnt "$(cat wrk.out)" "Non-2xx"
+	daemon_ends
 	is "$(grep -cE 'alert|emerg|signal 11|exited on' logs/error.log)" 0
 	wait_until 5 no_mount_left
 }
