@@ -70,20 +70,23 @@ def uncontended(processes=14):
             beside + (peer if pattern != 'read' else ''))
 
 
-def rates(threads, rounds, *settings):
-    stretches = [(way, float(rate)) for way, rate in output('lock_rate', threads, rounds, *settings)]
-    ratios = {'on': [], 'null': []}
-    for i in range(1, len(stretches) - 1):
-        way, rate = stretches[i]
-        if way in ratios:
-            ratios[way].append(rate / ((stretches[i - 1][1] + stretches[i + 1][1]) / 2))
-    return ratios, statistics.median(rate for way, rate in stretches if way == 'off')
+def rates(threads, rounds, pattern, *settings):
+    """Of each round, which is off, on and null in an order by chance: on and null beside off."""
+    stretches = output('lock_rate', threads, rounds, pattern, *settings)
+    rounds = [{way: (float(rate), float(switches)) for way, rate, switches in stretches[i:i + 3]}
+              for i in range(0, len(stretches), 3)]
+    ratios = {way: [each[way][0] / each['off'][0] for each in rounds] for way in ('on', 'null')}
+    switches = {way: sum(each[way][1] for each in rounds) for way in ('on', 'off')}
+    return {'on': percent(ratios['on']), 'null': 'null ' + percent(ratios['null']),
+            'switches': f'switches x{switches["on"] / max(switches["off"], 1):.2f}',
+            'rate': f'{statistics.median(each["off"][0] for each in rounds) / 1000:.0f} k/s'}
 
 
-def mutrace_rates(threads, how, processes=4):
+def mutrace_rates(threads, pattern, processes=3):
     """mutrace is there for a whole process or not at all: each stands between two without it."""
     def rate(preload=None):
-        return statistics.median(float(r) for _, r in output('lock_rate_plain', threads, 3, how, preload=preload))
+        return statistics.median(
+            float(rate) for _, rate, _ in output('lock_rate_plain', threads, 8, pattern, preload=preload))
 
     if not MUTRACE:
         return NO_MUTRACE
@@ -98,14 +101,15 @@ def mutrace_rates(threads, how, processes=4):
 def contended():
     for threads in (2, 8):
         what = f'mutex and block on: what {threads} threads get done that fight for one lock'
-        ratios, rate = rates(threads, 25, 'random')
-        every, _ = rates(threads, 10, 'random', 'mutex_fraction=1')
-        row(what, 'within 3 %', percent(ratios['on']),
-            f'null {percent(ratios["null"])}; mutex_fraction 1: {percent(every["on"])}; {rate / 1000:.0f} k/s; '
+        random = rates(threads, 80, 'random')
+        every = rates(threads, 24, 'random', 'mutex_fraction=1')
+        row(what, 'within 3 %', random['on'],
+            f'{random["null"]}; {random["switches"]}; mutex_fraction 1: {every["on"]}; {random["rate"]}; '
             f'{mutrace_rates(threads, "random")}')
-        step, _ = rates(threads, 10, 'step')
-        row(f'{what} in step', 'within 3 %', percent(step['on']),
-            f'null {percent(step["null"])}; on a knife\'s edge: doc/decisions/0011-lock-hooks.md')
+        for pattern, name in (('tenth', 'and hold it a tenth of their time'), ('step', 'in step')):
+            got = rates(threads, 48, pattern)
+            row(f'{what} {name}', 'within 3 %', got['on'], f'{got["null"]}; {got["switches"]}; {got["rate"]}' +
+                ('; on a knife\'s edge: doc/decisions/0011-lock-hooks.md' if pattern == 'step' else ''))
 
 
 def blame():

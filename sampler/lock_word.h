@@ -74,6 +74,12 @@ PF_INLINE bool pf_mutex_is_contended(const pthread_mutex_t *m, int tid)
 	return true;
 }
 
+/* Is taking it nothing but taking it: no heir, no priority, no error that a second call would hide? */
+PF_INLINE bool pf_mutex_is_plain(const pthread_mutex_t *m)
+{
+	return !(m->__data.__kind & (PF_MUTEX_ROBUST | PF_MUTEX_PI | PF_MUTEX_PROTECT));
+}
+
 PF_INLINE uint32_t pf_rwlock_word(const pthread_rwlock_t *l)
 {
 	return __atomic_load_n(&l->__data.__readers, __ATOMIC_RELAXED);

@@ -85,10 +85,11 @@ struct pf_thread {
 	uint64_t answer; /* atomic */
 	uint32_t asks;   /* atomic: how many are under way */
 
-	/* Of waiter.c: what it waits for now. Whoever takes `waits_for` out (to 0) settles it. */
-	uint64_t waits_for;        /* atomic: an address; 0: nothing */
-	uint64_t waits_since;      /* ticks (tick.h) */
-	uint32_t waits_generation; /* of the slot, then */
+	/* Of waiter.c: what it waits for now. Whoever takes `waits_for` out (to 0) settles it. Written twice
+	 * for each wait, so in a cache line that no other slot has a part of. */
+	uint64_t waits_for __attribute__((aligned(64))); /* atomic: an address; 0: nothing */
+	uint64_t waits_since;                            /* ticks (tick.h) */
+	uint32_t waits_generation;                       /* of the slot, then */
 	uint16_t waits_kind;
 	uint32_t waits_queued; /* epoch of waiter.c; 0: nobody is charged */
 	/* Sums of all threads that had this slot; the thread itself adds. */

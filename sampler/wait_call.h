@@ -26,6 +26,9 @@
 	X(pthread_rwlock_unlock)                                                                   \
 	X(pthread_spin_unlock)
 
+/* Not hooked: they never wait. */
+#define PF_TRY_CALLS(X) X(pthread_mutex_trylock)
+
 #define PF_SYNC_CALLS(X)                                                                           \
 	X(pthread_cond_wait)                                                                       \
 	X(pthread_cond_timedwait)                                                                  \
@@ -97,6 +100,7 @@
 
 #define PF_WAIT_CALLS(X)                                                                           \
 	PF_LOCK_CALLS(X)                                                                           \
+	PF_TRY_CALLS(X)                                                                            \
 	PF_UNLOCK_CALLS(X)                                                                         \
 	PF_SYNC_CALLS(X)                                                                           \
 	PF_SLEEP_CALLS(X)                                                                          \

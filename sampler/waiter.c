@@ -43,15 +43,6 @@ PF_INLINE bool is_watched(uint32_t what)
 
 /* ---- shards ---- */
 
-PF_INLINE void relax(void)
-{
-#if defined(__x86_64__)
-	__builtin_ia32_pause();
-#else
-	__asm__ volatile("yield");
-#endif
-}
-
 static PF_HOOK void empty(struct pf_waiter_shard *s)
 {
 	for (int e = 0; e < PF_WAITER_ENTRIES; e++)
@@ -78,7 +69,7 @@ static PF_HOOK bool take(struct pf_waiter_shard *s, int spins)
 				empty(s);
 			return true;
 		}
-		relax();
+		pf_waiter_relax();
 	}
 	pf_count(PF_COUNTER_WAIT_LOST_TABLE);
 	return false;

@@ -115,6 +115,16 @@ PF_INLINE bool pf_waiter_maybe(const void *lock)
 	return __atomic_load_n(&pf_waiter_shard_of((uintptr_t)lock)->waiting, __ATOMIC_RELAXED);
 }
 
+/* Between two looks at what another processor is about to write. */
+PF_INLINE void pf_waiter_relax(void)
+{
+#if defined(__x86_64__)
+	__builtin_ia32_pause();
+#else
+	__asm__ volatile("yield");
+#endif
+}
+
 /* Settles what the thread says it waits for: its frame has gone, or it has ended. PF_HOOK. */
 void pf_waiter_settle(struct pf_thread *thread);
 

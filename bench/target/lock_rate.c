@@ -1,19 +1,25 @@
 /* What threads that fight for one lock get done, with mutex and block off, on, off, ... in one process.
  *
- * Each of them works for about a microsecond or two with the lock and as long without, as often as it can.
- * One line for each stretch of 100 ms: off RATE, on RATE, null RATE (off, too: what the method cannot see).
+ * Each works with the lock and without it, in turn, as often as it can:
  *
- * Without the lock it works as long as with it in the mean ("random": up to twice as long, by chance), or
- * always ("step"). In step two threads stand on a knife's edge: each comes back in the very moment in which
- * the other lets go, and whether it then sleeps, which costs ten times the work, is decided by nanoseconds,
- * whatever they are spent on. That measures who comes first, and not what a contention costs.
+ *   random    about a microsecond with the lock, up to twice as long, by chance, without it
+ *   step      always as long without as with it. Each comes back in the very moment in which the other lets
+ *             go, and whether it then sleeps, which costs ten times the work, is decided by nanoseconds,
+ *             whatever they are spent on: that measures who comes first more than what a contention costs
+ *   tenth     ten times as long without as with it, always, as a program of no bench would
  *
- * With PLAIN nothing of proffs is linked, for what others preload: plain RATE.
+ * A round is one stretch each of off, on and null (off, too: what the method cannot see), in an order by
+ * chance. A fight has a state of its own, which outlives a switch: who sleeps, who runs where. So every
+ * stretch has threads of its own, is begun by a write to `enable`, whether that switches anything or not,
+ * and is measured after a while only. And what is decided by nanoseconds depends on how long exactly the
+ * work is and where its code lies: every other round works for another length (of 4), in another copy of the
+ * code (of 4), and only stretches of the same round are to be compared.
  *
- * Usage: lock_rate THREADS ROUNDS random|step [SETTINGS]; lock_rate_plain THREADS ROUNDS random|step */
+ * One line for each stretch: WAY RATE SWITCHES, per second. Switches are those that getrusage calls voluntary.
+ * With PLAIN nothing of proffs is linked, for what others preload: the way is "plain".
+ *
+ * Usage: lock_rate THREADS ROUNDS PATTERN [SETTINGS]; lock_rate_plain THREADS ROUNDS PATTERN */
 #ifdef PLAIN
-#include "busy.h"
-
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -24,62 +30,139 @@
 
 #include <pthread.h>
 #include <stdbool.h>
+#include <stdint.h>
+#include <sys/resource.h>
+#include <time.h>
 
-enum { STRETCH_US = 100000, THREADS_MAX = 64, WORK = 800 };
+enum { SETTLE_US = 10000, STRETCH_US = 30000, THREADS_MAX = 64, LENGTHS = 4 };
 
-static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-static bool in_step;
-static uint64_t done[THREADS_MAX][8]; /* a cache line each */
+static const struct pattern {
+	const char *name;
+	unsigned with,
+	    without; /* how often the loop of work() goes round, which takes a nanosecond */
+	bool by_chance;
+} patterns[] = {
+    {"random", 800, 800, true},
+    {"step", 800, 800, false},
+    {"tenth", 100, 1000, false},
+};
 
-static void *fight(void *mine)
+/* In eighths of what the pattern says. */
+static const unsigned lengths[LENGTHS] = {8, 9, 11, 14};
+
+static struct {
+	pthread_mutex_t lock;
+	uint64_t done;
+} shared __attribute__((aligned(64))) = {.lock = PTHREAD_MUTEX_INITIALIZER};
+
+static const struct pattern *pattern __attribute__((aligned(64)));
+static unsigned length;
+static int stop; /* atomic */
+
+/* Each thread's own; nothing that another one writes is near. */
+struct fighter {
+	pthread_t thread;
+	uint32_t chance;
+} __attribute__((aligned(64)));
+
+static struct fighter fighters[THREADS_MAX];
+
+static inline __attribute__((always_inline)) void work(unsigned rounds)
 {
-	uint64_t *count = mine;
-	uint32_t chance = (uint32_t)(count - &done[0][0]) + 1;
+	uint64_t x = rounds;
 
-	for (;;) {
-		pthread_mutex_lock(&lock);
-		busy_leaf(WORK);
-		pthread_mutex_unlock(&lock);
-		chance = chance * 1664525 + 1013904223;
-		busy_leaf(in_step ? WORK : (chance >> 16) % (2 * WORK));
-		__atomic_store_n(count, *count + 1, __ATOMIC_RELAXED);
+	for (unsigned i = 0; i < rounds; i++) {
+		x = x * 6364136223846793005ull + 1442695040888963407ull;
+		__asm__ volatile("" : "+r"(x));
 	}
-	return NULL;
 }
 
-static uint64_t total(int threads)
+static unsigned without_lock(struct fighter *self)
 {
-	uint64_t sum = 0;
+	unsigned rounds = pattern->without * length / 8;
 
-	for (int i = 0; i < threads; i++)
-		sum += __atomic_load_n(&done[i][0], __ATOMIC_RELAXED);
-	return sum;
+	if (!pattern->by_chance)
+		return rounds;
+	self->chance = self->chance * 1664525 + 1013904223;
+	return (self->chance >> 16) % (2 * rounds);
 }
 
-static void stretch(const char *way, int threads)
-{
-	struct timespec before, after;
-	uint64_t first;
+/* The same, so many bytes further on. */
+#define FIGHT(bytes)                                                                               \
+	static __attribute__((noinline, aligned(64))) void *fight_##bytes(void *arg)               \
+	{                                                                                          \
+		struct fighter *self = arg;                                                        \
+		unsigned with = pattern->with * length / 8;                                        \
+                                                                                                   \
+		__asm__ volatile(".skip " #bytes ", 0x90");                                        \
+		while (!__atomic_load_n(&stop, __ATOMIC_RELAXED)) {                                \
+			pthread_mutex_lock(&shared.lock);                                          \
+			work(with);                                                                \
+			shared.done++;                                                             \
+			pthread_mutex_unlock(&shared.lock);                                        \
+			work(without_lock(self));                                                  \
+		}                                                                                  \
+		return NULL;                                                                       \
+	}
+FIGHT(1)
+FIGHT(13)
+FIGHT(26)
+FIGHT(39)
+
+static void *(*const fights[LENGTHS])(void *) = {fight_1, fight_13, fight_26, fight_39};
+
+struct reading {
 	double seconds;
+	uint64_t done;
+	long switches;
+};
 
-	clock_gettime(CLOCK_MONOTONIC, &before);
-	first = total(threads);
+static struct reading read_now(void)
+{
+	struct reading now;
+	struct timespec t;
+	struct rusage used;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	now.seconds = (double)t.tv_sec + (double)t.tv_nsec / 1e9;
+	now.done = __atomic_load_n(&shared.done, __ATOMIC_RELAXED);
+	getrusage(RUSAGE_SELF, &used);
+	now.switches = used.ru_nvcsw;
+	return now;
+}
+
+static void stretch(const char *way, int threads, int round)
+{
+	struct reading before, after;
+
+	length = lengths[round % LENGTHS];
+	__atomic_store_n(&stop, 0, __ATOMIC_RELAXED);
+	for (int i = 0; i < threads; i++) {
+		fighters[i].chance = (uint32_t)(round * threads + i + 1);
+		pthread_create(
+		    &fighters[i].thread, NULL, fights[round / LENGTHS % LENGTHS], &fighters[i]);
+	}
+	usleep(SETTLE_US);
+	before = read_now();
 	usleep(STRETCH_US);
-	clock_gettime(CLOCK_MONOTONIC, &after);
-	seconds =
-	    (double)(after.tv_sec - before.tv_sec) + (double)(after.tv_nsec - before.tv_nsec) / 1e9;
-	printf("%s %.1f\n", way, (double)(total(threads) - first) / seconds);
+	after = read_now();
+	__atomic_store_n(&stop, 1, __ATOMIC_RELAXED);
+	for (int i = 0; i < threads; i++)
+		pthread_join(fighters[i].thread, NULL);
+	after.seconds -= before.seconds;
+	printf("%s %.1f %.1f\n", way, (double)(after.done - before.done) / after.seconds,
+	    (double)(after.switches - before.switches) / after.seconds);
 }
 
 #ifdef PLAIN
 static void start(const char *set)
 {
+	(void)set;
 }
 
-static void run(int threads, int rounds)
+static void one_round(int threads, int round)
 {
-	for (int i = 0; i < rounds; i++)
-		stretch("plain", threads);
+	stretch("plain", threads, round);
 }
 #else
 static void start(const char *set)
@@ -87,33 +170,39 @@ static void start(const char *set)
 	toggle_start("enable", set);
 }
 
-static void run(int threads, int rounds)
+static void one_round(int threads, int round)
 {
-	for (int i = 0; i < rounds; i++) {
-		stretch("off", threads);
-		toggle_write("+mutex +block");
-		stretch("on", threads);
-		toggle_write("-mutex -block");
-		stretch("off", threads);
-		stretch("null", threads);
+	static const char *const orders[][3] = {{"off", "on", "null"}, {"off", "null", "on"},
+	    {"on", "off", "null"}, {"on", "null", "off"}, {"null", "off", "on"},
+	    {"null", "on", "off"}};
+	static unsigned short seed[3] = {1, 2, 3};
+	const char *const *order = orders[nrand48(seed) % (sizeof(orders) / sizeof(orders[0]))];
+
+	for (int i = 0; i < 3; i++) {
+		toggle_write(strcmp(order[i], "on") == 0 ? "+mutex +block" : "-mutex -block");
+		stretch(order[i], threads, round);
 	}
-	stretch("off", threads);
 }
 #endif
+
+static const struct pattern *pattern_of(const char *name)
+{
+	for (size_t i = 0; i < sizeof(patterns) / sizeof(patterns[0]); i++)
+		if (strcmp(patterns[i].name, name) == 0)
+			return &patterns[i];
+	return NULL;
+}
 
 int main(int argc, char **argv)
 {
 	int threads = argc > 1 ? atoi(argv[1]) : 0, rounds = argc > 2 ? atoi(argv[2]) : 0;
-	pthread_t thread;
 
-	if (threads < 1 || threads > THREADS_MAX || rounds < 1 || argc < 4)
+	if (threads < 1 || threads > THREADS_MAX || rounds < 1 || argc < 4 ||
+	    !(pattern = pattern_of(argv[3])))
 		return 2;
-	in_step = strcmp(argv[3], "step") == 0;
 	start(argc > 4 ? argv[4] : NULL);
-	for (int i = 0; i < threads; i++)
-		pthread_create(&thread, NULL, fight, &done[i][0]);
-	usleep(STRETCH_US);
-	run(threads, rounds);
+	for (int round = 0; round < rounds; round++)
+		one_round(threads, round);
 	fflush(stdout);
 	_exit(0);
 }

@@ -140,6 +140,16 @@ thread_named() {
 	grep -q ENOTRECOVERABLE plain
 }
 
+@test "in a fight nobody is let in beside who holds the lock, whatever its kind, and waits are seen" {
+	tree_start --set enable=mutex,block --set mutex_fraction=1 --set block_rate_ns=1 -- "$TARGET/lockfight" go
+	touch go
+	wait_until 60 says done
+	[ "$(grep -c ' 16000 0$' "$OUT")" -eq 8 ]
+	[ "$(awk '$1 == "mutex_samples" {print $2}' "$TREE/status")" -ge 8 ]
+	touch leave
+	wait "$PID"
+}
+
 # rows PROFILE KIND: `NAME MILLISECONDS` of all functions, sums with what they called.
 rows() {
 	pprof_rows "$1" -cum -sample_index=delay -unit=ms -tagfocus="kind=$2" | awk '{print $6, $4 + 0}' | sed 's/([^ ]*)//'
