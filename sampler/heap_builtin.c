@@ -21,6 +21,7 @@ static const struct {
     {"tc_malloc", "tcmalloc is built into the executable: its calls cannot be seen"},
     {"rpmalloc", "rpmalloc is built into the executable: its calls cannot be seen"},
     {"sn_malloc", "snmalloc is built into the executable: its calls cannot be seen"},
+    {"malloc", "a malloc that is hidden in the executable: its calls cannot be seen"},
 };
 
 /* A mapped file, of which nothing is believed. */

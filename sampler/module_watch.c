@@ -5,6 +5,7 @@
 #include "sampler/gate.h"
 #include "sampler/map.h"
 #include "sampler/patch.h"
+#include "sampler/patch_poke.h"
 #include "sampler/unwind.h"
 
 #include <errno.h>
@@ -66,6 +67,8 @@ int pf_module_watch_start(void)
 	rc = pf_crew_start("mod", run, NULL);
 	if (rc < 0)
 		__atomic_store_n(&running, STOPPED, __ATOMIC_RELEASE);
+	else
+		pf_patch_poke_listen(true);
 	return rc;
 }
 
@@ -77,6 +80,7 @@ void pf_module_watch_stop(void)
 	if (!__atomic_compare_exchange_n(
 		&running, &was, STOPPING, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE))
 		return;
+	pf_patch_poke_listen(false);
 	__atomic_fetch_add(&pf_patch_poke, 1, __ATOMIC_RELEASE);
 	pf_futex_wake(&pf_patch_poke, INT_MAX);
 	while (__atomic_load_n(&running, __ATOMIC_ACQUIRE) == STOPPING &&
@@ -87,4 +91,5 @@ void pf_module_watch_stop(void)
 void pf_module_watch_fork_child(void)
 {
 	running = STOPPED;
+	pf_patch_poke_listen(false);
 }

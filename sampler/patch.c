@@ -50,6 +50,8 @@ struct match {
 enum { MATCHES_MAX = 2048, SETTLE_SCANS = 7, LOOKS = 10, IDLE_PER_SCAN = 20 };
 static const int64_t SHORTEST_NS = 1 * (int64_t)PF_NS_PER_MS;
 static const int64_t LONGEST_NS = 1 * (int64_t)PF_NS_PER_SECOND;
+static const int64_t CREDIT_NS = 100 * (int64_t)PF_NS_PER_MS;
+static const int64_t DEAF_NS = 10 * (int64_t)PF_NS_PER_MS;
 
 /* All guarded by `lock`, which is taken inside the gate: then no fork finds it held. */
 static struct pf_lock lock = PF_LOCK_INIT(PF_LOCK_MAP);
@@ -62,6 +64,8 @@ static unsigned looks_since_poke;
 static unsigned scans_since_change; /* up to SETTLE_SCANS */
 static int64_t next_scan_ns;        /* when something has changed: not before */
 static int64_t next_settling_ns;    /* when nothing has: for what was not finished */
+static int64_t credit_ns;           /* what scans may take because the program waits for them */
+static int64_t credit_at_ns;        /* when that was reckoned */
 
 /* ---- slot lists: built anew by each scan, so that slots of closed modules drop out ---- */
 
@@ -404,7 +408,7 @@ static void off_locked(struct pf_patch_set *set)
 static bool others_on_locked(void)
 {
 	for (struct pf_patch_set *s = sets; s; s = s->next)
-		if (s->on && s != &pf_patch_poke_set)
+		if (s->on && s != &pf_patch_poke_set && s != &pf_patch_ask_set)
 			return true;
 	return false;
 }
@@ -417,7 +421,8 @@ int pf_patch_on(struct pf_patch_set *set)
 	enter();
 	register_locked(set);
 	register_locked(&pf_patch_poke_set);
-	set->on = pf_patch_poke_set.on = 1;
+	register_locked(&pf_patch_ask_set);
+	set->on = pf_patch_poke_set.on = pf_patch_ask_set.on = 1;
 	scans_since_change = 0; /* lazy binding on its way may overwrite what we write */
 	rc = scan_locked();
 	if (rc < 0)
@@ -431,8 +436,10 @@ int pf_patch_off(struct pf_patch_set *set)
 	enter();
 	if (set->on)
 		off_locked(set);
-	if (pf_patch_poke_set.on && !others_on_locked())
+	if (pf_patch_poke_set.on && !others_on_locked()) {
 		off_locked(&pf_patch_poke_set);
+		off_locked(&pf_patch_ask_set);
+	}
 	leave();
 	return 0;
 }
@@ -446,7 +453,26 @@ static int look_at_counts(struct dl_phdr_info *info, size_t size, void *arg)
 	return 1; /* the first module is enough */
 }
 
-static int64_t refresh_locked(void)
+/* Scans that the program waits for are not spread as the others: a hundred modules may come at once. But
+ * in the long run they take no more of the time. */
+static bool may_scan_at_once_locked(int64_t now)
+{
+	credit_ns += (now - credit_at_ns) / IDLE_PER_SCAN;
+	if (credit_ns > CREDIT_NS)
+		credit_ns = CREDIT_NS;
+	credit_at_ns = now;
+	return credit_ns > 0;
+}
+
+static void scan_at_once_locked(void)
+{
+	int64_t before_ns = pf_clock_ns(CLOCK_THREAD_CPUTIME_ID);
+
+	scan_locked();
+	credit_ns -= pf_clock_ns(CLOCK_THREAD_CPUTIME_ID) - before_ns;
+}
+
+static int64_t refresh_locked(bool hurry)
 {
 	struct scan counts = {.adds = 0};
 	uint32_t poke = __atomic_load_n(&pf_patch_poke, __ATOMIC_ACQUIRE);
@@ -456,8 +482,13 @@ static int64_t refresh_locked(void)
 
 	dl_iterate_phdr(look_at_counts, &counts);
 	changed = counts.adds != seen_adds || counts.subs != seen_subs;
-	if (changed ? now >= next_scan_ns
-		    : scans_since_change < SETTLE_SCANS && now >= next_settling_ns) {
+	hurry =
+	    hurry && (changed || scans_since_change < SETTLE_SCANS) && may_scan_at_once_locked(now);
+	if (hurry) {
+		scan_at_once_locked();
+		changed = false;
+	} else if (changed ? now >= next_scan_ns
+			   : scans_since_change < SETTLE_SCANS && now >= next_settling_ns) {
 		scan_locked();
 		changed = false;
 	}
@@ -474,12 +505,15 @@ static int64_t refresh_locked(void)
 
 int64_t pf_patch_refresh(void)
 {
-	int64_t again = LONGEST_NS;
+	uint32_t ticket = pf_patch_poke_asked();
+	int64_t again = LONGEST_NS, deaf_until_ns;
 
 	enter();
 	if (others_on_locked())
-		again = refresh_locked();
+		again = refresh_locked(!pf_patch_poke_is_answered(ticket));
+	deaf_until_ns = credit_ns < 0 ? credit_at_ns + DEAF_NS : 0;
 	leave();
+	pf_patch_poke_answer(ticket, deaf_until_ns);
 	if (again < SHORTEST_NS)
 		return SHORTEST_NS;
 	return again < LONGEST_NS ? again : LONGEST_NS;

@@ -1,4 +1,6 @@
 #include "sampler/patch_poke.h"
+#include "base/clock.h"
+#include "base/forbid.h"
 #include "base/lock.h"
 #include "base/mark.h"
 #include "sampler/gate.h"
@@ -10,22 +12,96 @@
 
 uint32_t pf_patch_poke;
 
+/* Our thread answers in a fraction of a millisecond, once it has a processor. */
+static const int64_t PATIENCE_NS = 100 * (int64_t)PF_NS_PER_MS;
+
+static uint32_t asked;        /* atomic: how often */
+static uint32_t answered;     /* atomic futex word: up to which of these */
+static bool listening;        /* atomic */
+static int64_t deaf_until_ns; /* atomic: nobody need ask before */
+static PF_TLS bool opened;    /* this thread has called dlopen, and not dlsym since */
+
 /* Named in the assembler text below. */
 PF_HIDDEN void *pf_patch_poke_dlopen, *pf_patch_poke_dlmopen, *pf_patch_poke_dlclose;
-PF_HIDDEN void pf_patch_poke_now(void);
+PF_HIDDEN void *pf_patch_poke_dlsym, *pf_patch_poke_dlvsym;
+PF_HIDDEN void pf_patch_poke_opening(void);
+PF_HIDDEN void pf_patch_poke_asking(void);
 void pf_real_after_poke_dlopen(void);
 void pf_real_after_poke_dlmopen(void);
+void pf_real_after_poke_dlsym(void);
+void pf_real_after_poke_dlvsym(void);
 int pf_real_around_dlclose(void *handle);
 
-__attribute__((used)) PF_HOOK void pf_patch_poke_now(void)
+static PF_HOOK void poke(void)
 {
 	__atomic_fetch_add(&pf_patch_poke, 1, __ATOMIC_RELEASE);
 	pf_futex_wake(&pf_patch_poke, INT_MAX);
 }
 
-/* Keeps the (at most three) arguments, says it, and jumps. */
+__attribute__((used)) PF_HOOK void pf_patch_poke_opening(void)
+{
+	opened = true;
+	poke();
+}
+
+/* Whatever keeps our thread (a lock of the loader's that this thread holds, a fork), it is waited for
+ * only so long. */
+static PF_HOOK void ask_and_wait(int64_t deadline_ns)
+{
+	uint32_t ticket = __atomic_add_fetch(&asked, 1, __ATOMIC_SEQ_CST);
+	uint32_t now;
+
+	poke();
+	while (__atomic_load_n(&listening, __ATOMIC_ACQUIRE) &&
+	       (int32_t)((now = __atomic_load_n(&answered, __ATOMIC_ACQUIRE)) - ticket) < 0 &&
+	       pf_clock_now_ns() < deadline_ns && !pf_is_forbidden(PF_FORBIDDEN_FUTEX))
+		pf_futex_wait(&answered, now, deadline_ns);
+}
+
+/* Who has opened a module and now asks for a function in it is about to call it. */
+__attribute__((used)) PF_HOOK void pf_patch_poke_asking(void)
+{
+	int64_t now_ns;
+
+	if (PF_LIKELY(!opened))
+		return;
+	opened = false;
+	if (!__atomic_load_n(&listening, __ATOMIC_ACQUIRE))
+		return;
+	now_ns = pf_clock_now_ns();
+	if (now_ns >= __atomic_load_n(&deaf_until_ns, __ATOMIC_RELAXED))
+		ask_and_wait(now_ns + PATIENCE_NS);
+}
+
+void pf_patch_poke_listen(bool on)
+{
+	__atomic_store_n(&listening, on, __ATOMIC_RELEASE);
+	if (!on)
+		pf_futex_wake(&answered, INT_MAX);
+}
+
+uint32_t pf_patch_poke_asked(void)
+{
+	return __atomic_load_n(&asked, __ATOMIC_SEQ_CST);
+}
+
+bool pf_patch_poke_is_answered(uint32_t ticket)
+{
+	return __atomic_load_n(&answered, __ATOMIC_RELAXED) == ticket;
+}
+
+void pf_patch_poke_answer(uint32_t ticket, int64_t deaf_until)
+{
+	__atomic_store_n(&deaf_until_ns, deaf_until, __ATOMIC_RELAXED);
+	if (pf_patch_poke_is_answered(ticket))
+		return;
+	__atomic_store_n(&answered, ticket, __ATOMIC_RELEASE);
+	pf_futex_wake(&answered, INT_MAX);
+}
+
+/* Keeps the (at most three) arguments, calls ours, and jumps. */
 #if defined(__x86_64__)
-#define POKE_THEN_JUMP(name)                                                                       \
+#define CALL_THEN_JUMP(ours, name)                                                                 \
 	__asm__(".pushsection pf_hook, \"ax\", @progbits\n"                                        \
 		".globl pf_real_after_poke_" #name "\n"                                            \
 		".hidden pf_real_after_poke_" #name "\n"                                           \
@@ -35,7 +111,7 @@ __attribute__((used)) PF_HOOK void pf_patch_poke_now(void)
 		"pushq %rdi\n.cfi_adjust_cfa_offset 8\n"                                           \
 		"pushq %rsi\n.cfi_adjust_cfa_offset 8\n"                                           \
 		"pushq %rdx\n.cfi_adjust_cfa_offset 8\n"                                           \
-		"call pf_patch_poke_now\n"                                                         \
+		"call " #ours "\n"                                                                 \
 		"popq %rdx\n.cfi_adjust_cfa_offset -8\n"                                           \
 		"popq %rsi\n.cfi_adjust_cfa_offset -8\n"                                           \
 		"popq %rdi\n.cfi_adjust_cfa_offset -8\n"                                           \
@@ -44,7 +120,7 @@ __attribute__((used)) PF_HOOK void pf_patch_poke_now(void)
 		".size pf_real_after_poke_" #name ", .-pf_real_after_poke_" #name "\n"             \
 		".popsection\n")
 #elif defined(__aarch64__)
-#define POKE_THEN_JUMP(name)                                                                       \
+#define CALL_THEN_JUMP(ours, name)                                                                 \
 	__asm__(".pushsection pf_hook, \"ax\", @progbits\n"                                        \
 		".globl pf_real_after_poke_" #name "\n"                                            \
 		".hidden pf_real_after_poke_" #name "\n"                                           \
@@ -53,7 +129,7 @@ __attribute__((used)) PF_HOOK void pf_patch_poke_now(void)
 		".cfi_startproc\n"                                                                 \
 		"stp x0, x1, [sp, #-32]!\n.cfi_adjust_cfa_offset 32\n"                             \
 		"stp x2, x30, [sp, #16]\n.cfi_rel_offset x30, 24\n"                                \
-		"bl pf_patch_poke_now\n"                                                           \
+		"bl " #ours "\n"                                                                   \
 		"ldp x2, x30, [sp, #16]\n.cfi_restore x30\n"                                       \
 		"ldp x0, x1, [sp], #32\n.cfi_adjust_cfa_offset -32\n"                              \
 		"adrp x16, pf_patch_poke_" #name "\n"                                              \
@@ -64,8 +140,10 @@ __attribute__((used)) PF_HOOK void pf_patch_poke_now(void)
 		".popsection\n")
 #endif
 
-POKE_THEN_JUMP(dlopen);
-POKE_THEN_JUMP(dlmopen);
+CALL_THEN_JUMP(pf_patch_poke_opening, dlopen);
+CALL_THEN_JUMP(pf_patch_poke_opening, dlmopen);
+CALL_THEN_JUMP(pf_patch_poke_asking, dlsym);
+CALL_THEN_JUMP(pf_patch_poke_asking, dlvsym);
 
 /* dlclose looks at no caller, so it may be wrapped: the unwinder stands aside while a module goes,
  * and what it was is remembered. */
@@ -73,7 +151,7 @@ PF_HOOK int pf_real_around_dlclose(void *handle)
 {
 	int rc;
 
-	pf_patch_poke_now();
+	poke();
 	pf_past_close_begin();
 	pf_unwind_close_begin();
 	rc = ((int (*)(void *))pf_patch_poke_dlclose)(handle);
@@ -88,7 +166,13 @@ static const struct pf_patch patches[] = {
     {"dlclose", (void *)pf_real_around_dlclose, &pf_patch_poke_dlclose, NULL},
 };
 
+static const struct pf_patch asks[] = {
+    {"dlsym", (void *)pf_real_after_poke_dlsym, &pf_patch_poke_dlsym, NULL},
+    {"dlvsym", (void *)pf_real_after_poke_dlvsym, &pf_patch_poke_dlvsym, NULL},
+};
+
 struct pf_patch_set pf_patch_poke_set = {.patches = patches, .count = PF_COUNT(patches)};
+struct pf_patch_set pf_patch_ask_set = {.patches = asks, .count = PF_COUNT(asks)};
 
 void pf_patch_poke_resolve(void)
 {
@@ -100,6 +184,8 @@ void pf_patch_poke_resolve(void)
 	pf_patch_poke_dlopen = pf_real_find("dlopen");
 	pf_patch_poke_dlmopen = pf_real_find("dlmopen");
 	pf_patch_poke_dlclose = pf_real_find("dlclose");
+	pf_patch_poke_dlsym = pf_real_find("dlsym");
+	pf_patch_poke_dlvsym = pf_real_find("dlvsym");
 	pf_gate_leave();
 	__atomic_store_n(&done, 1, __ATOMIC_RELEASE);
 }

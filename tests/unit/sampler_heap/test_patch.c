@@ -9,7 +9,9 @@
 
 #include "base/clock.h"
 #include "base/counter.h"
+#include "base/lock.h"
 #include "sampler/patch.h"
+#include "sampler/patch_poke.h"
 #include "tests/unit/sampler_heap/fake.h"
 
 #include <dlfcn.h>
@@ -302,6 +304,60 @@ static void dlopen_knows_its_caller_and_says_that_it_was_called(void **state)
 static bool stop; /* atomic */
 static int parent;
 
+static void *patch_when_poked(void *unused)
+{
+	while (!__atomic_load_n(&stop, __ATOMIC_ACQUIRE)) {
+		uint32_t poke = __atomic_load_n(&pf_patch_poke, __ATOMIC_ACQUIRE);
+		int64_t again = pf_patch_refresh();
+
+		pf_futex_wait(&pf_patch_poke, poke, pf_clock_now_ns() + again);
+	}
+	return unused;
+}
+
+/* Unless our thread had no processor for as long as anybody waits for it. */
+static void what_dlsym_finds_in_a_new_module_is_patched_already(void **state)
+{
+	static const char *const files[] = {"libheap_module_now.so", "libheap_module_lazy.so"};
+	const int64_t patience_ns = 100 * (int64_t)PF_NS_PER_MS;
+	pthread_t thread;
+	int hooked = 0;
+
+	assert_int_equal(pf_patch_on(&set), 0);
+	stop = false;
+	pf_patch_poke_listen(true);
+	pthread_create(&thread, NULL, patch_when_poked, NULL);
+	for (int i = 0; i < 20; i++) {
+		void *handle = dlopen(files[i % 2], RTLD_NOW);
+		int64_t before_ns = pf_clock_now_ns();
+		int (*call)(void) = (int (*)(void))dlsym(handle, "module_getppid");
+		int64_t took_ns = pf_clock_now_ns() - before_ns;
+
+		if (call() == HOOKED)
+			hooked++;
+		else
+			assert_true(took_ns >= patience_ns);
+		dlclose(handle);
+	}
+	assert_true(hooked > 0);
+	__atomic_store_n(&stop, true, __ATOMIC_RELEASE);
+	pf_patch_poke_listen(false);
+	pthread_join(thread, NULL);
+	assert_int_equal(off(NULL), 0);
+}
+
+static void nobody_waits_in_dlsym_where_nobody_answers(void **state)
+{
+	void *handle;
+
+	assert_int_equal(pf_patch_on(&set), 0);
+	handle = dlopen("libheap_module_now.so", RTLD_NOW);
+	assert_non_null(dlsym(handle, "module_getppid"));
+	dlclose(handle);
+	assert_int_equal(pf_patch_poke_asked(), 20); /* of the test before */
+	assert_int_equal(off(NULL), 0);
+}
+
 static void *open_and_close(void *arg)
 {
 	while (!__atomic_load_n(&stop, __ATOMIC_ACQUIRE)) {
@@ -355,6 +411,8 @@ int main(void)
 	    cmocka_unit_test_teardown(a_module_closed_meanwhile_is_not_touched, off),
 	    cmocka_unit_test_teardown(a_module_that_is_bound_elsewhere_is_left_alone, off),
 	    cmocka_unit_test_teardown(dlopen_knows_its_caller_and_says_that_it_was_called, off),
+	    cmocka_unit_test_teardown(what_dlsym_finds_in_a_new_module_is_patched_already, off),
+	    cmocka_unit_test_teardown(nobody_waits_in_dlsym_where_nobody_answers, off),
 	    cmocka_unit_test_teardown(modules_may_come_and_go_while_we_look, off),
 	};
 
