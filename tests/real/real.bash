@@ -4,7 +4,8 @@
 #   watched CMD...   with every collector on, to its end: $OUT, $ERR, $STATUS; afterwards every
 #                    profile is in dump/, as `proffs run --dump-on-exit` writes it
 #   same CMD...      both; they print the same and end the same
-#   family CMD...    the same with a tree for every child, at trees/PID, and no dump
+#   family CMD...    the same with a tree and a dump for every child, at trees-PID and dump-PID; `gather` them
+#   gather FORMAT    of all these dumps: FORMAT.folded of each, in one file of that name
 #   serve CMD...     a server in the background, every collector on, its tree at $TREE
 #   names FILE NAME...   each of these functions is on a stack of that .folded profile
 #
@@ -25,7 +26,7 @@ plain() {
 to_end() {
 	STATUS=0
 	"$PROFFS" run "${FAST[@]}" "$@" <"${INPUT:-/dev/null}" >"$OUT" 2>"$ERR" 3>&- || STATUS=$?
-	sed -i '/^proffs: /d' "$ERR" # where the tree is
+	sed -i "\|^proffs: $BATS_TEST_TMPDIR/tree|d" "$ERR" # where the tree is; of nothing else is there a word
 }
 
 watched() {
@@ -47,8 +48,13 @@ same() {
 
 family() {
 	plain "$@"
-	to_end -m "$BATS_TEST_TMPDIR/trees-%p" -- "$@"
+	to_end -m "$BATS_TEST_TMPDIR/trees-%p" --dump-on-exit "$BATS_TEST_TMPDIR/dump-%p" -- "$@"
 	agrees
+}
+
+# Of a child that ended before it was a tenth of a second old nothing was sampled.
+gather() {
+	find . -path "./dump-*/$1.folded" -exec cat {} + >"$1.folded"
 }
 
 serve() {
