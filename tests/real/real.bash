@@ -3,7 +3,7 @@
 #   plain CMD...     without us: plain.out, plain.err, $PLAIN_STATUS
 #   watched CMD...   with every collector on, to its end: $OUT, $ERR, $STATUS; afterwards every
 #                    profile is in dump/, as `proffs run --dump-on-exit` writes it
-#   same CMD...      both; they print the same and end the same
+#   same CMD...      both; they print the same, on stderr too, and end the same
 #   family CMD...    the same with a tree and a dump for every child, at trees-PID and dump-PID; `gather` them
 #   gather FORMAT    of all these dumps: FORMAT.folded of each, in one file of that name
 #   serve CMD...     a server in the background, every collector on, its tree at $TREE
@@ -33,9 +33,13 @@ watched() {
 	to_end -m "$TREE" --dump-on-exit dump -- "$@"
 }
 
+# Process ids, addresses and durations are not the same twice; nor are lines with NOISE, a pattern.
+without_numbers() { sed -E "/${NOISE:-^\b$}/d; s/0x[0-9a-f]+|[0-9]+//g" "$1"; }
+
 agrees() {
 	is "$STATUS" "$PLAIN_STATUS" || { tail -n 30 "$OUT" "$ERR"; return 1; }
 	cmp plain.out "$OUT" || { diff plain.out "$OUT" | head -n 30; return 1; }
+	cmp <(without_numbers plain.err) <(without_numbers "$ERR") || { diff plain.err "$ERR" | head -n 30; return 1; }
 	wait_until 5 no_mount_left
 	wait_until 60 no_heir # who ends by _exit(2) has its files a moment later
 }
