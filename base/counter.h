@@ -68,6 +68,8 @@
 	X(WAIT_LOST_TABLE, "wait_lost_table",                                                      \
 	    "waits charged to nobody: the table of contended locks was full or busy")              \
 	X(WAIT_LOST_NESTED, "wait_lost_nested", "waits not seen: inside our code")                 \
+	X(WAIT_LOST_CLOCK, "wait_lost_clock",                                                      \
+	    "waits not seen: of threads that may not read the processor's clock (PR_SET_TSC)")     \
 	X(WAIT_LOST_SITES, "wait_lost_sites_full",                                                 \
 	    "samples without a stack: the table of places that wait was full")                     \
 	X(WAIT_SETTLED, "wait_settled",                                                            \

@@ -25,6 +25,8 @@ enum pf_forbidden {
 	PF_FORBIDDEN_USAGE = 1 << 9,   /* getrusage */
 	PF_FORBIDDEN_WORDS = 1 << 10,  /* a line on stderr at the end */
 	PF_FORBIDDEN_RIGHTS = 1 << 11, /* capget */
+	/* No system call, and never for all: the processor's clock, by an instruction or in the vDSO. */
+	PF_FORBIDDEN_CLOCK = 1 << 12, /* prctl(PR_SET_TSC, PR_TSC_SIGSEGV) */
 };
 
 extern PF_TLS uint32_t pf_forbidden_here; /* defined in forbid.c; the thread's own */

@@ -29,6 +29,7 @@ struct start {
 	void *(*run)(void *);
 	void *arg;
 	pid_t *member;
+	bool clock_is_trapped;
 	char name[NAME_SIZE];
 };
 /* By place; the member's from its creation until its tid is known. Not from malloc: to free it would be
@@ -75,7 +76,9 @@ static void *member_main(void *arg)
 {
 	struct start start = *(struct start *)arg;
 
-	pf_guard_enter(); /* for life */
+	pf_guard_enter();           /* for life */
+	if (start.clock_is_trapped) /* inherited from a thread of the program */
+		prctl(PR_SET_TSC, PR_TSC_ENABLE);
 	prctl(PR_SET_NAME, start.name);
 	__atomic_store_n(&stacks[start.member - members], (uintptr_t)&start, __ATOMIC_RELAXED);
 	set_place(start.member, (pid_t)syscall(SYS_gettid));
@@ -123,6 +126,7 @@ int pf_crew_start(const char *name, void *(*run)(void *), void *arg)
 {
 	bool entered = pf_guard_enter(); /* what is allocated here is not the program's */
 	struct start *start;
+	uint32_t clock;
 	pid_t *member;
 	int rc = -EAGAIN;
 
@@ -131,13 +135,15 @@ int pf_crew_start(const char *name, void *(*run)(void *), void *arg)
 		rc = -EPERM;
 		goto out;
 	}
-	__atomic_fetch_or(pf_forbidden_to_all, pf_forbidden_here, __ATOMIC_SEQ_CST);
+	clock = pf_forbidden_here & PF_FORBIDDEN_CLOCK;
+	__atomic_fetch_or(pf_forbidden_to_all, pf_forbidden_here & ~clock, __ATOMIC_SEQ_CST);
 	member = claim_place();
 	if (!member)
 		goto out;
 	__atomic_fetch_add(&alive, 1, __ATOMIC_ACQ_REL);
 	start = &starts[member - members];
-	*start = (struct start){.run = run, .arg = arg, .member = member};
+	*start =
+	    (struct start){.run = run, .arg = arg, .member = member, .clock_is_trapped = clock};
 	snprintf(start->name, sizeof(start->name), "proffs/%s", name);
 	rc = create_blocked(start);
 	if (rc == 0)

@@ -78,8 +78,13 @@ static bool may_be_taken(const struct turn *turn)
 
 static uint32_t forbidden_by(const struct turn *turn)
 {
-	return turn->strict ? UINT32_MAX
+	return turn->strict ? ~(uint32_t)PF_FORBIDDEN_CLOCK
 			    : pf_filter_forbids(turn->program->filter, turn->program->len);
+}
+
+static uint32_t filtered_here(void)
+{
+	return pf_forbidden_here & ~(uint32_t)PF_FORBIDDEN_CLOCK;
 }
 
 /* With TSYNC all threads get the caller's whole chain, also what it had installed for itself. */
@@ -88,7 +93,7 @@ static uint32_t added_by(const struct turn *turn)
 	uint32_t to_all = *pf_forbidden_to_all;
 
 	if (turn->to_all)
-		return (forbidden_by(turn) | pf_forbidden_here) & ~to_all;
+		return (forbidden_by(turn) | filtered_here()) & ~to_all;
 	return forbidden_by(turn) & ~(pf_forbidden_here | to_all);
 }
 
@@ -211,7 +216,7 @@ static void end_locked(const struct turn *turn, long rc)
 		look_after(turn);
 	if (turn->aside)
 		owner->step_back();
-	if (!(pf_forbidden_here | *pf_forbidden_to_all))
+	if (!(filtered_here() | *pf_forbidden_to_all))
 		pf_feature_set(PF_FEATURE_SECCOMP, PF_FEATURE_OFF, NULL);
 }
 
@@ -226,6 +231,23 @@ static void end(const struct turn *turn, long rc)
 	errno = saved;
 }
 
+/* ---- the processor's clock ---- */
+
+/* A thread whose reading of it is a SIGSEGV, and so of those that it creates: we ask the kernel there, and
+ * do without ticks. From before it is so until after. */
+static long set_clock(long mode, long a, long b, long c)
+{
+	uint32_t was = pf_forbidden_here & PF_FORBIDDEN_CLOCK;
+	long rc;
+
+	pf_forbidden_here |= PF_FORBIDDEN_CLOCK;
+	rc = syscall(SYS_prctl, PR_SET_TSC, mode, a, b, c);
+	if (rc == 0)
+		was = mode == PR_TSC_SIGSEGV ? PF_FORBIDDEN_CLOCK : 0;
+	pf_forbidden_here = filtered_here() | was;
+	return rc;
+}
+
 /* ---- the hooks ---- */
 
 /* Variadic in its header; each argument is a long in a register. */
@@ -234,6 +256,8 @@ static int change_process(int option, long a, long b, long c, long d)
 	struct turn turn = {.strict = a == SECCOMP_MODE_STRICT};
 	int rc;
 
+	if (option == PR_SET_TSC)
+		return (int)set_clock(a, b, c, d);
 	if (option != PR_SET_SECCOMP)
 		return pf_threadname_prctl(option, a, b, c, d);
 	if (a == SECCOMP_MODE_FILTER)
@@ -254,6 +278,8 @@ __attribute__((used)) long pf_filter_syscall(long number, long a, long b, long c
 
 	if (number == SYS_prctl && a == PR_SET_SECCOMP)
 		return change_process((int)a, b, c, d, e);
+	if (number == SYS_prctl && a == PR_SET_TSC)
+		return set_clock(b, c, d, e);
 	if (number == SYS_prctl)
 		return syscall(number, a, b, c, d, e);
 	turn.strict = a == SECCOMP_SET_MODE_STRICT && b == 0 && c == 0;

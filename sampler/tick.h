@@ -42,9 +42,11 @@ PF_INLINE uint64_t pf_tick_of_processor(void)
 #endif
 }
 
-/* PF_SIGSAFE and hooks. */
+/* PF_SIGSAFE and hooks. 0 on a thread that may not read the clock (PF_FORBIDDEN_CLOCK). */
 PF_INLINE uint64_t pf_tick(void)
 {
+	if (PF_UNLIKELY(pf_forbidden_here & PF_FORBIDDEN_CLOCK))
+		return 0;
 	return PF_LIKELY(pf_tick_raw) ? pf_tick_of_processor() : (uint64_t)pf_clock_now_ns();
 }
 

@@ -59,9 +59,9 @@ static PF_HOOK bool is_mine_soon(const pthread_mutex_t *m)
 {
 	uint64_t began;
 
-	if (!pf_mutex_is_plain(m))
-		return false;
 	began = pf_tick();
+	if (!pf_mutex_is_plain(m) || began == 0)
+		return false;
 	do {
 		pf_waiter_relax();
 		if (!pf_mutex_is_held(m) &&

@@ -55,7 +55,7 @@ static PF_HOOK void look_at(uint64_t start, int64_t switches)
 {
 	uint64_t took = pf_tick() - start;
 
-	if (took > few_ticks && look() != switches)
+	if (start != 0 && took > few_ticks && look() != switches)
 		pf_waiter_note((int64_t)pf_tick_ns(took), PF_WAIT_IO);
 }
 
@@ -81,7 +81,8 @@ static PF_HOOK void look_at(uint64_t start, int64_t switches)
 		uint64_t start;                                                                    \
 		long rc;                                                                           \
                                                                                                    \
-		if (PF_UNLIKELY(!pf_rseq_is_marked_at(mark_offset)))                               \
+		if (PF_UNLIKELY(!pf_rseq_is_marked_at(mark_offset) ||                              \
+				(pf_forbidden_here & PF_FORBIDDEN_CLOCK)))                         \
 			return pf_real_beside_##name(PF_CALL_ARGS);                                \
 		switches = seen_switches;                                                          \
 		start = pf_tick_of_processor();                                                    \

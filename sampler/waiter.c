@@ -247,6 +247,11 @@ PF_HOOK void pf_waiter_begin(
 	}
 	fetch((uintptr_t)lock);
 	turn->start = pf_tick();
+	if (PF_UNLIKELY(turn->start == 0)) {
+		pf_count(PF_COUNTER_WAIT_LOST_CLOCK);
+		pf_guard_leave();
+		return;
+	}
 	turn->lock = (uintptr_t)lock;
 	turn->kind = kind;
 	turn->queued = 0;

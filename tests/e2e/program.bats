@@ -180,3 +180,16 @@ same() {
 	is "$(tail -n 1 "$OUT")" 7
 	is "$(cat "$ERR")" "proffs: $TREE"
 }
+
+# stress-ng does: each of our looks at the clock was then the program's end.
+@test "a thread that may not read the processor's clock is sampled without it, and lives" {
+	for how in prctl syscall; do
+		run --separate-stderr "$PROFFS" run --set cpu/hz=1000 --set enable=1 --set block_kinds=sync,io,sleep \
+			-m "$TREE" --dump-on-exit dump -- "$TARGET/clockless" $([ "$how" = prctl ] || echo "$how")
+		is "$status" 0
+		is "$output" fine
+		[ "$(awk '$1 == "cpu_samples" {print $2}' dump/status)" -gt 50 ]
+		[ "$(awk '$1 == "wait_lost_clock" {print $2}' dump/status)" -gt 0 ]
+		rm -r dump
+	done
+}
