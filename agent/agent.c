@@ -24,6 +24,7 @@
 #include <sched.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -422,10 +423,26 @@ bool pf_agent_is_here(void)
 	return agent_pid == getpid();
 }
 
+static int stop_running(struct pf_fs *running)
+{
+	bool trapped = pf_is_forbidden(PF_FORBIDDEN_CLOCK);
+	int rc;
+
+	/* The tree's object reads the clock as everybody does. */
+	if (trapped)
+		prctl(PR_SET_TSC, PR_TSC_ENABLE);
+	if (running)
+		pf_library.stop(running);
+	rc = pf_crew_wait_gone(
+	    pf_clock_now_ns() + STOP_NS + (pf_option_wants_files(&now) ? DUMP_NS : 0));
+	if (trapped)
+		prctl(PR_SET_TSC, PR_TSC_SIGSEGV);
+	return rc;
+}
+
 int pf_agent_stop(void)
 {
 	uint32_t was;
-	struct pf_fs *running;
 
 	/* A filter of system calls that has the thread left alone: the process ends without us. */
 	if (pf_is_forbidden(PF_FORBIDDEN_HOST) || !pf_agent_is_here())
@@ -438,11 +455,7 @@ int pf_agent_stop(void)
 	    &state, &was, STOPPING, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE));
 	pf_wait_poll_leave_out((pid_t)syscall(SYS_gettid));
 	pf_futex_wake(&state, INT_MAX);
-	running = __atomic_load_n(&tree, __ATOMIC_ACQUIRE);
-	if (running)
-		pf_library.stop(running);
-	return pf_crew_wait_gone(
-	    pf_clock_now_ns() + STOP_NS + (pf_option_wants_files(&now) ? DUMP_NS : 0));
+	return stop_running(__atomic_load_n(&tree, __ATOMIC_ACQUIRE));
 }
 
 void pf_agent_again(void)

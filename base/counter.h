@@ -40,6 +40,8 @@
 	    "stacks that ended in a module that was being closed")                                 \
 	X(STACK_FIBER, "stack_fiber", "stacks that ended on a fiber's or a foreign stack")         \
 	X(STACK_NO_ROOM, "stack_no_room", "stacks not taken: too many captures at once")           \
+	X(MODULES_LATE, "modules_late",                                                            \
+	    "modules asked for a function before they were patched: its first calls are not seen") \
 	X(MODULES_FORGOTTEN, "modules_forgotten",                                                  \
 	    "closed modules whose names were lost: too many different ones")                       \
 	X(STACK_OVERFLOW, "stack_store_full", "stacks not stored: the stack store was full")       \
@@ -68,6 +70,7 @@
 	X(WAIT_LOST_TABLE, "wait_lost_table",                                                      \
 	    "waits charged to nobody: the table of contended locks was full or busy")              \
 	X(WAIT_LOST_NESTED, "wait_lost_nested", "waits not seen: inside our code")                 \
+	X(WAIT_SHORT, "wait_short", "contended locks that came free within 250 ns: in no profile") \
 	X(WAIT_LOST_CLOCK, "wait_lost_clock",                                                      \
 	    "waits not seen: of threads that may not read the processor's clock (PR_SET_TSC)")     \
 	X(WAIT_LOST_SITES, "wait_lost_sites_full",                                                 \

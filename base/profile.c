@@ -91,7 +91,7 @@ static struct pf_string *pool_room(struct pf_string_pool *pool, size_t length)
 		pool->chunks = c;
 	}
 	c->used += bytes;
-	return (struct pf_string *)(c->bytes + c->used - bytes);
+	return (void *)(c->bytes + c->used - bytes); /* of 8, as all that is handed out */
 }
 
 static const char *pool_intern(struct pf_string_pool *pool, const char *text)

@@ -243,7 +243,7 @@ static long set_clock(long mode, long a, long b, long c)
 	pf_forbidden_here |= PF_FORBIDDEN_CLOCK;
 	rc = syscall(SYS_prctl, PR_SET_TSC, mode, a, b, c);
 	if (rc == 0)
-		was = mode == PR_TSC_SIGSEGV ? PF_FORBIDDEN_CLOCK : 0;
+		was = (unsigned)mode == PR_TSC_SIGSEGV ? PF_FORBIDDEN_CLOCK : 0;
 	pf_forbidden_here = filtered_here() | was;
 	return rc;
 }

@@ -137,10 +137,14 @@ void pf_call_resize_end(struct pf_call_resize *r, void *at, void *to, size_t siz
 #define PF_CALL_RESIZING_ARRAY(name, usable)                                                       \
 	static PF_HOOK int take_##name(uint64_t rate, void *place, size_t count, size_t size)      \
 	{                                                                                          \
-		void *const *block = place, *at = *block;                                          \
+		void *const *block = place;                                                        \
 		struct pf_call_resize resize;                                                      \
+		void *at;                                                                          \
 		int rc;                                                                            \
                                                                                                    \
+		if (!place)                                                                        \
+			return pf_real_##name(place, count, size);                                 \
+		at = *block;                                                                       \
 		pf_call_resize_begin(&resize, at, rate, usable(at));                               \
 		rc = pf_real_##name(place, count, size);                                           \
 		pf_call_resize_end(&resize, at, rc == 0 ? *block : NULL,                           \

@@ -482,8 +482,12 @@ static int64_t refresh_locked(bool hurry)
 
 	dl_iterate_phdr(look_at_counts, &counts);
 	changed = counts.adds != seen_adds || counts.subs != seen_subs;
-	hurry =
-	    hurry && (changed || scans_since_change < SETTLE_SCANS) && may_scan_at_once_locked(now);
+	hurry = hurry && (changed || scans_since_change < SETTLE_SCANS);
+	if (hurry && !may_scan_at_once_locked(now)) {
+		hurry = false;
+		if (changed)
+			pf_count(PF_COUNTER_MODULES_LATE);
+	}
 	if (hurry) {
 		scan_at_once_locked();
 		changed = false;

@@ -1,5 +1,6 @@
 #include "sampler/patch_poke.h"
 #include "base/clock.h"
+#include "base/counter.h"
 #include "base/forbid.h"
 #include "base/lock.h"
 #include "base/mark.h"
@@ -14,6 +15,8 @@ uint32_t pf_patch_poke;
 
 /* Our thread answers in a fraction of a millisecond, once it has a processor. */
 static const int64_t PATIENCE_NS = 100 * (int64_t)PF_NS_PER_MS;
+/* Where it did not, somebody keeps it who will go on: nobody else asks for a while. */
+static const int64_t SULK_NS = 5 * (int64_t)PF_NS_PER_SECOND;
 
 static uint32_t asked;        /* atomic: how often */
 static uint32_t answered;     /* atomic futex word: up to which of these */
@@ -44,6 +47,11 @@ __attribute__((used)) PF_HOOK void pf_patch_poke_opening(void)
 	poke();
 }
 
+static PF_HOOK bool is_open(uint32_t ticket)
+{
+	return (int32_t)(__atomic_load_n(&answered, __ATOMIC_ACQUIRE) - ticket) < 0;
+}
+
 /* Whatever keeps our thread (a lock of the loader's that this thread holds, a fork), it is waited for
  * only so long. */
 static PF_HOOK void ask_and_wait(int64_t deadline_ns)
@@ -56,6 +64,10 @@ static PF_HOOK void ask_and_wait(int64_t deadline_ns)
 	       (int32_t)((now = __atomic_load_n(&answered, __ATOMIC_ACQUIRE)) - ticket) < 0 &&
 	       pf_clock_now_ns() < deadline_ns && !pf_is_forbidden(PF_FORBIDDEN_FUTEX))
 		pf_futex_wait(&answered, now, deadline_ns);
+	if (is_open(ticket)) {
+		pf_count(PF_COUNTER_MODULES_LATE);
+		__atomic_store_n(&deaf_until_ns, pf_clock_now_ns() + SULK_NS, __ATOMIC_RELAXED);
+	}
 }
 
 /* Who has opened a module and now asks for a function in it is about to call it. */
@@ -66,11 +78,13 @@ __attribute__((used)) PF_HOOK void pf_patch_poke_asking(void)
 	if (PF_LIKELY(!opened))
 		return;
 	opened = false;
-	if (!__atomic_load_n(&listening, __ATOMIC_ACQUIRE))
+	if (!__atomic_load_n(&listening, __ATOMIC_ACQUIRE) || pf_is_forbidden(PF_FORBIDDEN_HOST))
 		return;
 	now_ns = pf_clock_now_ns();
 	if (now_ns >= __atomic_load_n(&deaf_until_ns, __ATOMIC_RELAXED))
 		ask_and_wait(now_ns + PATIENCE_NS);
+	else
+		pf_count(PF_COUNTER_MODULES_LATE);
 }
 
 void pf_patch_poke_listen(bool on)

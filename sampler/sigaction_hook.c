@@ -1,5 +1,6 @@
 #include "sampler/sigaction_hook.h"
 #include "base/counter.h"
+#include "base/forbid.h"
 #include "base/mark.h"
 #include "sampler/cpu.h"
 #include "sampler/patch.h"
@@ -67,8 +68,15 @@ static PF_HOOK bool is_passed_on(const struct sigaction *action)
 
 static PF_HOOK bool is_handler(const struct sigaction *action)
 {
-	return (action->sa_flags & SA_SIGINFO) ||
-	       (action->sa_handler != SIG_DFL && action->sa_handler != SIG_IGN);
+	return action->sa_handler != SIG_DFL &&
+	       action->sa_handler != SIG_IGN; /* whatever the flags */
+}
+
+/* What stood there before the program saw it, past our hooks, and comes back. */
+static PF_HOOK bool is_of_ours(struct sigaction *action)
+{
+	action->sa_flags |= SA_SIGINFO;
+	return pf_signal_is_handler(action) || is_passed_on(action);
 }
 
 /* What the program is told that there is. */
@@ -121,20 +129,31 @@ static PF_HOOK bool is_here(void)
 	return syscall(SYS_getpid) == __atomic_load_n(&program, __ATOMIC_RELAXED);
 }
 
+static PF_HOOK int set(int signal, const struct sigaction *action, const struct sigaction *now)
+{
+	struct sigaction again = *action;
+
+	if (!is_here())
+		return sigaction(signal, action, NULL);
+	if (is_of_ours(&again))
+		return sigaction(signal, &again, NULL);
+	return is_handler(action) ? set_handler(signal, action) : set_none(signal, action, now);
+}
+
 PF_HOOK int pf_sigaction_set(int signal, const struct sigaction *action, struct sigaction *old)
 {
 	struct sigaction now, before;
 	int rc = 0;
 
-	if (!pf_signal_was_ours(signal) || sigaction(signal, NULL, &now) < 0 ||
-	    (!pf_signal_is_handler(&now) && !is_passed_on(&now)))
+	if (!pf_signal_was_ours(signal) || pf_is_forbidden(PF_FORBIDDEN_HOST) ||
+	    sigaction(signal, NULL, &now) < 0)
+		return sigaction(signal, action, old);
+	/* Samples may still come to a handler that follows an ignoring. */
+	if (!pf_signal_is_handler(&now) && !is_passed_on(&now) && !(action && is_handler(action)))
 		return sigaction(signal, action, old);
 	show(signal, &now, &before);
-	if (action && !is_here())
-		rc = sigaction(signal, action, NULL);
-	else if (action)
-		rc = is_handler(action) ? set_handler(signal, action)
-					: set_none(signal, action, &now);
+	if (action)
+		rc = set(signal, action, &now);
 	if (rc == 0 && old)
 		*old = before;
 	return rc;
@@ -148,6 +167,8 @@ static PF_HOOK __sighandler_t set_simply(int number, __sighandler_t handler, int
 	memset(&action, 0, sizeof(action));
 	action.sa_handler = handler;
 	action.sa_flags = flags;
+	if (flags & SA_RESTART)
+		*(uint64_t *)&action.sa_mask = 1ull << (number - 1); /* as glibc's signal() */
 	return pf_sigaction_set(number, &action, &old) < 0 ? SIG_ERR : old.sa_handler;
 }
 

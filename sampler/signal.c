@@ -114,8 +114,7 @@ static bool is_default(int signal)
 {
 	struct sigaction now;
 
-	return sigaction(signal, NULL, &now) == 0 && !(now.sa_flags & SA_SIGINFO) &&
-	       now.sa_handler == SIG_DFL;
+	return sigaction(signal, NULL, &now) == 0 && now.sa_handler == SIG_DFL;
 }
 
 /* How many of the program's threads block each signal: blockers[signal]. */
@@ -177,16 +176,22 @@ uint64_t pf_signal_mask_inside(void)
 
 static int install_locked(void)
 {
-	struct sigaction action;
+	struct sigaction action, before;
 	int signal;
 
-	signal = choose();
-	if (signal == 0)
-		return -EBUSY;
-	pf_signal_action(&action, on_signal);
-	if (sigaction(signal, &action, NULL) < 0)
-		return -errno;
-	__atomic_fetch_or(&were_ours, 1ull << (signal - 1), __ATOMIC_RELEASE);
+	do {
+		signal = choose();
+		if (signal == 0)
+			return -EBUSY;
+		pf_signal_action(&action, on_signal);
+		/* First: from here on the hooks look twice (sigaction_hook.c). */
+		__atomic_fetch_or(&were_ours, 1ull << (signal - 1), __ATOMIC_RELEASE);
+		if (sigaction(signal, &action, &before) < 0)
+			return -errno;
+		/* The program took it meanwhile. */
+		if (before.sa_handler != SIG_DFL)
+			sigaction(signal, &before, NULL);
+	} while (before.sa_handler != SIG_DFL);
 	__atomic_store_n(&number, signal, __ATOMIC_RELEASE);
 	return 0;
 }

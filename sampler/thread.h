@@ -93,7 +93,7 @@ struct pf_thread {
 	uint16_t waits_kind;
 	uint32_t waits_queued; /* epoch of waiter.c; 0: nobody is charged */
 	/* Sums of all threads that had this slot; the thread itself adds. */
-	uint64_t contentions, waited_ticks, unblamed_ticks;
+	uint64_t contentions, short_waits, waited_ticks, unblamed_ticks;
 };
 
 /* Slots by number, 0 <= number < pf_thread_limit(). */

@@ -83,7 +83,7 @@ void pf_tick_start(void)
 	if (done)
 		return;
 	done = true;
-	if (!runs_evenly() || !is_trusted())
+	if (pf_is_forbidden(PF_FORBIDDEN_CLOCK) || !runs_evenly() || !is_trusted())
 		return;
 	pf_tick_raw = true;
 	start = both_clocks();

@@ -9,6 +9,7 @@
 #include <stddef.h>
 
 void *pf_wait_calls[PF_CALL_COUNT];
+bool pf_wait_call_may_try;
 
 #define X(name)                                                                                    \
 	PF_HOOK long pf_real_##name(PF_CALL_PARAMS)                                                \
@@ -53,6 +54,20 @@ static void *find(int call)
 	return found && is_in_libc(found) ? found : pf_real_find(names[call]);
 }
 
+static bool are_of_one_library(void)
+{
+	static const enum pf_wait_call calls[] = {PF_CALL_pthread_mutex_lock,
+	    PF_CALL_pthread_mutex_timedlock, PF_CALL_pthread_mutex_clocklock, PF_CALL_mtx_lock,
+	    PF_CALL_mtx_timedlock, PF_CALL_pthread_mutex_unlock, PF_CALL_mtx_unlock};
+	void *trylock = pf_wait_calls[PF_CALL_pthread_mutex_trylock];
+
+	for (size_t i = 0; i < PF_COUNT(calls); i++)
+		if (pf_wait_calls[calls[i]] &&
+		    !pf_real_are_together(pf_wait_calls[calls[i]], trylock))
+			return false;
+	return trylock;
+}
+
 void pf_wait_call_resolve(void)
 {
 	static int done; /* atomic */
@@ -62,6 +77,7 @@ void pf_wait_call_resolve(void)
 	pf_gate_enter();
 	for (int i = 0; i < PF_CALL_COUNT; i++)
 		__atomic_store_n(&pf_wait_calls[i], find(i), __ATOMIC_RELEASE);
+	pf_wait_call_may_try = are_of_one_library();
 	dlerror(); /* nobody shall find our misses */
 	pf_gate_leave();
 	__atomic_store_n(&done, 1, __ATOMIC_RELEASE);

@@ -6,6 +6,8 @@
 #pragma once
 #include "base/mark.h"
 
+#include <stdbool.h>
+
 #define PF_LOCK_CALLS(X)                                                                           \
 	X(pthread_mutex_lock)                                                                      \
 	X(pthread_mutex_timedlock)                                                                 \
@@ -120,6 +122,8 @@ enum pf_wait_call {
 typedef long pf_wait_call_fn(PF_CALL_PARAMS);
 
 extern PF_HIDDEN void *pf_wait_calls[PF_CALL_COUNT];
+/* All that take a mutex are one library's: a library in front of libc may know of some of them only. */
+extern PF_HIDDEN bool pf_wait_call_may_try;
 
 /* PF_HOOK: pf_real_pthread_mutex_lock(a, b, c, d, e, f) ... Not before pf_wait_call_resolve(). */
 #define X(name) long pf_real_##name(PF_CALL_PARAMS);

@@ -53,31 +53,35 @@ PF_INLINE bool got_mutex(long rc)
  * is done with the lock in hand, where the next one waits for it: so fights that were over in time became
  * sleeps of 30 us. Hence a thread looks on first for about as long, and is entered only then. Nobody can
  * come in between unseen: the lock is taken by the very look that finds it free. */
-enum { SOON_NS = 250 };
+enum { SOON_NS = 250, LOOKS_MAX = 100 /* should the clock stand still */ };
 
 static PF_HOOK bool is_mine_soon(const pthread_mutex_t *m)
 {
 	uint64_t began;
 
-	began = pf_tick();
-	if (!pf_mutex_is_plain(m) || began == 0)
+	/* A clock that is a system call takes longer than this, and may be forbidden. */
+	if (!pf_wait_call_may_try || !pf_tick_raw || !pf_mutex_is_plain(m) ||
+	    pf_is_forbidden(PF_FORBIDDEN_HOST | PF_FORBIDDEN_CLOCK))
 		return false;
-	do {
+	began = pf_tick();
+	for (int looks = 0; looks < LOOKS_MAX && pf_tick_ns(pf_tick() - began) < SOON_NS; looks++) {
 		pf_waiter_relax();
 		if (!pf_mutex_is_held(m) &&
-		    (int)pf_real_pthread_mutex_trylock((long)m, 0, 0, 0, 0, 0) == 0)
+		    (int)pf_real_pthread_mutex_trylock((long)m, 0, 0, 0, 0, 0) == 0) {
+			pf_waiter_note_short();
 			return true;
-	} while (pf_tick_ns(pf_tick() - began) < SOON_NS);
+		}
+	}
 	return false;
 }
 
-#define LOCKING_MUTEX(name, is_got)                                                                \
+#define LOCKING_MUTEX(name, is_got, is_valid)                                                      \
 	WATCHED(name, a, PF_WAIT_MUTEX, true, is_got)                                              \
 	static PF_HOOK long pf_real_beside_##name(PF_CALL_PARAMS)                                  \
 	{                                                                                          \
 		if (!pf_mutex_is_contended((const pthread_mutex_t *)a, own_tid()))                 \
 			return PF_WAIT_CALL(name);                                                 \
-		if (is_mine_soon((const pthread_mutex_t *)a))                                      \
+		if ((is_valid) && is_mine_soon((const pthread_mutex_t *)a))                        \
 			return 0; /* thrd_success, too */                                          \
 		return wait_in_##name(PF_CALL_ARGS);                                               \
 	}                                                                                          \
@@ -88,11 +92,13 @@ static PF_HOOK bool is_mine_soon(const pthread_mutex_t *m)
 		return PF_WAIT_CALL(name);                                                         \
 	}
 
-LOCKING_MUTEX(pthread_mutex_lock, got_mutex(rc))
-LOCKING_MUTEX(pthread_mutex_timedlock, got_mutex(rc))
-LOCKING_MUTEX(pthread_mutex_clocklock, got_mutex(rc))
-LOCKING_MUTEX(mtx_lock, (int)rc == thrd_success)
-LOCKING_MUTEX(mtx_timedlock, (int)rc == thrd_success)
+LOCKING_MUTEX(pthread_mutex_lock, got_mutex(rc), true)
+LOCKING_MUTEX(pthread_mutex_timedlock, got_mutex(rc), true)
+/* Another clock is refused, however free the lock is. */
+LOCKING_MUTEX(
+    pthread_mutex_clocklock, got_mutex(rc), (int)b == CLOCK_REALTIME || (int)b == CLOCK_MONOTONIC)
+LOCKING_MUTEX(mtx_lock, (int)rc == thrd_success, true)
+LOCKING_MUTEX(mtx_timedlock, (int)rc == thrd_success, true)
 
 #define LOCKING(name, type, may_wait, kind)                                                        \
 	WATCHED(name, a, kind, true, (int)rc == 0)                                                 \

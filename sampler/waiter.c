@@ -285,6 +285,11 @@ PF_HOOK void pf_waiter_end(struct pf_wait_turn *turn, bool got)
 	errno = saved;
 }
 
+PF_HOOK void pf_waiter_note_short(void)
+{
+	ADD_TO(pf_thread_self, short_waits, 1);
+}
+
 PF_HOOK void pf_waiter_note(int64_t waited_ns, enum pf_wait_kind kind)
 {
 	int saved = errno;
@@ -361,6 +366,10 @@ static PF_HOOK uint64_t take_delay(uint64_t lock, uint64_t *now, uint32_t *scale
 	struct pf_waiter_entry *e;
 
 	*scale = 0;
+	if (pf_forbidden_here & PF_FORBIDDEN_CLOCK) {
+		pf_count(PF_COUNTER_WAIT_LOST_CLOCK);
+		return 0;
+	}
 	if (!take(s, SPINS))
 		return 0;
 	e = find(s, lock);
@@ -446,16 +455,17 @@ void pf_waiter_watch(uint32_t what)
 	__atomic_store_n(&watched, what, __ATOMIC_RELEASE);
 }
 
-static void sum_up(const struct pf_thread *t, uint64_t sums[3])
+static void sum_up(const struct pf_thread *t, uint64_t sums[4])
 {
 	sums[0] += __atomic_load_n(&t->contentions, __ATOMIC_RELAXED);
 	sums[1] += __atomic_load_n(&t->waited_ticks, __ATOMIC_RELAXED);
 	sums[2] += __atomic_load_n(&t->unblamed_ticks, __ATOMIC_RELAXED);
+	sums[3] += __atomic_load_n(&t->short_waits, __ATOMIC_RELAXED);
 }
 
 void pf_waiter_flush(void)
 {
-	uint64_t sums[3] = {0};
+	uint64_t sums[4] = {0};
 
 	sum_up(&nobody, sums);
 	for (uint32_t i = 0; i < pf_thread_limit(); i++)
@@ -463,6 +473,7 @@ void pf_waiter_flush(void)
 	pf_counter_set(PF_COUNTER_MUTEX_CONTENTIONS, sums[0]);
 	pf_counter_set(PF_COUNTER_MUTEX_WAITED_NS, pf_tick_ns(sums[1]));
 	pf_counter_set(PF_COUNTER_MUTEX_UNBLAMED_NS, pf_tick_ns(sums[2]));
+	pf_counter_set(PF_COUNTER_WAIT_SHORT, sums[3]);
 }
 
 PF_SIGSAFE void pf_waiter_fork_child(void)

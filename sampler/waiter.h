@@ -62,6 +62,9 @@ void pf_waiter_end(struct pf_wait_turn *turn, bool got);
 /* A wait that is over and was for nobody's lock: `sleep` and `io`. errno is kept. PF_HOOK. */
 void pf_waiter_note(int64_t waited_ns, enum pf_wait_kind kind);
 
+/* A lock that came free before the caller was entered as one that waits for it. PF_HOOK. */
+void pf_waiter_note_short(void);
+
 /* Right before the real release, by the holder. PF_HOOK. */
 void pf_waiter_charge(const void *lock, enum pf_wait_kind kind);
 

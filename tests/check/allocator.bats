@@ -24,6 +24,8 @@ over() {
 	library=$(ldconfig -p | awk -v name="$1" '$1 == name {print $NF; exit}')
 	[ -n "$library" ]
 	names=$(unknown "$library")
+	[ -s exported ]
+	[ -s hooked ]
 	echo "$names"
 	[ -z "$names" ]
 }

@@ -529,8 +529,15 @@ class Trial:
         trouble = self.recovers(program, name)
         if trouble:
             self.note(what, "not right again afterwards: " + trouble)
+        self.settle(program, name)
         self.took(what, began)
         return True
+
+    def settle(self, program, name):
+        """What was switched off and on begins anew, and has nothing until the program does something."""
+        if name == "enable":
+            for each in NAMED:
+                self.recovers(program, each)
 
     def recovers(self, program, name):
         """None once the same look is right again, which is soon."""
@@ -574,6 +581,7 @@ class Trial:
                 self.page.arm(self.kind, 1 << 40, False)
                 self.reader.look(name, program.tree)
                 counts[name] = self.page.count()
+                self.settle(program, name)
             print(f"{self.kind}: {sum(counts.values())} calls in {counts}", flush=True)
             if self.seconds is None:
                 for name, count in counts.items():

@@ -3,7 +3,7 @@
 # profiles name the functions of libc and libm that each is about, beneath [stress-ng].
 load real
 
-NOISE='metrc:' # what it measured
+NOISE='metrc:|completed in' # what it measured
 TIMEOUT=120
 
 # did_all METRICS OPTION...: as many operations as each --STRESSOR-ops says
