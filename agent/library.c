@@ -33,8 +33,7 @@ const char *pf_library_file(const char *private_dir, const char *name, char *out
 static int open_gated(const char *path, struct pf_library *found, const char **why)
 {
 	static char reason[256];
-	/* It is bound at once itself (-z now); what it needs (libdw, libelf, libfuse3) as it is called. */
-	void *library = dlopen(path, RTLD_LAZY | RTLD_LOCAL);
+	void *library = dlopen(path, RTLD_NOW | RTLD_LOCAL);
 
 	if (!library) {
 		const char *said = dlerror();
