@@ -15,7 +15,7 @@ uint32_t pf_patch_poke;
 
 /* Our thread answers in a fraction of a millisecond, once it has a processor. */
 static const int64_t PATIENCE_NS = 100 * (int64_t)PF_NS_PER_MS;
-/* Where it did not, somebody keeps it who will go on: nobody else asks for a while. */
+/* Where it did not, nobody else waits so long, or until it is heard of again. */
 static const int64_t SULK_NS = 5 * (int64_t)PF_NS_PER_SECOND;
 
 static uint32_t asked;        /* atomic: how often */
@@ -47,9 +47,10 @@ __attribute__((used)) PF_HOOK void pf_patch_poke_opening(void)
 	poke();
 }
 
-static PF_HOOK bool is_open(uint32_t ticket)
+static PF_HOOK bool is_open(uint32_t ticket, uint32_t *last)
 {
-	return (int32_t)(__atomic_load_n(&answered, __ATOMIC_ACQUIRE) - ticket) < 0;
+	*last = __atomic_load_n(&answered, __ATOMIC_ACQUIRE);
+	return (int32_t)(*last - ticket) < 0;
 }
 
 /* Whatever keeps our thread (a lock of the loader's that this thread holds, a fork), it is waited for
@@ -57,14 +58,13 @@ static PF_HOOK bool is_open(uint32_t ticket)
 static PF_HOOK void ask_and_wait(int64_t deadline_ns)
 {
 	uint32_t ticket = __atomic_add_fetch(&asked, 1, __ATOMIC_SEQ_CST);
-	uint32_t now;
+	uint32_t last;
 
 	poke();
-	while (__atomic_load_n(&listening, __ATOMIC_ACQUIRE) &&
-	       (int32_t)((now = __atomic_load_n(&answered, __ATOMIC_ACQUIRE)) - ticket) < 0 &&
+	while (__atomic_load_n(&listening, __ATOMIC_ACQUIRE) && is_open(ticket, &last) &&
 	       pf_clock_now_ns() < deadline_ns && !pf_is_forbidden(PF_FORBIDDEN_FUTEX))
-		pf_futex_wait(&answered, now, deadline_ns);
-	if (is_open(ticket)) {
+		pf_futex_wait(&answered, last, deadline_ns);
+	if (is_open(ticket, &last)) {
 		pf_count(PF_COUNTER_MODULES_LATE);
 		__atomic_store_n(&deaf_until_ns, pf_clock_now_ns() + SULK_NS, __ATOMIC_RELAXED);
 	}
