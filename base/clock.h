@@ -46,6 +46,18 @@ PF_INLINE int64_t pf_clock_sooner(int64_t a_ns, int64_t b_ns)
 	return a_ns < b_ns ? a_ns : b_ns;
 }
 
+/* No round number: a program's own timers, set to whole milliseconds, are met at every stage. */
+enum { PF_CLOCK_PHASE_NS = 30901699 };
+
+/* The next of the moments that lie `period_ns` apart. They are the same in every process, so that all of
+ * them are woken by one interrupt, and those of a period are among those of its divisors. */
+PF_INLINE int64_t pf_clock_beat_after(int64_t now_ns, int64_t period_ns)
+{
+	int64_t into_ns = (now_ns - PF_CLOCK_PHASE_NS) % period_ns;
+
+	return now_ns - into_ns + (into_ns < 0 ? 0 : period_ns);
+}
+
 /* The CPU clock of any thread of this process (linux: CPUCLOCK_PERTHREAD | CPUCLOCK_SCHED). */
 PF_INLINE clockid_t pf_clock_of_thread(pid_t tid)
 {

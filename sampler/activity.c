@@ -4,6 +4,8 @@
 #include "sampler/timer.h"
 
 enum { TRIES = 3 };
+/* A program that is met asleep, but has run each time, is not watched: it would pay at each switch. */
+enum { BUSY_LOOKS = 4 };
 
 /* Ours first: what they use between the two readings looks as if somebody had run, never as if nobody. */
 static int64_t others_ns(void)
@@ -49,4 +51,39 @@ bool pf_activity_is_none(const struct pf_activity *activity)
 		if (others_ns() == activity->others_ns)
 			return true;
 	return false;
+}
+
+uint32_t pf_activity_step(struct pf_activity *activity, int64_t now_ns)
+{
+	if (activity->step_ns == now_ns)
+		return activity->stage;
+	activity->step_ns = now_ns;
+	if (activity->looked) {
+		if (!activity->ran)
+			activity->busy = 0;
+		else if (activity->busy < BUSY_LOOKS)
+			activity->busy++;
+		pf_activity_watch(activity, activity->busy < BUSY_LOOKS);
+	}
+	activity->looked = activity->ran = false;
+	if (pf_activity_is_none(activity))
+		return activity->stage;
+	/* Before the threads are looked at: what they do meanwhile is for the next step. */
+	pf_activity_mark(activity);
+	return ++activity->stage;
+}
+
+void pf_activity_found(struct pf_activity *activity, bool ran, bool runs)
+{
+	activity->looked = true;
+	activity->ran |= ran || runs;
+	if (runs)
+		activity->busy = BUSY_LOOKS;
+}
+
+void pf_activity_rest(struct pf_activity *activity)
+{
+	pf_activity_watch(activity, false);
+	activity->looked = false;
+	activity->busy = 0;
 }

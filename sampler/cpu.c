@@ -224,13 +224,14 @@ int64_t pf_cpu_turn(int64_t now_ns)
 		return look_due_ns < due_ns ? look_due_ns : due_ns;
 	drained = drain();
 	pf_precise_shuffle();
-	due_ns = now_ns + drain_interval_ns(drained);
+	due_ns = pf_clock_beat_after(now_ns, drain_interval_ns(drained));
 	if (now_ns >= look_due_ns) {
 		int64_t again_ns;
 
 		look_round();
 		again_ns = pf_arm_look_again_ns();
-		look_due_ns = now_ns + (again_ns >= 0 ? again_ns : LOOK_INTERVAL_NS);
+		look_due_ns = again_ns >= 0 ? now_ns + again_ns
+					    : pf_clock_beat_after(now_ns, LOOK_INTERVAL_NS);
 	}
 	return look_due_ns < due_ns ? look_due_ns : due_ns;
 }
@@ -287,12 +288,12 @@ static int update_locked(void)
 	if (!pf_cpu_active())
 		return begin_locked(period);
 	pf_sample_set_period_ns(period);
+	pf_cpu_look_soon(); /* the ring may have to be emptied more often from now on */
 	if (period)
 		return timers_refused ? 0 : pf_arm_all(period);
 	pf_arm_none();
 	timers_refused = false;
 	pf_feature_set(PF_FEATURE_CPU, PF_FEATURE_OFF, NULL);
-	pf_drain_wake();
 	return 0;
 }
 

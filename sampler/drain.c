@@ -4,6 +4,7 @@
 #include "base/mark.h"
 #include "sampler/cpu.h"
 #include "sampler/crew.h"
+#include "sampler/wait_poll.h"
 #include "sampler/wall.h"
 
 #include <errno.h>
@@ -15,22 +16,31 @@ enum { STOPPED, RUNNING, STOPPING };
 static uint32_t running; /* atomic */
 static uint32_t wakes;   /* atomic, a futex: moves when there is something to look at */
 
-static int64_t sooner(int64_t a_ns, int64_t b_ns)
+/* Wall ticks and looks for futexes: they share what one look at the process says. What the poll has read of a
+ * thread, the tick does not read again. */
+static int64_t look(struct pf_activity *activity)
 {
-	if (a_ns < 0 || b_ns < 0)
-		return a_ns < 0 ? b_ns : a_ns;
-	return a_ns < b_ns ? a_ns : b_ns;
+	uint32_t wanted = pf_wall_wanted();
+	int64_t now_ns = pf_clock_now_ns();
+	int64_t poll_ns = pf_wait_poll_turn(now_ns, activity, pf_wall_due_ns(now_ns, wanted));
+	int64_t wall_ns = pf_wall_turn(now_ns, wanted, activity);
+
+	if (poll_ns < 0 && wall_ns < 0)
+		pf_activity_rest(activity);
+	return pf_clock_sooner(poll_ns, wall_ns);
 }
 
 static void *run(void *unused)
 {
+	struct pf_activity activity = {0};
+
 	while (__atomic_load_n(&running, __ATOMIC_ACQUIRE) == RUNNING) {
 		uint32_t seen = __atomic_load_n(&wakes, __ATOMIC_ACQUIRE);
 		int64_t cpu_ns = pf_cpu_turn(pf_clock_now_ns());
-		int64_t wall_ns = pf_wall_turn(pf_clock_now_ns());
 
-		pf_futex_wait(&wakes, seen, sooner(cpu_ns, wall_ns));
+		pf_futex_wait(&wakes, seen, pf_clock_sooner(cpu_ns, look(&activity)));
 	}
+	pf_activity_rest(&activity);
 	__atomic_store_n(&running, STOPPED, __ATOMIC_RELEASE);
 	pf_futex_wake(&running, INT_MAX);
 	return unused;

@@ -1,7 +1,8 @@
 /* Drainer: the thread `proffs/drain`, which carries CPU samples from the ring to whoever collects,
- * and takes the wall-clock ticks.
+ * takes the wall-clock ticks, and looks for threads in futexes.
  *
- * Wakes when one of the two is due; sleeps for ever while nothing samples.
+ * Wakes when one of the three is due; sleeps for ever while nothing samples. What is due regularly is due at
+ * the same moments in all processes (pf_clock_beat_after): a wake that comes alone costs twice as much.
  */
 #pragma once
 #include <stdbool.h>

@@ -42,14 +42,16 @@ static void *run(void *unused)
 	while (__atomic_load_n(&running, __ATOMIC_ACQUIRE) == RUNNING) {
 		uint32_t poke = __atomic_load_n(&pf_patch_poke, __ATOMIC_ACQUIRE);
 		uint64_t now_closed = closed_modules();
-		int64_t again;
+		int64_t again, now_ns;
 
 		if (now_closed != closed)
 			pf_unwind_flush();
 		closed = now_closed;
 		pf_map_look();
 		again = pf_patch_refresh();
-		pf_futex_wait(&pf_patch_poke, poke, pf_clock_now_ns() + again);
+		now_ns = pf_clock_now_ns();
+		pf_futex_wait(&pf_patch_poke, poke,
+		    again < PF_NS_PER_SECOND ? now_ns + again : pf_clock_beat_after(now_ns, again));
 	}
 	__atomic_store_n(&running, STOPPED, __ATOMIC_RELEASE);
 	pf_futex_wake(&running, INT_MAX);

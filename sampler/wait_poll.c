@@ -4,27 +4,29 @@
 #include "base/lock.h"
 #include "base/mark.h"
 #include "base/memory.h"
-#include "sampler/activity.h"
 #include "sampler/blocked.h"
 #include "sampler/contention.h"
 #include "sampler/cpu.h"
-#include "sampler/crew.h"
+#include "sampler/drain.h"
 #include "sampler/proc.h"
 #include "sampler/stack.h"
 #include "sampler/thread.h"
 #include "sampler/wait_site.h"
 #include "sampler/waiter.h"
 
-#include <errno.h>
 #include <limits.h>
 #include <stdlib.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 enum { STOPPED, RUNNING, STOPPING };
-enum { PERIOD_NS = PF_NS_PER_SECOND / 19, SCAN_EVERY = 19, STALE_AFTER = 4 };
+enum { PERIOD_NS = PF_NS_PER_SECOND / 19, STALE_AFTER = 4 };
+/* So much before it is due it is done together with a tick of the wall clock. */
+enum { EARLY_NS = PERIOD_NS / 8 };
+static const int64_t SCAN_INTERVAL_NS = PF_NS_PER_SECOND;
 
 static uint32_t running; /* atomic, a futex word */
+static uint32_t starts;  /* atomic */
 static pid_t left_out;   /* atomic; 0: nobody */
 
 /* What is remembered of a thread from look to look, by its slot's number. */
@@ -42,9 +44,13 @@ struct poll {
 	struct pf_proc_stack stack; /* of the thread at hand: large */
 	struct seen *seen;
 	uint32_t room;
-	int64_t last_ns;
-	struct pf_activity activity; /* since the last look at every thread */
+	int64_t last_ns, due_ns, scan_due_ns;
+	uint32_t start;
+	uint32_t stage; /* at the last look at every thread (activity.h) */
+	bool has_looked;
 };
+
+static struct poll *poll; /* the drainer's alone; NULL: stopped */
 
 static bool reserve(struct poll *p, uint32_t limit)
 {
@@ -145,9 +151,9 @@ static bool look_at(struct poll *p, struct pf_thread *t, int64_t elapsed_ns)
 
 /* Nobody has run since every thread was looked at, and all of them were. Whoever has gone, or begun to
  * wait in a hook, has run. */
-static bool is_quiet(const struct poll *p, uint32_t limit)
+static bool is_quiet(const struct poll *p, uint32_t limit, uint32_t stage)
 {
-	if (!pf_activity_is_none(&p->activity))
+	if (!p->has_looked || stage != p->stage)
 		return false;
 	for (uint32_t i = 0; i < limit; i++) {
 		const struct pf_thread *t = pf_thread_at(i);
@@ -165,57 +171,98 @@ static void repeat(const struct poll *p, uint32_t limit, int64_t elapsed_ns)
 			add_sleeper(&p->seen[i], false, elapsed_ns);
 }
 
-static void look_round(struct poll *p)
+static void look_round(struct poll *p, int64_t now_ns, struct pf_activity *activity)
 {
-	int64_t now_ns = pf_clock_now_ns(), elapsed_ns = now_ns - p->last_ns;
+	int64_t elapsed_ns = now_ns - p->last_ns;
+	uint32_t stage = pf_activity_step(activity, now_ns);
 	uint32_t limit = pf_thread_limit();
 	bool some_ran = false;
 
 	p->last_ns = now_ns;
 	if (!reserve(p, limit))
 		limit = p->room;
-	if (is_quiet(p, limit)) {
+	if (is_quiet(p, limit, stage)) {
 		repeat(p, limit, elapsed_ns);
 		return;
 	}
-	pf_activity_mark(&p->activity);
+	p->stage = stage;
+	p->has_looked = true;
 	for (uint32_t i = 0; i < limit; i++) {
 		struct pf_thread *t = pf_thread_at(i);
 
 		if (t)
 			some_ran |= look_at(p, t, elapsed_ns);
 	}
-	pf_activity_watch(&p->activity, !some_ran);
+	pf_activity_found(activity, some_ran, false);
 }
 
-static void *run(void *unused)
+static void scan(struct poll *p, int64_t now_ns)
+{
+	/* While the CPU is sampled too, the drainer has looked within the same second. */
+	if (!pf_cpu_active())
+		pf_cpu_rescan();
+	pf_waiter_flush();
+	p->scan_due_ns = pf_clock_beat_after(now_ns, SCAN_INTERVAL_NS);
+}
+
+static struct poll *create(int64_t now_ns)
 {
 	struct poll *p = pf_memory_new(1, sizeof(*p));
-	unsigned looks = 0;
 
-	if (p)
-		p->reader = pf_proc_create();
-	if (p)
-		p->last_ns = pf_clock_now_ns();
-	while (__atomic_load_n(&running, __ATOMIC_ACQUIRE) == RUNNING) {
-		pf_futex_wait(&running, RUNNING, pf_clock_now_ns() + PERIOD_NS);
-		if (!p || !p->reader)
-			continue;
-		if (looks++ % SCAN_EVERY == 0) {
-			pf_cpu_rescan();
-			pf_waiter_flush();
-		}
-		look_round(p);
+	if (!p)
+		return NULL;
+	p->reader = pf_proc_create();
+	if (!p->reader) {
+		pf_memory_free(p);
+		return NULL;
 	}
-	if (p) {
-		pf_activity_watch(&p->activity, false);
-		pf_proc_destroy(p->reader);
-		pf_memory_release(p->seen, p->room * sizeof(*p->seen));
-	}
+	p->start = __atomic_load_n(&starts, __ATOMIC_ACQUIRE);
+	p->last_ns = now_ns;
+	p->due_ns = pf_clock_beat_after(now_ns, PERIOD_NS);
+	return p;
+}
+
+static void destroy(struct poll *p)
+{
+	if (!p)
+		return;
+	pf_proc_destroy(p->reader);
+	pf_memory_release(p->seen, p->room * sizeof(*p->seen));
 	pf_memory_free(p);
-	__atomic_store_n(&running, STOPPED, __ATOMIC_RELEASE);
-	pf_futex_wake(&running, INT_MAX);
-	return unused;
+}
+
+static void rest(void)
+{
+	uint32_t was = STOPPING;
+
+	destroy(poll);
+	poll = NULL;
+	if (__atomic_compare_exchange_n(
+		&running, &was, STOPPED, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE))
+		pf_futex_wake(&running, INT_MAX);
+}
+
+int64_t pf_wait_poll_turn(int64_t now_ns, struct pf_activity *activity, int64_t tick_ns)
+{
+	if (__atomic_load_n(&running, __ATOMIC_ACQUIRE) != RUNNING) {
+		rest();
+		return -1;
+	}
+	if (poll && poll->start != __atomic_load_n(&starts, __ATOMIC_ACQUIRE)) {
+		destroy(poll);
+		poll = NULL;
+	}
+	if (!poll)
+		poll = create(now_ns);
+	if (!poll)
+		return now_ns + PERIOD_NS;
+	if (now_ns < poll->due_ns - (tick_ns >= 0 ? EARLY_NS : 0))
+		return poll->due_ns;
+	if (now_ns >= poll->scan_due_ns)
+		scan(poll, now_ns);
+	look_round(poll, now_ns, activity);
+	poll->due_ns = tick_ns >= 0 ? tick_ns + PERIOD_NS : pf_clock_beat_after(now_ns, PERIOD_NS);
+	return poll->due_ns;
 }
 
 void pf_wait_poll_leave_out(pid_t tid)
@@ -225,17 +272,13 @@ void pf_wait_poll_leave_out(pid_t tid)
 
 int pf_wait_poll_start(void)
 {
-	uint32_t stopped = STOPPED;
-	int rc;
-
-	if (!__atomic_compare_exchange_n(
-		&running, &stopped, RUNNING, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE))
+	if (__atomic_load_n(&running, __ATOMIC_ACQUIRE) == RUNNING)
 		return 0;
 	pf_wait_poll_leave_out(0);
-	rc = pf_crew_start("locks", run, NULL);
-	if (rc < 0)
-		__atomic_store_n(&running, STOPPED, __ATOMIC_RELEASE);
-	return rc;
+	__atomic_fetch_add(&starts, 1, __ATOMIC_ACQ_REL);
+	__atomic_store_n(&running, RUNNING, __ATOMIC_RELEASE);
+	pf_drain_wake();
+	return 0;
 }
 
 int pf_wait_poll_stop(void)
@@ -246,8 +289,8 @@ int pf_wait_poll_stop(void)
 	if (!__atomic_compare_exchange_n(
 		&running, &was, STOPPING, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE))
 		return 0;
-	pf_futex_wake(&running, INT_MAX);
-	while (__atomic_load_n(&running, __ATOMIC_ACQUIRE) == STOPPING &&
+	pf_drain_wake();
+	while (__atomic_load_n(&running, __ATOMIC_ACQUIRE) == STOPPING && pf_drain_is_running() &&
 	       pf_clock_now_ns() < deadline_ns)
 		pf_futex_wait(&running, STOPPING, deadline_ns);
 	return 0;
@@ -256,5 +299,6 @@ int pf_wait_poll_stop(void)
 PF_SIGSAFE void pf_wait_poll_fork_child(void)
 {
 	running = STOPPED;
+	poll = NULL;
 	left_out = 0;
 }

@@ -4,7 +4,6 @@
 #include "base/feature.h"
 #include "base/knob.h"
 #include "base/lock.h"
-#include "sampler/activity.h"
 #include "sampler/collection.h"
 #include "sampler/cpu.h"
 #include "sampler/demand.h"
@@ -41,9 +40,10 @@ static uint32_t ticks_done;   /* atomic, a futex: of these, how many are done */
 static struct pf_gather *gather;
 static int64_t last_tick_ns; /* 0: the next one only begins */
 static int64_t due_ns, scan_due_ns;
-static struct pf_lull lull;         /* since the last full tick */
-static struct pf_activity activity; /* of the same time */
-static uint64_t known;              /* how many threads had been seen by then */
+static struct pf_lull lull; /* since the last full tick */
+static uint32_t stage;      /* at that tick (activity.h) */
+static uint64_t known;      /* how many threads had been seen by then */
+static bool some_ran;       /* it met one that had run since the one before */
 
 /* ---- a tick ---- */
 
@@ -81,6 +81,7 @@ static void see(void *context, const struct pf_sight *sight)
 	const struct tick *tick = context;
 	struct pf_record record = record_of(tick, sight);
 
+	some_ran |= !sight->reused;
 	if (sight->state < 0)
 		pf_lull_spoil(&lull);
 	else if (!sight->ended)
@@ -94,10 +95,12 @@ static void see(void *context, const struct pf_sight *sight)
 }
 
 /* Looks at every thread. */
-static void take_full_tick(struct tick *tick, int64_t patience_ns, bool last)
+static void take_full_tick(
+    struct tick *tick, int64_t patience_ns, bool last, struct pf_activity *activity)
 {
 	struct pf_round round = {
-	    .deadline_ns = tick->now_ns + patience_ns,
+	    .deadline_ns =
+		pf_clock_now_ns() + patience_ns, /* the poll has looked since the tick's time */
 	    .span_ns = tick->span_ns,
 	    .last = last,
 	    .each = see,
@@ -112,33 +115,33 @@ static void take_full_tick(struct tick *tick, int64_t patience_ns, bool last)
 			pf_cpu_scan();
 		else if (!pf_cpu_active())
 			pf_cpu_rescan();
-		scan_due_ns = tick->now_ns + SCAN_INTERVAL_NS;
+		scan_due_ns = pf_clock_beat_after(tick->now_ns, SCAN_INTERVAL_NS);
 	}
 	pf_lull_begin(&lull);
-	/* Before the threads are looked at: what they do meanwhile is for the next tick. */
-	pf_activity_mark(&activity);
+	some_ran = false;
 	known = pf_counter_get(PF_COUNTER_THREAD_SEEN);
 	if (!gather || pf_gather_round(gather, &round) > 0)
 		pf_lull_spoil(&lull);
-	pf_activity_watch(&activity, pf_lull_is_possible(&lull));
+	pf_activity_found(activity, some_ran, !pf_lull_is_possible(&lull));
 }
 
 /* Nobody has run since the last full tick, and everybody slept at it: they are where they were. (The scan
  * may have met one since that slept all along.) */
-static bool is_quiet(void)
+static bool is_quiet(uint32_t now_stage)
 {
 	return pf_lull_is_possible(&lull) && known == pf_counter_get(PF_COUNTER_THREAD_SEEN) &&
-	       pf_activity_is_none(&activity);
+	       now_stage == stage;
 }
 
-static void take_tick(int64_t now_ns, int64_t period, bool last)
+static void take_tick(int64_t now_ns, int64_t period, bool last, struct pf_activity *activity)
 {
 	struct tick tick = {
 	    .now_ns = now_ns,
 	    .span_ns = last_tick_ns ? now_ns - last_tick_ns : 0,
 	};
 	int64_t patience_ns = period / 2 < ANSWER_NS ? period / 2 : ANSWER_NS;
-	bool quiet = is_quiet();
+	uint32_t now_stage = pf_activity_step(activity, now_ns);
+	bool quiet = is_quiet(now_stage);
 
 	if (quiet) {
 		pf_count(PF_COUNTER_WALL_QUIET);
@@ -147,7 +150,8 @@ static void take_tick(int64_t now_ns, int64_t period, bool last)
 	if (!quiet || last || lull.span_ns >= TELL_INTERVAL_NS)
 		pf_lull_tell(&lull, &feed);
 	if (!quiet)
-		take_full_tick(&tick, last ? LAST_ANSWER_NS : patience_ns, last);
+		take_full_tick(&tick, last ? LAST_ANSWER_NS : patience_ns, last, activity);
+	stage = now_stage;
 	last_tick_ns = now_ns;
 }
 
@@ -156,24 +160,41 @@ static void rest(void)
 	pf_gather_destroy(gather);
 	gather = NULL;
 	pf_lull_finish(&lull);
-	pf_activity_watch(&activity, false);
 	last_tick_ns = 0;
 	due_ns = 0;
 	scan_due_ns = 0;
 }
 
-int64_t pf_wall_turn(int64_t now_ns)
+uint32_t pf_wall_wanted(void)
+{
+	return __atomic_load_n(&ticks_wanted, __ATOMIC_ACQUIRE);
+}
+
+static bool is_asked(uint32_t wanted)
+{
+	return wanted != __atomic_load_n(&ticks_done, __ATOMIC_RELAXED);
+}
+
+int64_t pf_wall_due_ns(int64_t now_ns, uint32_t wanted)
+{
+	if (__atomic_load_n(&period_ns, __ATOMIC_ACQUIRE) == 0)
+		return -1;
+	if (now_ns >= due_ns)
+		return due_ns ? due_ns : now_ns;
+	return is_asked(wanted) ? now_ns : -1;
+}
+
+int64_t pf_wall_turn(int64_t now_ns, uint32_t wanted, struct pf_activity *activity)
 {
 	int64_t period = __atomic_load_n(&period_ns, __ATOMIC_ACQUIRE);
-	uint32_t wanted = __atomic_load_n(&ticks_wanted, __ATOMIC_ACQUIRE);
-	bool is_asked = wanted != __atomic_load_n(&ticks_done, __ATOMIC_RELAXED);
+	bool asked = is_asked(wanted);
 
 	if (period == 0)
 		rest();
-	else if (now_ns >= due_ns || is_asked) {
-		take_tick(now_ns, period, is_asked);
-		/* Late by a period or more: leave these ticks out, the weight stays right. */
-		due_ns = due_ns + period > now_ns ? due_ns + period : now_ns + period;
+	else if (now_ns >= due_ns || asked) {
+		take_tick(now_ns, period, asked, activity);
+		/* Late by a period or more: these ticks are left out, the weight stays right. */
+		due_ns = pf_clock_beat_after(now_ns, period);
 	}
 	__atomic_store_n(&ticks_done, wanted, __ATOMIC_RELEASE);
 	pf_futex_wake(&ticks_done, INT_MAX);
@@ -272,7 +293,6 @@ PF_SIGSAFE void pf_wall_fork_child(void)
 	period_ns = 0;
 	gather = NULL;
 	lull = (struct pf_lull){0};
-	activity = (struct pf_activity){0};
 	last_tick_ns = 0;
 	due_ns = 0;
 	scan_due_ns = 0;

@@ -145,6 +145,57 @@ static void who_stops_watching_leaves_others_their_watch(void **state)
 	await(&over, 1);
 }
 
+static bool same_moment_same_stage, unwatched_goes_on, rest_keeps, busy_stops, runner_stops,
+    calm_starts;
+
+/* Looks that find what they are told to; returns whether it is watched then. */
+static bool after_looks(struct pf_activity *a, int64_t *now_ns, int looks, bool ran, bool runs)
+{
+	for (int i = 0; i < looks; i++) {
+		pf_activity_step(a, ++*now_ns);
+		pf_activity_found(a, ran, runs);
+	}
+	pf_activity_step(a, ++*now_ns);
+	return a->timer != 0;
+}
+
+static void *step_by_step(void *over)
+{
+	struct pf_activity a = {0};
+	int64_t now_ns = 1;
+	uint32_t stage = pf_activity_step(&a, now_ns);
+
+	same_moment_same_stage = pf_activity_step(&a, now_ns) == stage;
+	unwatched_goes_on = pf_activity_step(&a, ++now_ns) != stage;
+	calm_starts = after_looks(&a, &now_ns, 1, false, false);
+	do {
+		stage = pf_activity_step(&a, ++now_ns);
+		usleep(1000);
+	} while (pf_activity_step(&a, ++now_ns) != stage); /* until the test's own thread sleeps */
+	rest_keeps = a.timer != 0;
+	busy_stops =
+	    after_looks(&a, &now_ns, 3, true, false) && !after_looks(&a, &now_ns, 1, true, false);
+	calm_starts = calm_starts && after_looks(&a, &now_ns, 1, false, false);
+	runner_stops = !after_looks(&a, &now_ns, 1, true, true);
+	pf_activity_rest(&a);
+	tell(over);
+	return NULL;
+}
+
+static void steps_watch_while_looks_find_that_nobody_had_run(void **state)
+{
+	uint32_t over = 0;
+
+	assert_int_equal(pf_crew_start("ask", step_by_step, &over), 0);
+	await(&over, 1);
+	assert_true(same_moment_same_stage);
+	assert_true(unwatched_goes_on);
+	assert_true(rest_keeps);
+	assert_true(busy_stops);
+	assert_true(calm_starts);
+	assert_true(runner_stops);
+}
+
 static int refused_is_perhaps(void)
 {
 	struct pf_activity a = {0};
@@ -166,6 +217,7 @@ int main(void)
 	    cmocka_unit_test(who_only_wakes_and_sleeps_again_is_noticed),
 	    cmocka_unit_test(without_a_watch_or_a_mark_the_answer_is_perhaps),
 	    cmocka_unit_test(who_stops_watching_leaves_others_their_watch),
+	    cmocka_unit_test(steps_watch_while_looks_find_that_nobody_had_run),
 	    cmocka_unit_test(behind_a_filter_the_answer_is_perhaps),
 	};
 
