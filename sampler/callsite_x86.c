@@ -2,6 +2,7 @@
 #if defined(__x86_64__)
 #include "sampler/callsite.h"
 #include "sampler/callsite_function.h"
+#include "sampler/callsite_memo.h"
 #include "sampler/x86_length.h"
 
 #include <string.h>
@@ -92,9 +93,15 @@ static bool jumps_into(uint64_t start, uint64_t callee_start)
 	return false;
 }
 
-static enum pf_callsite look_at_direct(uint64_t target, uint64_t callee)
+/* What a slot in memory leads to is for the moment, unless it leads where was asked. */
+struct look {
+	uint64_t return_address, callee;
+	bool for_the_moment;
+};
+
+static enum pf_callsite look_at_direct(struct look *look, uint64_t target)
 {
-	uint64_t behind, start;
+	uint64_t behind, start, callee = look->callee;
 
 	if (!pf_callsite_is_code(target))
 		return PF_CALLSITE_NONE;
@@ -108,23 +115,23 @@ static enum pf_callsite look_at_direct(uint64_t target, uint64_t callee)
 	start = pf_callsite_function(callee);
 	if (start && jumps_into(behind ? behind : target, start))
 		return PF_CALLSITE_MATCH;
+	look->for_the_moment = behind != 0;
 	return PF_CALLSITE_OTHER;
 }
 
-enum pf_callsite pf_callsite_look(uint64_t return_address, uint64_t callee)
+static enum pf_callsite look_afresh(struct look *look)
 {
 	uint8_t code[BEFORE];
 	const uint8_t *end = code + BEFORE;
 	int32_t offset;
 	uint64_t target;
 
-	if (!pf_callsite_is_code(return_address - 1) ||
-	    !pf_callsite_peek(return_address - BEFORE, code, BEFORE))
+	if (!pf_callsite_peek(look->return_address - BEFORE, code, BEFORE))
 		return PF_CALLSITE_NONE;
 	memcpy(&offset, end - 4, sizeof(offset));
-	target = return_address + (uint64_t)(int64_t)offset;
+	target = look->return_address + (uint64_t)(int64_t)offset;
 	if (end[-5] == 0xe8) {
-		enum pf_callsite site = look_at_direct(target, callee);
+		enum pf_callsite site = look_at_direct(look, target);
 
 		if (site != PF_CALLSITE_NONE)
 			return site;
@@ -132,11 +139,30 @@ enum pf_callsite pf_callsite_look(uint64_t return_address, uint64_t callee)
 	/* call *slot(%rip), as -fno-plt compiles it: the slot says whom. */
 	if (end[-6] == 0xff && end[-5] == 0x15) {
 		if (pf_callsite_peek(target, &target, sizeof(target)) &&
-		    is_same_function(target, callee))
+		    is_same_function(target, look->callee))
 			return PF_CALLSITE_MATCH;
+		look->for_the_moment = true;
 		return PF_CALLSITE_INDIRECT;
 	}
 	return is_indirect_call(end) ? PF_CALLSITE_INDIRECT : PF_CALLSITE_NONE;
+}
+
+enum pf_callsite pf_callsite_look(uint64_t return_address, uint64_t callee)
+{
+	struct pf_callsite_memo memo =
+	    pf_callsite_memo_of(PF_CALLSITE_CALL, return_address, callee);
+	struct look look = {.return_address = return_address, .callee = callee};
+	enum pf_callsite site;
+	int64_t known;
+
+	if (!pf_callsite_is_code(return_address - 1))
+		return PF_CALLSITE_NONE;
+	if (pf_callsite_memo_get(memo, &known))
+		return (enum pf_callsite)known;
+	site = look_afresh(&look);
+	if (!look.for_the_moment)
+		pf_callsite_memo_set(memo, site);
+	return site;
 }
 
 /* mov $NUMBER,%eax; syscall. Functions that take the number from their caller are not read. */
@@ -152,13 +178,27 @@ int pf_callsite_syscall(uint64_t pc)
 	return number;
 }
 
-bool pf_callsite_is_sigreturn(uint64_t pc)
+static bool is_sigreturn(uint64_t pc)
 {
 	static const uint8_t body[] = {0x48, 0xc7, 0xc0, 0x0f, 0, 0, 0, 0x0f, 0x05};
 	uint8_t code[sizeof(body) + 1];
 
 	return pf_callsite_peek(pc, code, sizeof(code)) &&
 	       (memcmp(code, body, sizeof(body)) == 0 || memcmp(code + 1, body, sizeof(body)) == 0);
+}
+
+bool pf_callsite_is_sigreturn(uint64_t pc)
+{
+	struct pf_callsite_memo memo = pf_callsite_memo_of(PF_CALLSITE_SIGRETURN, pc, 0);
+	int64_t known;
+
+	if (!pf_callsite_is_code(pc)) /* what the program has written itself may change */
+		return is_sigreturn(pc);
+	if (!pf_callsite_memo_get(memo, &known)) {
+		known = is_sigreturn(pc);
+		pf_callsite_memo_set(memo, known);
+	}
+	return known;
 }
 
 /* ---- prologues ---- */
@@ -233,7 +273,7 @@ static int64_t arguments_behind(uint64_t return_address)
 	return code[0] >= 0x58 && code[0] <= 0x5f && code[0] != 0x5b && code[0] != 0x5d ? 8 : 0;
 }
 
-int64_t pf_callsite_frame_distance(uint64_t pc, bool exact)
+static int64_t frame_distance(uint64_t pc, bool exact)
 {
 	uint8_t code[PROLOGUE_BYTES + 16] = {0};
 	uint64_t start = pf_callsite_function(pc);
@@ -250,6 +290,19 @@ int64_t pf_callsite_frame_distance(uint64_t pc, bool exact)
 	distance = decode_prologue(code, size + 16);
 	if (distance >= 0 && !exact)
 		distance += arguments_behind(pc + 1);
+	return distance;
+}
+
+int64_t pf_callsite_frame_distance(uint64_t pc, bool exact)
+{
+	struct pf_callsite_memo memo = pf_callsite_memo_of(PF_CALLSITE_FRAME, pc, exact);
+	int64_t distance;
+
+	if (pf_callsite_memo_get(memo, &distance))
+		return distance;
+	distance = frame_distance(pc, exact);
+	if (pf_callsite_is_code(pc))
+		pf_callsite_memo_set(memo, distance);
 	return distance;
 }
 #endif
