@@ -4,11 +4,15 @@
  * own `umount` would be refused. So the number is remembered, the table asked, and what is found is
  * checked by its number again before anything is done to it.
  *
- * Needs libc alone: the reaper is made of this, too.
+ * The reaper is made of this, too, and has no libc: what is called here is in fs/bare.c.
  */
 #pragma once
 #include <stdbool.h>
 #include <stddef.h>
+
+/* "/proc/self/fd/" and 3: the name of the one by the number of the other. */
+enum { PF_MOUNTED_FILE = 64 };
+void pf_mounted_file(char out[PF_MOUNTED_FILE], const char *folder, int number);
 
 /* The number of the mount that an open file is in, or -1. */
 int pf_mounted_number(int fd);

@@ -3,6 +3,9 @@
  * usage: proffs-reaper ALIVE_FD PIDFD mount PATH SOURCE ANSWER_FD   an attached tree
  *        proffs-reaper ALIVE_FD PIDFD link DIR_FD NAME TARGET  the published link of a detached one
  *
+ * It lives beside every process that has a tree, so it is small, and without libc (fs/bare.c), whose start alone
+ * takes ten times what this does.
+ *
  * Started by the agent with these descriptors and nothing else. ALIVE_FD is a pipe whose other end
  * only the agent's threads have: it ends with them, be it by a clean stop, by exec or by kill -9.
  * PIDFD (or -1) is the process.
@@ -24,8 +27,6 @@
 #include <limits.h>
 #include <poll.h>
 #include <signal.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
@@ -35,6 +36,21 @@
 #include <unistd.h>
 
 enum { NO_MOUNT = -1, NOT_TOLD = -2, TRIES = 40, PAUSE_US = 50000 };
+
+static const char own_files[] = "/proc/self/fd/";
+
+/* A descriptor, as it is written in an argument; "-1" and whatever is none: -1. */
+static int descriptor(const char *text)
+{
+	int number = 0;
+
+	for (; *text; text++) {
+		if (*text < '0' || *text > '9' || number > 99999)
+			return -1;
+		number = number * 10 + (*text - '0');
+	}
+	return number;
+}
 
 /* Only to be answered: by the process, or, if that dies, by the end of its connection. Everything that
  * stat(1) and ls -l ask for; what a tree has not (a time of birth, ACLs) the kernel asks once. */
@@ -50,7 +66,7 @@ static void ask(const char *root)
 
 static void look_at_root(int number, char **argv)
 {
-	char path[PATH_MAX], link[64];
+	char path[PATH_MAX], link[PF_MOUNTED_FILE];
 	int root;
 
 	if (strcmp(argv[3], "link") == 0) {
@@ -60,7 +76,7 @@ static void look_at_root(int number, char **argv)
 	root = pf_mounted_open(number, argv[5], path, sizeof(path));
 	if (root < 0)
 		return;
-	snprintf(link, sizeof(link), "/proc/self/fd/%d", root);
+	pf_mounted_file(link, own_files, root);
 	ask(link);
 	close(root);
 }
@@ -68,7 +84,7 @@ static void look_at_root(int number, char **argv)
 /* The number that was told last. */
 static int wait_for_the_end(char **argv)
 {
-	int alive = atoi(argv[1]), pidfd = atoi(argv[2]);
+	int alive = descriptor(argv[1]), pidfd = descriptor(argv[2]);
 	struct pollfd ends[] = {{.fd = alive, .events = POLLIN}, {.fd = pidfd, .events = POLLIN}};
 	int number = NOT_TOLD;
 	bool over = false;
@@ -110,14 +126,17 @@ static bool is_dead(const char *path)
  * name means a tree that nobody serves. */
 static int unmount_by_name(const char *path, const char *source)
 {
+	static char *const environment[] = {(char *)"PATH=/usr/bin:/bin:/usr/sbin:/sbin", NULL};
+	char *const command[] = {
+	    (char *)"fusermount3", (char *)"-u", (char *)"-z", (char *)"--", (char *)path, NULL};
 	pid_t child;
 
 	if (!is_dead(path))
 		return 0;
 	child = fork();
 	if (child == 0) {
-		execl("/usr/bin/fusermount3", "fusermount3", "-u", "-z", "--", path, (char *)NULL);
-		execl("/bin/fusermount3", "fusermount3", "-u", "-z", "--", path, (char *)NULL);
+		execve("/usr/bin/fusermount3", command, environment);
+		execve("/bin/fusermount3", command, environment);
 		_exit(1);
 	}
 	while (child > 0 && waitpid(child, NULL, 0) < 0 && errno == EINTR)
@@ -144,13 +163,13 @@ static bool wait_for_change(int table)
 /* 0, -EBUSY, or 1: could not. */
 static int try_to_remove(int number, const char *source)
 {
-	char link[64], path[PATH_MAX];
+	char link[PF_MOUNTED_FILE], path[PATH_MAX];
 	int root = pf_mounted_open(number, source, path, sizeof(path));
 	int error;
 
 	if (root < 0)
 		return root == -EBUSY ? root : 0; /* covered, or not attached any more */
-	snprintf(link, sizeof(link), "/proc/self/fd/%d", root);
+	pf_mounted_file(link, own_files, root);
 	error = umount2(link, MNT_DETACH) == 0 ? 0 : errno;
 	close(root);
 	return error == EPERM ? unmount_by_name(path, source) : error != 0;
@@ -219,19 +238,20 @@ int main(int argc, char **argv)
 {
 	bool mount = argc == 7 && strcmp(argv[3], "mount") == 0;
 	bool link = argc == 7 && strcmp(argv[3], "link") == 0;
+	static const char usage[] =
+	    "usage: proffs-reaper ALIVE_FD PIDFD mount PATH SOURCE ANSWER_FD | link DIR_FD NAME "
+	    "TARGET\n";
 	int number, table, failed, made = 0;
 
 	if (!mount && !link) {
-		fprintf(stderr,
-		    "usage: proffs-reaper ALIVE_FD PIDFD mount PATH SOURCE ANSWER_FD | link DIR_FD NAME "
-		    "TARGET\n");
+		(void)!write(STDERR_FILENO, usage, sizeof(usage) - 1);
 		return 2;
 	}
-	if (mount && atoi(argv[6]) >= 0)
-		made = make_directory(argv[4], atoi(argv[6]));
+	if (mount && descriptor(argv[6]) >= 0)
+		made = make_directory(argv[4], descriptor(argv[6]));
 	number = wait_for_the_end(argv);
 	if (link)
-		return remove_link(atoi(argv[4]), argv[5], argv[6]);
+		return remove_link(descriptor(argv[4]), argv[5], argv[6]);
 	if (number == NOT_TOLD)
 		number = look_for_mount(argv[4], argv[5]);
 	table = open_table();

@@ -9,6 +9,7 @@
  */
 #include "sampler/unwind.h"
 #include "base/counter.h"
+#include "base/kernel.h"
 #include "base/profile.h"
 #include "sampler/unwind_image.h"
 #include "sampler/unwind_memory.h"
@@ -37,7 +38,7 @@ PF_SIGSAFE bool pf_unwind_memory_probe(uint64_t address)
 {
 	/* The kernel copies the mask in before it looks at `how`, which is wrong on purpose:
 	 * -EINVAL where the eight bytes can be read, -EFAULT where not. 90 ns. */
-	long rc = pf_unwind_syscall(SYS_rt_sigprocmask, UINT32_MAX, address, 0, 8, 0, 0);
+	long rc = pf_kernel(SYS_rt_sigprocmask, UINT32_MAX, address, 0, 8, 0, 0);
 
 	return rc == -EINVAL;
 }
@@ -48,9 +49,9 @@ PF_SIGSAFE bool pf_unwind_memory_copy(uint64_t address, void *out, size_t size)
 		uint64_t base, length;
 	} local = {(uintptr_t)out, size}, remote = {address, size};
 	/* Not the process's number: that is of its first thread, which may have ended. */
-	long tid = pf_unwind_syscall(SYS_gettid, 0, 0, 0, 0, 0, 0);
+	long tid = pf_kernel(SYS_gettid, 0, 0, 0, 0, 0, 0);
 
-	return pf_unwind_syscall(SYS_process_vm_readv, (uint64_t)tid, (uintptr_t)&local, 1,
+	return pf_kernel(SYS_process_vm_readv, (uint64_t)tid, (uintptr_t)&local, 1,
 		   (uintptr_t)&remote, 1, 0) == (long)size;
 }
 

@@ -8,6 +8,7 @@
  * begins again and follows them all: rare (a realigned frame, the dynamic loader's trampoline).
  * Code without unwind info is left by its frame pointer, if everything about that looks right.
  */
+#include "base/kernel.h"
 #include "base/profile.h"
 #include "sampler/unwind.h"
 #include "sampler/unwind_cache.h"
@@ -305,7 +306,7 @@ static PF_SIGSAFE void doubt(struct walk *w)
 	if (w->doubtful || w->copies)
 		return;
 	w->doubtful = true;
-	w->copies = pf_unwind_syscall(SYS_prctl, GET_SECCOMP, 0, 0, 0, 0, 0) == 0;
+	w->copies = pf_kernel(SYS_prctl, GET_SECCOMP, 0, 0, 0, 0, 0) == 0;
 }
 
 /* Eight bytes of what may be code. Asked of the kernel first: it may be anything else, and gone between

@@ -1,4 +1,5 @@
 #include "sampler/unwind_image.h"
+#include "base/kernel.h"
 #include "sampler/find_object.h"
 #include "sampler/gate.h"
 #include "sampler/unwind.h"
@@ -58,7 +59,7 @@ PF_HOOK void pf_unwind_close_begin(void)
 	for (int64_t waited = 0; waited < GATE_PATIENCE_NS; waited += GATE_NAP_NS) {
 		if (__atomic_load_n(&gate_readers, __ATOMIC_SEQ_CST) == 0)
 			return;
-		pf_unwind_syscall(SYS_nanosleep, (uintptr_t)&nap, 0, 0, 0, 0, 0);
+		pf_kernel(SYS_nanosleep, (uintptr_t)&nap, 0, 0, 0, 0, 0);
 	}
 }
 

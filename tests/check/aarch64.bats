@@ -49,3 +49,15 @@ walk() {
 	done
 	aarch64-linux-gnu-objdump -dr filter_hook.o | grep -A3 '<pf_filter_after_syscall>:' | grep -q 'x0, #0x115'
 }
+
+@test "the reaper, which has no libc" {
+	aarch64-linux-gnu-gcc -std=gnu11 -O2 -Wall -Wextra -Werror -D_GNU_SOURCE -I"$root" -fno-builtin \
+		-fno-tree-loop-distribute-patterns -fno-stack-protector -static -nostdlib \
+		"$root"/fs/{reaper,mounted,bare}.c -o reaper
+	qemu-aarch64 ./reaper 3 -1 mount "$PWD/new" proffs-1 4 3< <(for ((i = 0; i < 3000; i++)); do [ ! -d new ] || break; sleep 0.01; done) 4>answer
+	[ "$(od -An -td4 answer | tr -d ' ')" = 1 ]
+	[ ! -e new ]
+	run qemu-aarch64 ./reaper
+	[ "$status" -eq 2 ]
+	[[ $output == usage:* ]]
+}

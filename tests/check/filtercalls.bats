@@ -31,7 +31,7 @@ system_calls() {
 
 # Own programs (the reaper, proffs-lines) are under no filter of the program's but by exec.
 in_sources() {
-	grep -rhoE --include='*.c' --include='*.h' --exclude='filter_call.c' --exclude='syscall_name.c' \
+	grep -rhoE --include='*.c' --include='*.h' --exclude='filter_call.c' --exclude='syscall_name.c' --exclude='bare.c' \
 		'\bSYS_[a-z0-9_]+' "$PROFFS_SOURCE"/{agent,base,fs,render,sampler} | sed 's/^SYS_//'
 }
 
