@@ -23,8 +23,8 @@ struct pf_entry *pf_tree_child(
 	for (size_t i = 0; i < tree->count; i++) {
 		struct pf_entry *e = &tree->entries[i];
 
-		if (e->parent == parent && e->id != PF_TREE_ROOT && strlen(e->name) == length &&
-		    memcmp(e->name, name, length) == 0)
+		if (e->parent == parent && e->id != PF_TREE_ROOT &&
+		    strncmp(e->name, name, length) == 0 && e->name[length] == '\0')
 			return e;
 	}
 	return NULL;

@@ -10,6 +10,7 @@
 #include <string.h>
 
 enum { NOWHERE = 0 }; /* the parent of an entry that has no path */
+enum { USUAL = 512 }; /* entries; there may be more */
 
 /* A tree under construction: the first failure sticks. */
 struct builder {
@@ -360,6 +361,9 @@ struct pf_tree *pf_tree_create(const struct pf_sampler *door)
 
 	if (!b.tree)
 		return NULL;
+	/* At once: to grow them would touch every page anew. */
+	pf_vec_reserve(
+	    (void **)&b.tree->entries, &b.tree->capacity, sizeof(*b.tree->entries), USUAL);
 	grow(&b, door);
 	if (b.error) {
 		pf_tree_destroy(b.tree);

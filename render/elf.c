@@ -5,7 +5,6 @@
 #include "render/gzip.h"
 #include "render/xz.h"
 
-#include <elfutils/libdwelf.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <gelf.h>
@@ -28,15 +27,51 @@ struct pf_elf {
 	char build_id[PF_BUILD_ID_TEXT];
 };
 
+/* libdw could tell that and where the debug file is; but for these two it would be opened, with what it needs,
+ * in every process that has a tree. */
+static bool take_build_id(struct pf_elf *elf, Elf_Data *notes)
+{
+	size_t at = 0, next, name, bytes;
+	GElf_Nhdr note;
+
+	while (notes && (next = gelf_getnote(notes, at, &note, &name, &bytes)) > 0) {
+		const unsigned char *id = (const unsigned char *)notes->d_buf + bytes;
+		size_t length = note.n_descsz;
+
+		at = next;
+		if (note.n_type != NT_GNU_BUILD_ID || note.n_namesz != sizeof(ELF_NOTE_GNU) ||
+		    memcmp((const char *)notes->d_buf + name, ELF_NOTE_GNU, sizeof(ELF_NOTE_GNU)) !=
+			0)
+			continue;
+		if (length > (PF_BUILD_ID_TEXT - 1) / 2)
+			length = (PF_BUILD_ID_TEXT - 1) / 2;
+		for (size_t i = 0; i < length; i++)
+			snprintf(elf->build_id + 2 * i, 3, "%02x", id[i]);
+		return true;
+	}
+	return false;
+}
+
+/* In a file without sections the segments have it. */
 static void read_build_id(struct pf_elf *elf)
 {
-	const void *bytes;
-	ssize_t length = dwelf_elf_gnu_build_id(elf->elf, &bytes);
+	Elf_Scn *section = elf_nextscn(elf->elf, NULL);
+	GElf_Shdr header;
+	GElf_Phdr segment;
+	size_t total = 0;
 
-	if (length > (PF_BUILD_ID_TEXT - 1) / 2)
-		length = (PF_BUILD_ID_TEXT - 1) / 2;
-	for (ssize_t i = 0; i < length; i++)
-		snprintf(elf->build_id + 2 * i, 3, "%02x", ((const unsigned char *)bytes)[i]);
+	if (!section)
+		elf_getphdrnum(elf->elf, &total);
+	for (; section; section = elf_nextscn(elf->elf, section))
+		if (gelf_getshdr(section, &header) && header.sh_type == SHT_NOTE &&
+		    take_build_id(elf, elf_getdata(section, NULL)))
+			return;
+	for (size_t i = 0; i < total && i < INT_MAX; i++)
+		if (gelf_getphdr(elf->elf, (int)i, &segment) && segment.p_type == PT_NOTE &&
+		    take_build_id(elf,
+			elf_getdata_rawchunk(elf->elf, (int64_t)segment.p_offset, segment.p_filesz,
+			    segment.p_align == 8 ? ELF_T_NHDR8 : ELF_T_NHDR)))
+			return;
 }
 
 /* Is it an ELF file that this machine could have mapped? */
@@ -317,22 +352,40 @@ static bool PF_PRINTF(2, 3) format_path(char *out, const char *format, ...)
 	return length > 0 && length < PATH_MAX;
 }
 
+/* .gnu_debuglink: a file name, its end filled up to four bytes, and the checksum of that file. */
+static bool read_debug_link(const struct pf_elf *elf, char name[NAME_MAX + 1], uint32_t *crc)
+{
+	char bytes[NAME_MAX + 1 + sizeof(*crc)];
+	struct pf_elf_section s;
+	size_t length, end;
+
+	if (pf_elf_section(elf, ".gnu_debuglink", &s) < 0 || s.size > sizeof(bytes) ||
+	    pf_elf_read(elf, bytes, s.size, s.offset) != (ssize_t)s.size)
+		return false;
+	length = strnlen(bytes, s.size);
+	end = (length + 1 + 3) & ~(size_t)3;
+	if (length == 0 || length > NAME_MAX || end + sizeof(*crc) > s.size)
+		return false;
+	memcpy(name, bytes, length + 1);
+	memcpy(crc, bytes + end, sizeof(*crc));
+	return true;
+}
+
 int pf_elf_open_debug(struct pf_elf **out, char *path_out, const struct pf_elf *elf,
     const char *path, const char *root)
 {
 	const char *id = elf->build_id;
 	const char *slash = strrchr(path, '/');
 	int folder = slash ? (int)(slash - path) : 0;
-	GElf_Word crc = 0;
-	const char *link;
+	char link[NAME_MAX + 1];
+	uint32_t crc = 0;
 
 	*out = NULL;
 	if (strlen(id) > 2 &&
 	    format_path(path_out, "%s/.build-id/%.2s/%s.debug", root, id, id + 2) &&
 	    open_if_fits(out, elf, path_out, NULL))
 		return 0;
-	link = dwelf_elf_gnu_debuglink(elf->elf, &crc);
-	if (!link || !*link || strchr(link, '/') || !slash)
+	if (!slash || !read_debug_link(elf, link, &crc) || strchr(link, '/'))
 		return -ENOENT;
 	if (format_path(path_out, "%.*s/%s", folder, path, link) &&
 	    open_if_fits(out, elf, path_out, &crc))

@@ -57,6 +57,7 @@ static const int64_t DEAF_NS = 10 * (int64_t)PF_NS_PER_MS;
 static struct pf_lock lock = PF_LOCK_INIT(PF_LOCK_MAP);
 static struct pf_patch_set *sets; /* every set ever seen */
 static struct slots known;
+static struct slots spare; /* empty: room for the next scan's, so that it need not be mapped anew */
 static struct match matches[MATCHES_MAX];
 static unsigned long long seen_adds, seen_subs;
 static uint32_t seen_poke;
@@ -299,11 +300,12 @@ static int visit(struct dl_phdr_info *info, size_t size, void *arg)
 
 static int scan_locked(void)
 {
-	struct scan scan = {.fresh = {0}};
+	struct scan scan = {.fresh = spare};
 	struct slots old = known;
 	int64_t start_ns = pf_clock_now_ns();
 	int64_t pause_ns, settling_ns;
 
+	spare = (struct slots){0}; /* a child whose fork cuts this scan short has none */
 	for (struct pf_patch_set *set = sets; set; set = set->next) {
 		if (set->on && set->resolve)
 			set->resolve();
@@ -313,13 +315,13 @@ static int scan_locked(void)
 	/* Room for what is known already, lest a slot be forgotten while it points at us. */
 	if (!slots_reserve(&scan.fresh, known.count + 1)) {
 		pf_patch_names_clear();
+		spare = scan.fresh;
 		return -ENOMEM;
 	}
 	dl_iterate_phdr(visit, &scan);
 	pf_patch_names_clear();
 	known = scan.fresh;
-	if (old.items)
-		pf_arena_unmap(old.items, old.capacity * sizeof(*old.items));
+	spare = (struct slots){.items = old.items, .capacity = old.capacity};
 	scans_since_change++;
 	if (scan.adds != seen_adds || scan.subs != seen_subs || scan.unfinished)
 		scans_since_change = 0;
