@@ -384,6 +384,7 @@ PF_SIGSAFE void pf_cpu_fork_child(void)
 	demands = NULL;
 	look_asked = false;
 	timers_refused = false;
+	pf_signal_fork_child();
 	pf_precise_fork_child();
 	pf_thread_fork_child();
 	pf_task_fork_child();

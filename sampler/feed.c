@@ -138,6 +138,10 @@ void pf_feed_detach(struct pf_feed *feed, struct pf_window *window)
 
 PF_SIGSAFE void pf_feed_fork_child(struct pf_feed *feed)
 {
+	if (feed->lock.word != 0) { /* somebody was about to replace them */
+		feed->records = NULL;
+		feed->capacity = 0;
+	}
 	feed->lock.word = 0;
 	feed->windows = NULL;
 	feed->recording = false;

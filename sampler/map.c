@@ -294,6 +294,14 @@ void pf_map_look(void)
 	maps_finish(&maps);
 }
 
+/* Held in the parent at that moment: the list may be half written. */
+void pf_map_fork_child(void)
+{
+	if (__atomic_load_n(&lock.word, __ATOMIC_RELAXED) != 0)
+		known = (struct memory){0};
+	pf_lock_reset(&lock);
+}
+
 int pf_map_fill(struct pf_profile *p)
 {
 	uint32_t since = pf_stack_reads_since();

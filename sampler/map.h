@@ -14,3 +14,6 @@ int pf_map_fill(struct pf_profile *p);
 /* Looks which modules have come and gone, and from which files those are mapped that are new. Cheap
  * when there are none. Passes the gate; our own threads. */
 void pf_map_look(void);
+
+/* In the child after fork. */
+void pf_map_fork_child(void);

@@ -33,6 +33,7 @@
 #include "sampler/threads.h"
 #include "sampler/throw.h"
 #include "sampler/throw_last.h"
+#include "sampler/unwind.h"
 #include "sampler/wall.h"
 
 static int64_t all_cpu_ns(void)
@@ -172,6 +173,8 @@ void pf_sampler_alone(void)
 void pf_sampler_fork_child(void)
 {
 	pf_stack_fork_child();
+	pf_unwind_lib_fork_child();
+	pf_map_fork_child();
 	pf_custom_fork_child();
 	pf_heap_fork_child();
 	pf_allocator_fork_child();

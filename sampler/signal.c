@@ -216,6 +216,11 @@ int pf_signal_move(void)
 	return rc;
 }
 
+PF_SIGSAFE void pf_signal_fork_child(void)
+{
+	choice_lock.word = 0;
+}
+
 PF_HOOK bool pf_signal_was_ours(int signal)
 {
 	return signal >= 1 && signal <= 64 &&

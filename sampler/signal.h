@@ -33,6 +33,9 @@ bool pf_signal_is_ours(void);
 /* Leaves the signal to the program and takes another: as pf_signal_install(). */
 int pf_signal_move(void);
 
+/* In the child after fork, while one of the parent's threads may have been choosing. */
+void pf_signal_fork_child(void);
+
 /* The signals that a thread blocks while it is in our handler and blocked none before. */
 uint64_t pf_signal_mask_inside(void);
 

@@ -70,6 +70,8 @@ uint32_t pf_unwind_lib(const struct pf_unwind_regs *regs, const struct pf_unwind
 /* libunwind keeps a row by its frame's PC, be that interrupted or returned to; of an address that is
  * both, a landing pad, the two have different rows. For tests: it keeps nothing of what it has seen. */
 void pf_unwind_lib_forget(void);
+/* In the child after fork: a library that somebody was in at that moment is opened anew. */
+void pf_unwind_lib_fork_child(void);
 
 /* The marker frame (base/profile.h) for an end, 0 for PF_UNWIND_ROOT; counts it. PF_SIGSAFE. */
 uint64_t pf_unwind_marker(enum pf_unwind_end end);

@@ -46,6 +46,7 @@ static struct {
 } lib;
 
 static unw_addr_space_t space; /* atomic; NULL until the library is ready */
+static uint32_t inside;        /* atomic: threads that are in the library, and may hold its locks */
 static uint32_t flushed;       /* atomic; the generation that its cache is of */
 
 struct walk {
@@ -216,6 +217,13 @@ int pf_unwind_lib_open(void)
 	return 0;
 }
 
+void pf_unwind_lib_fork_child(void)
+{
+	if (__atomic_load_n(&inside, __ATOMIC_RELAXED) != 0)
+		space = NULL;
+	inside = 0;
+}
+
 /* Rows of modules that were closed since the last walk. */
 static void flush_stale(unw_addr_space_t as)
 {
@@ -229,8 +237,10 @@ void pf_unwind_lib_forget(void)
 {
 	unw_addr_space_t as = __atomic_load_n(&space, __ATOMIC_ACQUIRE);
 
+	__atomic_fetch_add(&inside, 1, __ATOMIC_ACQ_REL);
 	if (as)
 		lib.flush(as, 0, 0);
+	__atomic_fetch_sub(&inside, 1, __ATOMIC_ACQ_REL);
 }
 
 static enum pf_unwind_end end_of(int step)
@@ -262,6 +272,7 @@ uint32_t pf_unwind_lib(const struct pf_unwind_regs *regs, const struct pf_unwind
 	*end = PF_UNWIND_REFUSED;
 	if (!as)
 		return 0;
+	__atomic_fetch_add(&inside, 1, __ATOMIC_ACQ_REL);
 	flush_stale(as);
 	step = lib.init(&cursor, as, &w);
 	for (step = step < 0 ? step : 1; step > 0 && count < max; step = lib.step(&cursor)) {
@@ -280,6 +291,7 @@ uint32_t pf_unwind_lib(const struct pf_unwind_regs *regs, const struct pf_unwind
 			out[count - 1]++;
 		out[count++] = exact ? pc : pc - 1;
 	}
+	__atomic_fetch_sub(&inside, 1, __ATOMIC_ACQ_REL);
 	*end = end_of(step);
 	return count;
 }

@@ -120,6 +120,26 @@ static void after_fork_nobody_listens(void **state)
 	pf_window_clear(&w);
 }
 
+/* The parent's thread held the lock, and has freed the records already: the child makes itself new ones. */
+static void in_a_child_half_replaced_records_are_not_used(void **state)
+{
+	static struct pf_record gone[1];
+	struct pf_record *records = feed.records;
+	size_t capacity = feed.capacity;
+
+	feed.lock.word = 1;
+	feed.records = gone;
+	feed.capacity = 1;
+	pf_feed_fork_child(&feed);
+	pf_feed_record(&feed, true);
+	add(1, 7);
+	assert_ptr_not_equal(feed.records, gone);
+	assert_int_equal(gone[0].weight_ns, 0);
+	pf_feed_record(&feed, false);
+	feed.records = records;
+	feed.capacity = capacity;
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -128,6 +148,7 @@ int main(void)
 	    cmocka_unit_test(without_a_recorder_there_is_no_data),
 	    cmocka_unit_test(a_full_recorder_forgets_the_oldest_and_counts),
 	    cmocka_unit_test(after_fork_nobody_listens),
+	    cmocka_unit_test(in_a_child_half_replaced_records_are_not_used),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

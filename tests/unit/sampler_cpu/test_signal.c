@@ -496,6 +496,42 @@ static void after_dropping_root_sleepers_are_asked_by_signal(void **state)
 	assert_int_equal(rc, 0);
 }
 
+static bool forked_enough; /* atomic */
+
+static void *choose_again_and_again(void *unused)
+{
+	while (!__atomic_load_n(&forked_enough, __ATOMIC_ACQUIRE))
+		pf_signal_install();
+	return NULL;
+}
+
+/* Who forks while somebody chooses: the child waits for nobody. */
+static int fork_while_choosing(void)
+{
+	pthread_t thread;
+	int status = 0;
+
+	pthread_create(&thread, NULL, choose_again_and_again, NULL);
+	for (int i = 0; i < 200 && status == 0; i++) {
+		pid_t child = fork();
+
+		if (child == 0) {
+			alarm(60);
+			pf_cpu_fork_child();
+			_exit(pf_signal_install() < 0);
+		}
+		waitpid(child, &status, 0);
+	}
+	__atomic_store_n(&forked_enough, true, __ATOMIC_RELEASE);
+	pthread_join(thread, NULL);
+	return status != 0;
+}
+
+static void a_child_forked_while_somebody_chooses_may_choose_too(void **state)
+{
+	assert_int_equal(life_apart(fork_while_choosing), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -515,6 +551,7 @@ int main(void)
 	    cmocka_unit_test(where_reading_memory_is_forbidden_the_stack_ends_in_a_marker),
 	    cmocka_unit_test(with_few_descriptors_every_thread_is_read_and_most_are_left),
 	    cmocka_unit_test(after_dropping_root_sleepers_are_asked_by_signal),
+	    cmocka_unit_test(a_child_forked_while_somebody_chooses_may_choose_too),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
