@@ -325,7 +325,7 @@ static void child_of_fork(void)
 
 	pf_gate_fork_child();
 	pf_birth_fork_child();
-	pf_sampler_fork_child();
+	pf_sampler_fork_child(again && now.collectors[PF_COLLECTOR_HEAP]);
 	pf_crew_forget();
 	pf_lock_reset(&agent_lock);
 	pf_library_fork_child();
@@ -342,8 +342,10 @@ static void child_of_fork(void)
 		start_uid = geteuid();
 		pf_sampler_init();
 		pf_dump_catch_signals(&now);
-		if (pf_crew_start("fs", agent_main, NULL) < 0)
+		if (pf_crew_start("fs", agent_main, NULL) < 0) {
 			state = STOPPED;
+			pf_sampler_fork_child(false); /* nobody will read what goes on */
+		}
 	}
 }
 

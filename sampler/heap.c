@@ -166,12 +166,25 @@ void pf_heap_totals(int64_t *in_use, int64_t *allocated)
 		pf_site_totals(in_use, allocated);
 }
 
-void pf_heap_fork_child(void)
+/* A thread that was inside the book is not here, and its block neither came nor went any more: in
+ * doubt it is in use, and nobody will free it. */
+void pf_heap_fork_child(bool stays)
 {
-	__atomic_store_n(&enabled, false, __ATOMIC_RELEASE);
-	pf_draw_stop();
-	pf_book_fork_child();
+	bool changing = !pf_lock_try(&lock);
+
+	if (changing)
+		pf_lock_reset(&lock);
+	else
+		pf_lock_give(&lock);
+	stays = stays && enabled && !changing; /* by a thread that is not here to finish it */
+	__atomic_store_n(&enabled, stays, __ATOMIC_RELEASE);
+	if (stays) {
+		pf_draw_start(0);     /* not its parent's and siblings' draws */
+		pf_site_peak_reset(); /* since its start */
+	} else {
+		pf_draw_stop();
+	}
+	pf_book_fork_child(stays);
 	pf_heap_profile_fork_child();
-	pf_lock_reset(&lock);
 	pf_patch_fork_child();
 }

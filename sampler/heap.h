@@ -23,5 +23,6 @@ void pf_heap_totals(int64_t *in_use, int64_t *allocated);
 /* At a reading: is there an allocator that we cannot see? Once. Our own threads. */
 void pf_heap_look_for_builtin(void);
 
-/* In the child after fork: hooks pass through until it is enabled there. Atomic stores only. */
-void pf_heap_fork_child(void);
+/* In the child after fork. It has the parent's blocks: with `stays` what was enabled goes on, with all
+ * that it knows of them. Else hooks pass through until it is enabled there. */
+void pf_heap_fork_child(bool stays);

@@ -231,9 +231,10 @@ void pf_book_close(void)
 	wait_until_nobody_is_inside();
 }
 
-void pf_book_fork_child(void)
+void pf_book_fork_child(bool stays)
 {
-	__atomic_store_n(&open_generation, 0, __ATOMIC_SEQ_CST);
+	if (!stays)
+		__atomic_store_n(&open_generation, 0, __ATOMIC_SEQ_CST);
 	for (int i = 0; i < DOORS; i++)
 		__atomic_store_n(&doors[i].inside, 0, __ATOMIC_SEQ_CST);
 }

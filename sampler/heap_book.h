@@ -37,8 +37,8 @@ void pf_book_move_drop(const struct pf_book_move *move);
 int pf_book_open(void);
 /* Closed, and waits (at most a second) until nobody writes any more. Normal code. */
 void pf_book_close(void);
-/* In the child after fork: closed, and nobody is inside. Atomic stores only. */
-void pf_book_fork_child(void);
+/* In the child after fork: nobody is inside, and what does not stay is closed. Atomic stores only. */
+void pf_book_fork_child(bool stays);
 bool pf_book_is_open(void);
 
 /* Microseconds since it was opened. PF_HOOK. */

@@ -69,6 +69,7 @@ int pf_heap_captured_before(int64_t captures, uint64_t *time_us)
 
 void pf_heap_profile_fork_child(void)
 {
+	capture_count = 0;
 	pf_lock_reset(&lock);
 }
 

@@ -170,13 +170,13 @@ void pf_sampler_alone(void)
 	pf_drain_fork_child();
 }
 
-void pf_sampler_fork_child(void)
+void pf_sampler_fork_child(bool stays)
 {
 	pf_stack_fork_child();
 	pf_unwind_lib_fork_child();
 	pf_map_fork_child();
 	pf_custom_fork_child();
-	pf_heap_fork_child();
+	pf_heap_fork_child(stays);
 	pf_allocator_fork_child();
 	pf_boehm_fork_child();
 	pf_contention_fork_child();

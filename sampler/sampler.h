@@ -143,8 +143,9 @@ void pf_sampler_stop(void);
 /* Every other thread of the process is dead, killed wherever it was: what was collected can still be
  * read, and nobody is waited for (agent/heir.h). */
 void pf_sampler_alone(void);
-/* In the child after fork: hooks pass through, nothing samples. PF_SIGSAFE. */
-void pf_sampler_fork_child(void);
+/* In the child after fork: hooks pass through, nothing samples. With `stays`, for a child that will be
+ * watched itself, the heap's go on: its memory has its parent's blocks. */
+void pf_sampler_fork_child(bool stays);
 
 /* What the program says about the calling thread (label.c), on every sample of it from now on and
  * inherited by threads it creates. NULL for `key` clears all. -EINVAL: an empty key, or texts of 64

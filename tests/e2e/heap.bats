@@ -27,6 +27,21 @@ first_row() {
 	is "$(column 1 leak <<<"$objects")" 1000
 }
 
+@test "a forked child knows the blocks of its parent, and what it did in its first moments" {
+	background "$PROFFS" run -m "$TREE-%p" --set heap_sample_bytes=1 -- "$TARGET/forked"
+	wait_until 10 grep -q "ready child" "$OUT"
+	child=$(awk '/ready child/ {print $3}' "$OUT")
+	parent=$PID
+	STARTED+=("$child")
+	wait_until 10 test -e "$TREE-$child/heap" -a -e "$TREE-$parent/heap"
+	is "$(row before "$TREE-$child/inuse_objects" | awk '{print $1}')" 60
+	is "$(row before "$TREE-$child/heap" | awk '{print $1}')" 60000
+	is "$(row before "$TREE-$child/allocs" | awk '{print $1}')" 100000
+	is "$(row after "$TREE-$child/heap" | awk '{print $1}')" 20000
+	is "$(row before "$TREE-$parent/heap" | awk '{print $1}')" 100000
+	is "$(row after "$TREE-$parent/heap")" ""
+}
+
 @test "min= leaves small stacks out, and what is no size is refused" {
 	keeper
 	wait_until 10 grep -q ' leak ' "$TREE/heap_leaks"

@@ -206,7 +206,7 @@ static void a_forked_child_passes_through_and_may_start_anew(void **state)
 	at = malloc(100);
 	child = fork();
 	if (child == 0) {
-		pf_heap_fork_child();
+		pf_heap_fork_child(false);
 		free(at);
 		at = malloc(300);
 		if (sums_of(43).live_bytes != 100 || enable_at_rate_1(NULL) != 0)
@@ -222,6 +222,46 @@ static void a_forked_child_passes_through_and_may_start_anew(void **state)
 	free(at);
 }
 
+/* The block is in the child's memory, too: it is in use there until the child frees it. */
+static void a_forked_child_that_stays_knows_the_blocks_of_its_parent(void **state)
+{
+	void *kept;
+	void *at;
+	int status;
+	pid_t child;
+
+	fake_stack(45);
+	at = malloc(100);
+	child = fork();
+	if (child == 0) {
+		pf_heap_fork_child(true);
+		if (!pf_heap_enabled() || sums_of(45).live_bytes != 100)
+			_exit(1);
+		fake_stack(46);
+		kept = malloc(300);
+		free(at);
+		_exit(kept && sums_of(46).live_bytes == 300 && sums_of(45).live_bytes == 0 ? 0 : 2);
+	}
+	waitpid(child, &status, 0);
+	assert_int_equal(status, 0);
+	ASSERT_SUMS(45, 1, 100, 1, 100);
+	free(at);
+	fake_stack(0);
+}
+
+static void switched_off_it_stays_off_in_a_forked_child(void **state)
+{
+	int status;
+	pid_t child = fork();
+
+	if (child == 0) {
+		pf_heap_fork_child(true);
+		_exit(pf_heap_enabled() || pf_book_is_open() ? 1 : 0);
+	}
+	waitpid(child, &status, 0);
+	assert_int_equal(status, 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -233,6 +273,8 @@ int main(void)
 	    cmocka_unit_test(at_rate_0_nothing_is_sampled),
 	    cmocka_unit_test(switching_under_load_is_harmless),
 	    AT_RATE_1(a_forked_child_passes_through_and_may_start_anew),
+	    AT_RATE_1(a_forked_child_that_stays_knows_the_blocks_of_its_parent),
+	    cmocka_unit_test(switched_off_it_stays_off_in_a_forked_child),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
