@@ -248,15 +248,17 @@ bool pf_option_from_environment(struct pf_option *option, const char **complaint
 	const char *enable = variable("PROFFS_ENABLE");
 	const char *other = variable("PROFFS_ALLOW_OTHER");
 	const char *value;
+	bool chosen;
 
 	*complaint = NULL;
 	if (!mount || !*mount || getauxval(AT_SECURE))
 		return false;
-	if (run && strtol(run, NULL, 10) != getpid())
+	chosen = run && strtol(run, NULL, 10) == getpid();
+	if (run && !chosen && !strstr(mount, "%p"))
 		return false;
 	if (set_defaults(option) < 0)
 		return false;
-	option->chosen = run != NULL;
+	option->chosen = chosen;
 	option->patient = true;
 	find_file_wishes(option, complaint);
 	option->treeless = strcmp(mount, "none") == 0;

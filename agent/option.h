@@ -2,7 +2,8 @@
  * struct proffs_options (library). Checked whole before anything happens.
  *
  *   PROFFS_MOUNT   DIR ("%p" becomes the process id), "auto": detached and published, or "none"
- *   PROFFS_RUN     the one process to watch: its id, as `proffs run` sets it before exec
+ *   PROFFS_RUN     the process to watch from its start: its id, as `proffs run` sets it before exec;
+ *                  no other is watched, unless there is a %p in PROFFS_MOUNT
  *   PROFFS_ALLOW_OTHER  1: the mount lets others come as far as the modes do: root, for a user's tree
  *   PROFFS_ENABLE  collectors, as the file `enable`: "+heap -cpu"
  *   PROFFS_<KNOB>  settings: PROFFS_CPU_HZ=997 (base/knob.h)

@@ -1,7 +1,7 @@
 /* Preload: the constructor and the destructor. The only code of ours that a program runs unasked.
  *
- * Without PROFFS_MOUNT, or for another process than PROFFS_RUN names, it reads the environment and
- * returns: no thread, no file, no hook.
+ * Without PROFFS_MOUNT, or for another process than PROFFS_RUN names (and no %p in the place), it reads
+ * the environment and returns: no thread, no file, no hook.
  */
 #include "agent/agent.h"
 #include "agent/dump.h"

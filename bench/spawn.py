@@ -9,7 +9,7 @@ ROUNDS = 600
 def main():
     done = subprocess.run(
         [TARGET / 'spawn', str(ROUNDS), BUILD / 'libproffs.so', TARGET / 'libbench_empty.so',
-         'PROFFS_MOUNT=/nowhere/%p', 'PROFFS_RUN=1:1'], capture_output=True, text=True, check=True)
+         'PROFFS_MOUNT=/nowhere', 'PROFFS_RUN=1:1'], capture_output=True, text=True, check=True)
     rounds = [[int(word) / 1000 for word in line.split()] for line in done.stdout.splitlines()]
     ours = interval([preloaded - plain for plain, preloaded, _ in rounds])
     empty = interval([nothing - plain for plain, _, nothing in rounds])

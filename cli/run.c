@@ -250,12 +250,8 @@ static int prepare(const struct request *request, const char *program, const cha
 	*why = "no memory for the environment";
 	if (setenv("PROFFS_MOUNT", request->mount || no_tree ? place : "auto", 1) != 0)
 		return -errno;
-	/* With %p every process of the family is meant, else this one alone. */
-	if (strstr(place, "%p"))
-		rc = unsetenv("PROFFS_RUN");
-	else
-		rc = setenv("PROFFS_RUN", pid, 1);
-	if (rc != 0)
+	/* Watched from its start; its family, too, if there is a %p in the place. */
+	if (setenv("PROFFS_RUN", pid, 1) != 0)
 		return -errno;
 	rc = prepend_preload(agent);
 	if (rc < 0)
