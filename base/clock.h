@@ -3,6 +3,7 @@
 #include "base/forbid.h"
 #include "base/mark.h"
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <sys/syscall.h>
 #include <sys/types.h>
@@ -11,13 +12,18 @@
 
 enum { PF_NS_PER_SECOND = 1000000000, PF_NS_PER_MS = 1000000, PF_NS_PER_US = 1000 };
 
+/* True: clock_gettime() is a function of the program's or of a library in front of libc (libfaketime), which
+ * tells another time than the one by which the kernel waits, and may lock. Then the kernel is asked.
+ * Before any thread of ours. */
+extern bool pf_clock_is_replaced;
+
 /* A clock's reading, or -1 where the clock does not exist (its thread has ended). */
 PF_INLINE int64_t pf_clock_ns(clockid_t clock)
 {
 	struct timespec t;
 	long rc;
 
-	if (PF_UNLIKELY(pf_forbidden_here & PF_FORBIDDEN_CLOCK))
+	if (PF_UNLIKELY((pf_forbidden_here & PF_FORBIDDEN_CLOCK) || pf_clock_is_replaced))
 		rc = syscall(SYS_clock_gettime, clock, &t);
 	else
 		rc = clock_gettime(clock, &t);

@@ -1,5 +1,6 @@
 #include "fs/live.h"
 #include "base/birth.h"
+#include "base/clock.h"
 #include "base/forbid.h"
 #include "fs/capture.h"
 #include "fs/history.h"
@@ -19,6 +20,7 @@ int pf_live_adopt(const struct pf_sampler *door, const char **why)
 	pf_feature_adopt(door->features);
 	pf_birth_adopt(door->births);
 	pf_forbidden_adopt(door->forbidden);
+	pf_clock_is_replaced = door->clock_is_replaced;
 	return 0;
 }
 

@@ -133,6 +133,18 @@ bool pf_real_sanitized(void)
 	return found;
 }
 
+bool pf_real_clock_is_replaced(void)
+{
+	bool replaced;
+
+	pf_gate_enter();
+	replaced = !pf_real_are_together(
+	    pf_real_find("clock_gettime"), dlsym(RTLD_DEFAULT, "gnu_get_libc_version"));
+	dlerror(); /* nobody shall find our misses */
+	pf_gate_leave();
+	return replaced;
+}
+
 static enum pf_real_home find_home(const struct link_map *module, bool sanitized)
 {
 	if (sanitized)

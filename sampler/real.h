@@ -283,6 +283,9 @@ bool pf_real_are_together(void *a, void *b);
 /* Is a sanitizer's runtime in this process, as a library or linked in? Passes the gate; not in a hook. */
 bool pf_real_sanitized(void);
 
+/* Is clock_gettime() not libc's (base/clock.h)? Passes the gate; not in a hook. */
+bool pf_real_clock_is_replaced(void);
+
 /* Looks every one of them up, once, from normal code: 0 or -ENOENT with nothing usable. Takes the
  * loader's lock; never in a hook. */
 int pf_real_resolve(void);

@@ -103,6 +103,7 @@ const struct pf_sampler *pf_sampler_door(void)
 	door.features = pf_features;
 	door.births = pf_birth_shared();
 	door.forbidden = pf_forbidden_to_all;
+	door.clock_is_replaced = pf_clock_is_replaced;
 	return &door;
 }
 
@@ -120,6 +121,8 @@ void pf_sampler_init(void)
 
 const char *pf_sampler_obstacle(void)
 {
+	/* Whoever starts asks this first, and what comes then waits by the clock. */
+	pf_clock_is_replaced = pf_real_clock_is_replaced();
 	if (!pf_real_sanitized())
 		return NULL;
 	return "it is built with a sanitizer, which would take the agent for a part of the program "

@@ -83,6 +83,7 @@ struct pf_sampler {
 	struct pf_feature_entry *features;
 	struct pf_births *births;
 	uint32_t *forbidden;
+	bool clock_is_replaced; /* base/clock.h */
 
 	struct pf_collector_ops collectors[PF_COLLECTOR_COUNT];
 	pf_collect_fn *collect[PF_SOURCE_COUNT];

@@ -193,3 +193,27 @@ same() {
 		rm -r dump
 	done
 }
+
+# libfaketime does. The kernel's waits go by its own clock: our threads, and its end, waited for years.
+@test "a program whose clock is moved by a library in front of libc ends when it does without us" {
+	cat >moved.c <<-'END'
+		#include <sys/syscall.h>
+		#include <time.h>
+		#include <unistd.h>
+		int clock_gettime(clockid_t clock, struct timespec *t)
+		{
+			long rc = syscall(SYS_clock_gettime, clock, t);
+			t->tv_sec += 1000000000;
+			return (int)rc;
+		}
+	END
+	gcc -shared -fPIC -o moved.so moved.c
+	for each in "" "-%p"; do
+		run --separate-stderr timeout 60 "$PROFFS" run -m "$TREE$each" --set cpu/hz=1000 --set enable=1 --dump-on-exit "dump$each" -- \
+			env LD_PRELOAD="$PWD/moved.so:$BUILD/libproffs.so" bash -c 'for ((i = 0; i < 600000; i++)); do :; done; date +%Y; exit 3'
+		is "$status" 3
+		[ "$output" -gt 2050 ]
+		[ "$(cat dump*/status | awk '$1 == "cpu_samples" {n += $2} END {print n}')" -gt 50 ]
+		rm -r dump*
+	done
+}

@@ -1,0 +1,3 @@
+#include "base/clock.h"
+
+bool pf_clock_is_replaced;
