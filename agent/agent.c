@@ -365,14 +365,21 @@ static int begin(void)
 	return rc;
 }
 
+bool pf_agent_step_aside(bool *gone)
+{
+	int rc = pf_agent_stop();
+
+	*gone = rc == 0 || pf_crew_wait_gone(pf_clock_now_ns() + ASIDE_NS) == 0;
+	return rc != -EALREADY; /* else somebody else ends them, or they have no more to do */
+}
+
 /* The program forbids to all of its threads what ours cannot do without. Its user asked for a tree. */
 static bool step_aside(void)
 {
-	bool had_tree = pf_agent_path();
-	int rc = pf_agent_stop();
-	bool ours = rc != -EALREADY; /* else somebody else ends them, or they have no more to do */
+	bool had_tree = pf_agent_path(), gone;
+	bool ours = pf_agent_step_aside(&gone);
 
-	if (rc < 0 && pf_crew_wait_gone(pf_clock_now_ns() + ASIDE_NS) < 0 && now.patient)
+	if (!gone && now.patient)
 		pf_stderr_say("proffs: the program installs a seccomp filter for all threads that "
 			      "forbids what ours do, and they do not end",
 		    "", "\n");

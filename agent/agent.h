@@ -21,6 +21,10 @@ int pf_agent_stop(void);
 /* Is this the process that it was started in, and no child by vfork or a bare clone? */
 bool pf_agent_is_here(void);
 
+/* The same for whoever needs a process without threads of ours, and however they came to end: waits longer, if
+ * it must. True: pf_agent_again() is for the caller to call. `gone`: are they? */
+bool pf_agent_step_aside(bool *gone);
+
 /* As it was, after pf_agent_stop(): with the settings and the collectors it was started with.
  * Returns at once; does nothing while it runs. */
 void pf_agent_again(void);

@@ -8,8 +8,11 @@
 #include <errno.h>
 #include <grp.h>
 #include <linux/capability.h>
+#include <linux/nsfs.h>
+#include <sched.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/ioctl.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -42,10 +45,10 @@ static bool may_the_same(void)
 }
 
 /* True: our threads have ended for it. */
-static bool step_aside(void)
+static bool step_aside(bool necessary)
 {
 	int saved = errno;
-	bool aside = !may_the_same() && pf_agent_stop() == 0;
+	bool gone, aside = necessary && pf_agent_step_aside(&gone);
 
 	errno = saved;
 	return aside;
@@ -69,10 +72,38 @@ static int change_capabilities(cap_user_header_t header, const cap_user_data_t d
 	return capset(header, data);
 }
 
+/* The kernel asks for a process of one thread. What the program has itself it hears of as ever. */
+static bool is_for_one_thread(int what, int kinds)
+{
+	return (what & kinds) && !pf_is_forbidden(PF_FORBIDDEN_HOST) && pf_agent_is_here();
+}
+
+static int change_unshare(int what)
+{
+	const int alone = CLONE_NEWUSER | CLONE_THREAD | CLONE_SIGHAND | CLONE_VM;
+	bool aside = step_aside(is_for_one_thread(what, alone));
+
+	return step_back(aside, unshare(what));
+}
+
+/* 0: whatever the namespace is. */
+static int change_setns(int fd, int type)
+{
+	const int alone = CLONE_NEWUSER | CLONE_NEWTIME;
+	int saved = errno, kind = type;
+	bool aside;
+
+	if (kind == 0 && is_for_one_thread(alone, alone))
+		kind = ioctl(fd, NS_GET_NSTYPE);
+	errno = saved;
+	aside = step_aside(kind > 0 && is_for_one_thread(kind, alone));
+	return step_back(aside, setns(fd, type));
+}
+
 #define HOOK(name, parameters, ...)                                                                \
 	static int change_##name parameters                                                        \
 	{                                                                                          \
-		bool aside = step_aside();                                                         \
+		bool aside = step_aside(!may_the_same());                                          \
                                                                                                    \
 		return step_back(aside, name(__VA_ARGS__));                                        \
 	}                                                                                          \
@@ -89,7 +120,8 @@ HOOK(setresgid, (gid_t a, gid_t b, gid_t c), a, b, c);
 HOOK(setgroups, (size_t count, const gid_t *list), count, list);
 HOOK(initgroups, (const char *user, gid_t group), user, group);
 
-static void *real_capset = (void *)capset;
+static void *real_capset = (void *)capset, *real_unshare = (void *)unshare,
+	    *real_setns = (void *)setns;
 
 #define PATCH(name)                                                                                \
 	{                                                                                          \
@@ -107,6 +139,8 @@ static const struct pf_patch patches[] = {
     PATCH(setresgid),
     PATCH(setgroups),
     PATCH(initgroups),
+    PATCH(unshare),
+    PATCH(setns),
     {"capset", (void *)change_capabilities, &real_capset, NULL},
 };
 

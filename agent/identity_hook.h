@@ -7,6 +7,9 @@
  *     capset()                   from here on the two may differ
  *     setgroups(), setuid() ...  they do: our threads end first, and are started anew after the call,
  *                                by this thread, so with its rights
+ *
+ * So they do for unshare(CLONE_NEWUSER) and for setns() into another's, which the kernel refuses where there
+ * is a second thread.
  */
 #pragma once
 

@@ -13,7 +13,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { STACK_BYTES = 64 * 1024, OUT_OF_THE_WAY = 16 };
+enum { STACK_BYTES = 64 * 1024 };
 
 /* Frames that an exec leaves behind would stay poisoned in AddressSanitizer's books. */
 #define ON_BORROWED_STACK __attribute__((no_sanitize_address))
@@ -35,6 +35,7 @@ ON_BORROWED_STACK static void reset_signals(void)
 		sigaction(sig, &standard, NULL); /* fails for KILL, STOP and libc's own */
 }
 
+/* First out of each other's way, as low as can be: the program's limit (RLIMIT_NOFILE) is ours. */
 ON_BORROWED_STACK static int place_fds(const struct pf_command *command)
 {
 	int moved[PF_CHILD_FDS_MAX];
@@ -43,7 +44,7 @@ ON_BORROWED_STACK static int place_fds(const struct pf_command *command)
 	if (command->said && dup2(command->said, STDERR_FILENO) < 0)
 		return -errno;
 	for (size_t i = 0; i < command->fd_count; i++) {
-		moved[i] = fcntl(command->fds[i], F_DUPFD, OUT_OF_THE_WAY);
+		moved[i] = fcntl(command->fds[i], F_DUPFD, (int)end);
 		if (moved[i] < 0)
 			return -errno;
 	}

@@ -47,8 +47,8 @@ static const char readme_tail[] =
     "Times in names are UTC. The tree belongs to the user who runs the process, and to nobody else.\n"
     "cat events tells of changes; tail -f and inotify do not. What follows links (grep -R, cp -rL,\n"
     "gzip -rc, zip -r, cat *, grep -r of busybox) waits for those here, for events without end: give\n"
-    "it $(find . -type f), or captures/NAME of a snapshot. The agent's threads make\n"
-    "unshare(CLONE_NEWUSER) fail in this process.\n";
+    "it $(find . -type f), or captures/NAME of a snapshot. A direct system call\n"
+    "unshare(CLONE_NEWUSER) or setns() fails in this process: the agent has threads in it.\n";
 
 void pf_readme_show(struct pf_buf *out, struct pf_live *live, int arg)
 {

@@ -134,6 +134,38 @@ lives() {
 	lives unshare
 }
 
+@test "a user namespace of its own, early and late" {
+	lives other_users
+	WAYS='attached preloaded' # unshare(1) may not see where the published ones are
+	for way in $WAYS; do
+		is "$(watched "$way" unshare -Ur sh -c 'id -u; exit 3')" "$(outcome unshare -Ur sh -c 'id -u; exit 3')"
+		wait_until 5 nothing_left
+	done
+}
+
+@test "into the user namespace of another process" {
+	unshare -U sleep 100 &
+	STARTED+=("$!")
+	other=$!
+	has_moved() { [ "$(readlink /proc/self/ns/user)" != "$(readlink "/proc/$other/ns/user")" ]; }
+	wait_until 10 has_moved
+	WAYS='attached preloaded'
+	for way in $WAYS; do
+		is "$(watched "$way" nsenter -U --preserve-credentials -t "$other" sh -c 'id -u; exit 3')" \
+			"$(outcome nsenter -U --preserve-credentials -t "$other" sh -c 'id -u; exit 3')"
+		wait_until 5 nothing_left
+	done
+}
+
+# What takes the tree away is a process, for which three of these descriptors are needed at once.
+@test "sixteen descriptors and no more" {
+	for end in 'exit 3' 'kill -9 $$'; do
+		run "$PROFFS" run -m "$TREE" -- prlimit --nofile=16 dash -c 'i=0; until [ -e "$1/README" ] || [ $((i += 1)) -gt 600 ]; do sleep 0.05; done; '"$end" sh "$TREE"
+		is "$status" "$([ "$end" = 'exit 3' ] && echo 3 || echo 137)"
+		wait_until 5 nothing_left
+	done
+}
+
 @test "closefrom" { lives closefrom; }
 
 @test "dup2 over descriptors 3 to 20" { lives dup2; }

@@ -175,7 +175,7 @@ def snapshot(path):
 
 # What must be in the whole answer; re.S.
 WHOLE = {
-    "README": rb"^proffs: .*enable .*unshare\(CLONE_NEWUSER\) fail in this process\.\n$",
+    "README": rb"^proffs: .*enable .*unshare\(CLONE_NEWUSER\) or setns\(\) fails in this process: .*\.\n$",
     "status": rb"^# proffs .*\n# collectors\n.*\n# what works here\n.*\nsource_lines .*\n# counters .*threads_seen .*\n$",
     "stats": rb"^pid .*\nthreads \d+\n.*rss_bytes \d+\n.*private_dirty_bytes.*fds \d.*io_read_bytes.*agent_memory_bytes \d+\n$",
     "metrics": rb"^# .*proffs_.*\n$",

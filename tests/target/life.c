@@ -303,6 +303,15 @@ static int by_chroot(char **args)
 	return 0;
 }
 
+/* The kernel refuses it to a process of more than one thread. */
+static int by_other_users(char **args)
+{
+	int rc = unshare(CLONE_NEWUSER);
+
+	printf("%d %d\n", rc, (int)getuid());
+	return 4;
+}
+
 static int by_unshare(char **args)
 {
 	printf("%d\n", unshare(CLONE_NEWNS));
@@ -410,6 +419,7 @@ static const struct {
     {"capabilities", by_capabilities},
     {"chroot", by_chroot},
     {"unshare", by_unshare},
+    {"other_users", by_other_users},
     {"closefrom", by_closefrom},
     {"dup2", by_dup2},
     {"reading", by_reading},
