@@ -29,7 +29,7 @@
 typedef int unwind_fn(struct pf_unwind_header *header);
 
 /* Atomic, as all below: the scan of a new module may set them while others throw. */
-static void *real_raise, *real_rethrow, *real_globals;
+static void *real_raise, *real_rethrow, *real_terminate, *real_globals;
 static void *real_abort = (void *)abort;
 
 /* The runtime's own functions that raise: their frame is not where the program threw. */
@@ -137,6 +137,7 @@ static PF_HOOK void note(struct pf_unwind_header *header, enum pf_throw_how how,
 
 int pf_real_after_raise(struct pf_unwind_header *header);
 int pf_real_after_rethrow(struct pf_unwind_header *header);
+void pf_real_after_terminate(void);
 void pf_real_after_abort(void);
 
 PF_HOOK int pf_real_after_raise(struct pf_unwind_header *header)
@@ -167,21 +168,34 @@ static PF_HOOK bool pf_real_is_handled(const void *object)
 		   now->caught + PF_CXX_HEADER_COUNTED_BYTES == header);
 }
 
+static PF_HOOK void note_end(uint32_t skip)
+{
+	if (!pf_guard_enter())
+		return;
+	if (pf_real_is_handled(pf_throw_last_object()))
+		pf_throw_last_fatal(skip);
+	pf_guard_leave();
+}
+
+/* Before the program's own handler, which may stay, or end the program without abort(). Who threw what
+ * nobody catches is still below. */
+PF_HOOK void pf_real_after_terminate(void)
+{
+	note_end(frames_of_runtime((uint64_t)__builtin_return_address(0)));
+	((void (*)(void))__atomic_load_n(&real_terminate, __ATOMIC_ACQUIRE))();
+}
+
 PF_HOOK void pf_real_after_abort(void)
 {
-	if (pf_guard_enter()) {
-		if (pf_real_is_handled(pf_throw_last_object()))
-			pf_throw_last_fatal();
-		pf_guard_leave();
-	}
+	note_end(0);
 	((void (*)(void))real_abort)();
 }
 
 /* ---- finding the runtime ---- */
 
 struct search {
-	void *raise, *rethrow, *globals;
-	bool raise_stays, rethrow_stays; /* what we have is still there */
+	void *raise, *rethrow, *terminate, *globals;
+	bool raise_stays, rethrow_stays, terminate_stays; /* what we have is still there */
 	struct entry entries[ENTRIES_MAX];
 	uint32_t entry_count;
 };
@@ -213,6 +227,7 @@ static int search_module(struct dl_phdr_info *info, size_t size, void *arg)
 	find_function(&m, "_Unwind_RaiseException", &s->raise, real_raise, &s->raise_stays);
 	find_function(
 	    &m, "_Unwind_Resume_or_Rethrow", &s->rethrow, real_rethrow, &s->rethrow_stays);
+	find_function(&m, "_ZSt9terminatev", &s->terminate, real_terminate, &s->terminate_stays);
 	if (!s->globals)
 		s->globals = pf_module_function(&m, "__cxa_get_globals_fast", &bytes);
 	for (size_t i = 0; i < PF_COUNT(raising) && s->entry_count < ENTRIES_MAX; i++) {
@@ -236,6 +251,8 @@ static void resolve(void)
 		__atomic_store_n(&real_raise, s.raise, __ATOMIC_RELEASE);
 	if (!s.rethrow_stays)
 		__atomic_store_n(&real_rethrow, s.rethrow, __ATOMIC_RELEASE);
+	if (!s.terminate_stays)
+		__atomic_store_n(&real_terminate, s.terminate, __ATOMIC_RELEASE);
 	__atomic_store_n(&real_globals, s.globals, __ATOMIC_RELEASE);
 	__atomic_store_n(&entry_count, 0, __ATOMIC_RELEASE);
 	memcpy(entries, s.entries, sizeof(entries));
@@ -247,6 +264,7 @@ static void resolve(void)
 static const struct pf_patch throw_patches[] = {
     {"_Unwind_RaiseException", (void *)pf_real_after_raise, &real_raise, NULL},
     {"_Unwind_Resume_or_Rethrow", (void *)pf_real_after_rethrow, &real_rethrow, NULL},
+    {"_ZSt9terminatev", (void *)pf_real_after_terminate, &real_terminate, NULL},
 };
 static const struct pf_patch abort_patches[] = {
     {"abort", (void *)pf_real_after_abort, &real_abort, NULL},

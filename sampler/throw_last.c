@@ -79,14 +79,14 @@ PF_HOOK const void *pf_throw_last_object(void)
 	return own.object;
 }
 
-PF_HOOK void pf_throw_last_fatal(void)
+PF_HOOK void pf_throw_last_fatal(uint32_t skip)
 {
 	char message[PF_THROW_MESSAGE];
 	int tries = 1000;
 
 	pf_throw_message(message, own.info, own.object);
 	if (!own.has_stack) {
-		own.stack = pf_stack_capture_above(0);
+		own.stack = pf_stack_capture_above(skip);
 		own.has_stack = true;
 	}
 	while (__atomic_exchange_n(&last_lock, 1, __ATOMIC_ACQUIRE))

@@ -1,7 +1,7 @@
 /* Throw last: the exception thrown last, for whoever asks what a dying program died of.
  *
  * One record for the process; a rethrow of the same object in the same thread leaves the place of
- * the throw in it. When abort() is called while the exception that this thread threw last
+ * the throw in it. When std::terminate() or abort() is called while the exception that this thread threw last
  * is being handled (nobody caught it, or it met a noexcept), that one is the last for ever.
  */
 #pragma once
@@ -11,10 +11,10 @@
 void pf_throw_last_set(
     const struct pf_throw *seen, uint32_t type, const uint32_t *stack, const char *message);
 
-/* The unwind header of what this thread threw last, or NULL; fatal: abort() is about to be called
- * because of it. PF_HOOK, guard held. */
+/* The unwind header of what this thread threw last, or NULL; fatal: the program is about to
+ * end because of it; its stack, if none was taken, is that from here without the first `skip` frames. PF_HOOK, guard held. */
 const void *pf_throw_last_object(void);
-void pf_throw_last_fatal(void);
+void pf_throw_last_fatal(uint32_t skip);
 
 void pf_throw_last_fork_child(void);
 

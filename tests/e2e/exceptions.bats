@@ -170,6 +170,17 @@ host_opens() {
 	has "$status" "#1 waiting"
 }
 
+@test "so does an uncaught one among many of which no stack is taken" {
+	SETS=(--set exception_stacks=1)
+	throws_start throws waiting_late
+	status=$(cat "$TREE/status")
+	has "$status" "exception_message no. 2 of many"
+	has "$status" "exception_state fatal"
+	has "$status" "#0 throw_runtime"
+	has "$status" "#1 waiting"
+	hasnt "$status" "not sampled"
+}
+
 @test "what a program aborts over is the last exception, whoever catches SIGABRT" {
 	throws_start throws held
 	status=$(cat "$TREE/status")

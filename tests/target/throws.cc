@@ -11,7 +11,7 @@
  *                         60 throw   std::out_of_range   at look_outside
  *                         40 throw   plugin::error       at plugin_throw      (with PLUGIN)
  *     storm N M          N of std::runtime_error at throw_runtime, M at throw_other, mixed
- *     uncaught noexcept thread handler waiting held abort plain_abort nested foreign
+ *     uncaught noexcept thread handler waiting waiting_late held abort plain_abort nested foreign
  *                        ends as C++ says, after one line of what it does
  *     matrix             what C++ promises about throwing, a line for each case
  */
@@ -225,6 +225,13 @@ static void waiting()
 	throw_runtime(2);
 }
 
+/* The same after a thousand that somebody caught. */
+static void waiting_late()
+{
+	count(1000, throw_runtime);
+	waiting();
+}
+
 /* As uncaught in a noexcept function, but SIGABRT has a handler that says "ready" and stays. */
 static void held()
 {
@@ -389,7 +396,8 @@ int main(int argc, char **argv)
 		const char *name;
 		void (*run)();
 	} runs[] = {{"uncaught", uncaught}, {"noexcept", past_noexcept}, {"thread", in_thread},
-	    {"handler", handled}, {"waiting", waiting}, {"held", held}, {"abort", aborting},
+	    {"handler", handled}, {"waiting", waiting}, {"waiting_late", waiting_late},
+	    {"held", held}, {"abort", aborting},
 	    {"plain_abort", plain_abort}, {"nested", nested}, {"foreign", raise_foreign},
 	    {"matrix", matrix}};
 	const char *what = argc > 1 ? argv[1] : "";
