@@ -1,5 +1,6 @@
 #include "agent/heir.h"
 #include "agent/library.h"
+#include "agent/takeover.h"
 #include "base/birth.h"
 #include "base/clock.h"
 #include "base/feature.h"
@@ -110,19 +111,6 @@ static bool is_dead(void)
 	return true;
 }
 
-/* Nothing that was held by the dead can hold us for longer than this. */
-static void set_limit(void)
-{
-	struct sigaction standard = {.sa_handler = SIG_DFL};
-	sigset_t alarm_only;
-
-	sigaction(SIGALRM, &standard, NULL);
-	sigemptyset(&alarm_only);
-	sigaddset(&alarm_only, SIGALRM);
-	sigprocmask(SIG_UNBLOCK, &alarm_only, NULL);
-	alarm(WRITE_SECONDS);
-}
-
 static int inherit(void *unused)
 {
 	struct pollfd threads = {.fd = heir.pipe_fd, .events = POLLIN};
@@ -133,7 +121,7 @@ static int inherit(void *unused)
 		;
 	if (__atomic_load_n(&heir.released, __ATOMIC_ACQUIRE) || !is_dead())
 		_exit(0);
-	set_limit();
+	pf_takeover_begin(WRITE_SECONDS);
 	pf_sampler_alone();
 	heir.write(heir.option);
 	_exit(0);
@@ -245,10 +233,12 @@ static void note_ready(void)
 	pf_futex_wake(&heir.ready, INT_MAX);
 }
 
+/* It never calls malloc or the loader: what of both belongs to a thread the heir, which has this thread's
+ * local storage, finds untouched. So malloc gives it a new arena, or one whose lock it can try; not this thread's,
+ * which the program's threads share. One from glibc's list of those left behind may still be held. */
 static void *keep(void *unused)
 {
-	const char *why;
-	int rc = pf_library_open(heir.option->private_dir, &why);
+	int rc = 0;
 
 	while (rc == 0 && !__atomic_load_n(&heir.leaving, __ATOMIC_ACQUIRE)) {
 		struct rights mine = own_rights(); /* before: it has these, or fewer */
@@ -272,7 +262,14 @@ static void *keep(void *unused)
 
 void pf_heir_appoint(const struct pf_option *option, void (*write)(const struct pf_option *))
 {
-	char *stacks = mmap(NULL, STACK_BYTES + GO_BETWEEN_BYTES, PROT_READ | PROT_WRITE,
+	const char *why;
+	char *stacks;
+
+	if (pf_library_open(option->private_dir, &why) < 0) {
+		pf_feature_set(PF_FEATURE_HEIR, PF_FEATURE_NONE, why);
+		return;
+	}
+	stacks = mmap(NULL, STACK_BYTES + GO_BETWEEN_BYTES, PROT_READ | PROT_WRITE,
 	    MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0);
 
 	heir = (struct heir){.option = option,
@@ -287,6 +284,8 @@ void pf_heir_appoint(const struct pf_option *option, void (*write)(const struct 
 		return;
 	}
 	heir.kept = 0;
+	if (stacks != MAP_FAILED)
+		munmap(stacks, STACK_BYTES + GO_BETWEEN_BYTES);
 	pf_feature_set(PF_FEATURE_HEIR, PF_FEATURE_NONE, "no memory or no thread for it");
 }
 

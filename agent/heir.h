@@ -8,7 +8,7 @@
  *
  * So no signal handler is installed and none is hooked: to the program every signal is as without
  * us. It is nobody's child, has descriptors of its own (two), every signal blocked, and the rights
- * that our threads have: when the program gives rights up, it is replaced. doc/decisions/0007.
+ * that our threads have: when the program gives rights up, it is replaced. doc/decisions/0008.
  */
 #pragma once
 #include "agent/option.h"

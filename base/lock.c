@@ -102,6 +102,11 @@ void pf_lock_all_free(void)
 	all_free = true;
 }
 
+PF_HOOK bool pf_lock_are_all_free(void)
+{
+	return all_free;
+}
+
 void pf_lock_reset(struct pf_lock *lock)
 {
 	__atomic_store_n(&lock->word, FREE, __ATOMIC_RELEASE);

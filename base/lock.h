@@ -45,6 +45,8 @@ void pf_lock_reset(struct pf_lock *lock);
 
 /* From now on every lock is free, whoever has it: the callers' threads are dead, but for one. */
 void pf_lock_all_free(void);
+/* Are they? For what waits without a lock. PF_HOOK. */
+bool pf_lock_are_all_free(void);
 
 /* Sleep while *word == value, until deadline_ns (monotonic; <0: for ever) or a wake. Any wake, or
  * none, may end it: look again. errno is kept. */

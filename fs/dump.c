@@ -13,6 +13,7 @@
  */
 #include "base/clock.h"
 #include "base/counter.h"
+#include "base/lock.h"
 #include "base/mark.h"
 #include "base/utc.h"
 #include "fs/capture.h"
@@ -411,6 +412,8 @@ PF_PUBLIC int proffs_fs_dump(const struct pf_sampler *sampler, const struct pf_f
 	const char *why;
 	int rc = pf_live_adopt(sampler, &why);
 
+	if (wish->dead)
+		pf_lock_all_free(); /* this object's, as the sampler's are */
 	if (rc == 0)
 		rc = dump.directory = open_directory(wish->directory);
 	if (rc >= 0)

@@ -24,6 +24,7 @@ static pid_t members[PF_CREW_MAX];
 static uintptr_t stacks[PF_CREW_MAX]; /* atomic: an address on each member's; 0: nobody's */
 static uint32_t alive;                /* atomic; a futex word for pf_crew_wait_gone() */
 static int64_t gone_cpu_ns;           /* atomic; CPU time of members that ended */
+static bool buried;                   /* written by the last thread there is */
 
 struct start {
 	void *(*run)(void *);
@@ -133,6 +134,10 @@ int pf_crew_start(const char *name, void *(*run)(void *), void *arg)
 	/* It would have the caller's filter. */
 	if (pf_is_forbidden(PF_FORBIDDEN_CREW | PF_FORBIDDEN_HOST)) {
 		rc = -EPERM;
+		goto out;
+	}
+	if (buried) {
+		rc = -ESRCH;
 		goto out;
 	}
 	clock = pf_forbidden_here & PF_FORBIDDEN_CLOCK;
@@ -257,11 +262,22 @@ int pf_crew_wait_gone(int64_t deadline_ns)
 	}
 }
 
-void pf_crew_forget(void)
+static void forget_members(void)
 {
 	for (size_t i = 0; i < PF_CREW_MAX; i++)
 		members[i] = 0;
 	alive = 0;
+}
+
+void pf_crew_bury(void)
+{
+	buried = true;
+	forget_members();
+}
+
+void pf_crew_forget(void)
+{
+	forget_members();
 	gone_cpu_ns = 0;
 	pf_guard_depth = pf_is_forbidden(PF_FORBIDDEN_HOST); /* for life */
 }

@@ -13,7 +13,7 @@
 enum { PF_CREW_MAX = 128 };
 
 /* Starts a detached thread "proffs/NAME" (name: up to 8 characters). 0 or -errno (-EAGAIN also
- * when PF_CREW_MAX threads are alive). The caller's signal mask is kept. */
+ * when PF_CREW_MAX threads are alive, -ESRCH after pf_crew_bury()). The caller's signal mask is kept. */
 int pf_crew_start(const char *name, void *(*run)(void *), void *arg);
 
 /* Is this one of ours? PF_SIGSAFE, any thread. */
@@ -40,6 +40,10 @@ int64_t pf_crew_cpu_ns(void);
 
 /* Wait until the kernel has no member any more, or deadline_ns (monotonic): 0 or -ETIMEDOUT. */
 int pf_crew_wait_gone(int64_t deadline_ns);
+
+/* The process is dead, and the caller alone with its memory: nobody of the crew lives, was about to, or ever
+ * will. pthread_create would wait for a lock of the loader's that somebody may have died with. */
+void pf_crew_bury(void);
 
 /* In the child after fork: nobody of the crew exists here. */
 void pf_crew_forget(void);

@@ -13,6 +13,8 @@ static const int64_t FORK_PATIENCE_NS = PF_NS_PER_SECOND;
 static uint32_t inside;  /* atomic futex word: our threads in the loader */
 static uint32_t forking; /* atomic futex word: the program's threads in fork() */
 
+static bool shut; /* written by the last thread there is */
+
 /* Of the fork that this thread is in: how many of its handlers have passed, and how long they wait. */
 static PF_TLS uint32_t passed;
 static PF_TLS int64_t deadline_ns;
@@ -35,6 +37,21 @@ void pf_gate_leave(void)
 {
 	if (__atomic_sub_fetch(&inside, 1, __ATOMIC_SEQ_CST) == 0)
 		pf_futex_wake(&inside, INT_MAX);
+}
+
+bool pf_gate_try(void)
+{
+	if (shut)
+		return false;
+	pf_gate_enter();
+	return true;
+}
+
+void pf_gate_shut(void)
+{
+	shut = true;
+	__atomic_store_n(&inside, 0, __ATOMIC_SEQ_CST);
+	__atomic_store_n(&forking, 0, __ATOMIC_SEQ_CST);
 }
 
 bool pf_gate_is_wanted(void)

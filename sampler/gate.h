@@ -13,6 +13,11 @@
 void pf_gate_enter(void);
 void pf_gate_leave(void);
 
+/* The same for what an heir may come to. False: it has not entered, the gate is shut for good. */
+bool pf_gate_try(void);
+/* Of the dead, one may have held the loader's lock: the last thread there is stays outside. */
+void pf_gate_shut(void);
+
 /* Does a fork() wait for who is inside? */
 bool pf_gate_is_wanted(void);
 

@@ -20,6 +20,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/auxv.h>
 #include <unistd.h>
 
 enum { READ_BYTES = 64 * 1024 };
@@ -145,20 +146,10 @@ static void join_pieces(struct maps *maps)
 	maps->count = kept;
 }
 
-static int note_headers(struct dl_phdr_info *module, size_t size, void *address)
-{
-	*(uint64_t *)address = (uintptr_t)module->dlpi_phdr;
-	return 1;
-}
-
-/* A line of the main program: the loader keeps the main program first in its list. */
+/* A line of the main program, also where that is the loader's argument: glibc then says so in the vector. */
 static const struct line *find_main(const struct maps *maps)
 {
-	uint64_t address = 0;
-
-	pf_gate_enter();
-	dl_iterate_phdr(note_headers, &address);
-	pf_gate_leave();
+	uint64_t address = getauxval(AT_PHDR);
 
 	for (size_t i = 0; i < maps->count; i++) {
 		if (address >= maps->lines[i].start && address < maps->lines[i].limit)
@@ -282,9 +273,10 @@ void pf_map_look(void)
 {
 	struct maps maps;
 
-	pf_gate_enter();
-	pf_past_look();
-	pf_gate_leave();
+	if (pf_gate_try()) {
+		pf_past_look();
+		pf_gate_leave();
+	}
 	if (!pf_past_wants_paths())
 		return;
 	if (maps_init(&maps) == 0)

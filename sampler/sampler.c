@@ -169,7 +169,8 @@ void pf_sampler_stop(void)
 void pf_sampler_alone(void)
 {
 	pf_lock_all_free();
-	pf_gate_fork_child();
+	pf_crew_bury();
+	pf_gate_shut();
 	pf_drain_fork_child();
 }
 

@@ -2,6 +2,7 @@
 #include "base/clock.h"
 #include "base/counter.h"
 #include "base/forbid.h"
+#include "base/lock.h"
 #include "sampler/signal.h"
 
 #include <errno.h>
@@ -156,6 +157,8 @@ PF_HOOK int pf_timer_arm(struct pf_thread *t, int64_t period_ns)
 PF_HOOK void pf_timer_disarm(struct pf_thread *t)
 {
 	while (!seize(t, ARMED)) {
+		if (pf_lock_are_all_free()) /* it died at it */
+			return;
 		if (seize(t, NONE)) {
 			leave(t, NONE);
 			return;

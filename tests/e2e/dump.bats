@@ -79,6 +79,28 @@ whole() {
 	tree_ready
 }
 
+@test "whoever died with a lock of the loader's or of malloc's holds up no file" {
+	export LIFE_TREE=$TREE
+	names_after() { # FILE, how it is killed
+		rm -rf dump
+		run "$PROFFS" run -m "$TREE" --dump-on-exit dump -- "$LIFE" "${@:2}"
+		is "$status" 137
+		wait_until 10 no_heir
+		wait_until 10 no_mount_left
+		(cd dump && find . | LC_ALL=C sort) >"$1"
+	}
+	names_after whole signal 9
+	grep -qx ./threadcreate.txt whole
+	names_after names loader
+	diff whole names
+	for how in births allocations; do
+		for ((i = 0; i < 6; i++)); do
+			names_after names $how
+			diff whole names
+		done
+	done
+}
+
 # What is in the tree and not in a dump: fs/dump.c, is_dumped(). Nothing else may be.
 @test "a dump has the names of the tree, all but those that are nothing as plain files" {
 	PROFFS_DUMP_SIGNAL=USR2 tree_start --dump-on-exit dump --set enable='+wall +mutex' -- \

@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
+#include <link.h>
 #include <linux/capability.h>
 #include <pthread.h>
 #include <sched.h>
@@ -134,6 +135,75 @@ static int by_segv(char **args)
 	setrlimit(RLIMIT_CORE, &all);
 	*(volatile int *)1 = 0;
 	return 99;
+}
+
+static int kill_holder(struct dl_phdr_info *info, size_t size, void *unused)
+{
+	kill(getpid(), SIGKILL);
+	return 99;
+}
+
+/* Killed while it holds the loader's lock. */
+static int by_loader(char **args)
+{
+	return dl_iterate_phdr(kill_holder, NULL);
+}
+
+static void *end_at_once(void *unused)
+{
+	return unused;
+}
+
+static int at_work; /* atomic: threads that have begun */
+
+static void *bear(void *unused)
+{
+	pthread_t thread;
+
+	__atomic_fetch_add(&at_work, 1, __ATOMIC_RELAXED);
+	for (;;) {
+		if (pthread_create(&thread, NULL, end_at_once, NULL) == 0)
+			pthread_join(thread, NULL);
+	}
+	return unused;
+}
+
+static int kill_among(int count, void *(*work)(void *))
+{
+	pthread_t thread;
+
+	for (int i = 0; i < count; i++)
+		if (pthread_create(&thread, NULL, work, NULL) != 0)
+			return 99;
+	while (__atomic_load_n(&at_work, __ATOMIC_RELAXED) < count)
+		usleep(1000);
+	usleep(20000);
+	kill(getpid(), SIGKILL);
+	return 99;
+}
+
+/* Killed while its threads create others, and hold what that takes. */
+static int by_births(char **args)
+{
+	return kill_among(4, bear);
+}
+
+static void *churn(void *unused)
+{
+	void *volatile block;
+
+	__atomic_fetch_add(&at_work, 1, __ATOMIC_RELAXED);
+	for (;;) {
+		block = malloc(5000); /* more than a thread keeps for itself */
+		free(block);
+	}
+	return unused;
+}
+
+/* Killed while most of malloc's arenas are in some thread's hands. */
+static int by_allocations(char **args)
+{
+	return kill_among(20, churn);
 }
 
 static int by_exec(char **args)
@@ -407,6 +477,9 @@ static const struct {
     {"signal", by_signal},
     {"abort", by_abort},
     {"segv", by_segv},
+    {"loader", by_loader},
+    {"births", by_births},
+    {"allocations", by_allocations},
     {"exec", by_exec},
     {"open", open_files},
     {"fork", by_fork},

@@ -14,6 +14,7 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -122,6 +123,25 @@ static void a_number_that_the_program_has_now_is_none_of_ours(void **state)
 	leave(&other);
 }
 
+static void who_is_alone_with_the_dead_starts_nobody_and_waits_for_nobody(void **state)
+{
+	int status;
+	pid_t child = fork();
+
+	assert_true(child >= 0);
+	if (child == 0) {
+		alarm(60);
+		pf_crew_bury();
+		pf_crew_settle();
+		_exit(pf_crew_start("test", look_around, NULL) == -ESRCH && pf_crew_count() == 0 &&
+			      pf_crew_any() == 0
+			  ? 0
+			  : 1);
+	}
+	assert_int_equal(waitpid(child, &status, 0), child);
+	assert_int_equal(status, 0);
+}
+
 static void cpu_time_of_the_gone_is_kept(void **state)
 {
 	struct seen seen;
@@ -190,6 +210,7 @@ int main(void)
 	    cmocka_unit_test(the_starting_threads_mask_and_guard_are_as_before),
 	    cmocka_unit_test(a_member_is_known_as_long_as_the_kernel_shows_it),
 	    cmocka_unit_test(a_number_that_the_program_has_now_is_none_of_ours),
+	    cmocka_unit_test(who_is_alone_with_the_dead_starts_nobody_and_waits_for_nobody),
 	    cmocka_unit_test(cpu_time_of_the_gone_is_kept),
 	    cmocka_unit_test(waiting_for_a_member_that_stays_times_out),
 	    cmocka_unit_test(who_waits_for_the_end_finds_no_thread_afterwards),
