@@ -98,6 +98,9 @@ PF_HOOK void pf_book_add(const void *at, size_t size, uint64_t rate)
 
 	if (!pf_book_enter())
 		return;
+	pf_live_expect(at);
+	pf_name_expect();
+	pf_stack_expect();
 	pf_book_account_alloc(&entry, PF_SITE_MALLOC, size, rate);
 	put(at, &entry);
 	pf_book_leave();

@@ -1,5 +1,6 @@
 #include "sampler/heap_live.h"
 #include "base/arena.h"
+#include "base/fetch.h"
 
 #include <errno.h>
 #include <stddef.h>
@@ -7,9 +8,9 @@
 #include <sys/mman.h>
 
 #ifdef PF_SMALL
-enum { FIRST_BUCKETS = 4, TABLES_MAX = 13 };
+enum { FIRST_BUCKETS = 4, SECOND_BUCKETS = 8, TABLES_MAX = 13 };
 #else
-enum { FIRST_BUCKETS = 1024, TABLES_MAX = 10 };
+enum { FIRST_BUCKETS = 256, SECOND_BUCKETS = 1024, TABLES_MAX = 11 };
 #endif
 enum { BUCKET = 8, PAGE = 1 << PF_LIVE_PAGE_SHIFT };
 
@@ -17,7 +18,8 @@ static const uintptr_t EMPTY = 0;
 static const uintptr_t CLAIMED = 1;
 static const uint8_t FILTER_STUCK = UINT8_MAX;
 
-/* Table k has FIRST_BUCKETS << k buckets: the words, then the entries, in one mapping. */
+/* The words, then the entries, in one mapping. The first table is small, for programs that live briefly
+ * touch nearly a new page for each block; from the second on each is twice as large as the last. */
 struct table {
 	uintptr_t *words;
 	struct pf_live_entry *entries;
@@ -56,7 +58,7 @@ static PF_HOOK void filter_drop(const void *at)
 
 PF_INLINE size_t bucket_count(int k)
 {
-	return (size_t)FIRST_BUCKETS << k;
+	return k == 0 ? FIRST_BUCKETS : (size_t)SECOND_BUCKETS << (k - 1);
 }
 
 PF_INLINE size_t table_bytes(int k)
@@ -179,6 +181,19 @@ static PF_HOOK uintptr_t *claim_empty(const void *at, struct table **table)
 			return word;
 	}
 	return NULL;
+}
+
+PF_HOOK void pf_live_expect(const void *at)
+{
+	const struct table *table = __atomic_load_n(&tables[0], __ATOMIC_ACQUIRE);
+	uintptr_t *bucket;
+
+	if (!table)
+		return;
+	bucket = page_bucket(table, 0, at);
+	pf_fetch_to_write(&pf_live_filter[pf_live_page(at)]);
+	pf_fetch_to_write(bucket);
+	pf_fetch_to_write(&table->entries[bucket - table->words]);
 }
 
 PF_HOOK bool pf_live_has(const void *at)

@@ -4,7 +4,7 @@
  * free finds a zero and is done. Behind it are buckets of eight addresses, a cache line each, with
  * their entries in an array beside. A block stands in the bucket of its page: the other blocks of
  * that page, which the filter cannot tell from it, all look into the same line and then are done.
- * When that is full, it stands in one of two buckets of its own, then in a table of twice the size.
+ * When that is full, it stands in one of two buckets of its own, then in a larger table.
  *
  *     free(p) --> filter[page of p] == 0 ? done
  *                        |
@@ -63,6 +63,9 @@ PF_INLINE bool pf_live_maybe(const void *at)
 
 /* Is it there? For who frees it: a look, nothing is claimed. PF_HOOK. */
 bool pf_live_has(const void *at);
+
+/* It will be inserted: its cache lines may come meanwhile. PF_HOOK. */
+void pf_live_expect(const void *at);
 
 /* Takes a block in: 0. 1: its address was there already, so a free was missed; the old entry is in
  * *replaced. -ENOSPC: full. PF_HOOK. */

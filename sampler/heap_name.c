@@ -37,6 +37,11 @@ static PF_HOOK void load(const struct pf_thread *t, uint64_t words[2])
 	}
 }
 
+PF_HOOK void pf_name_expect(void)
+{
+	__builtin_prefetch(pf_thread_self);
+}
+
 PF_HOOK uint16_t pf_name_here(void)
 {
 	const struct pf_thread *self = pf_thread_self;

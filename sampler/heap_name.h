@@ -10,6 +10,8 @@
 
 /* The number of the calling thread's name; 0: it has none that we know. PF_HOOK. */
 uint16_t pf_name_here(void);
+/* It will be asked for: its cache line may come meanwhile. PF_HOOK. */
+void pf_name_expect(void);
 
 /* The name, for ever; NULL for 0. */
 const char *pf_name_text(uint16_t number);

@@ -129,9 +129,9 @@ static uint32_t gnu_hash(const char *name)
 	return hash;
 }
 
-/* The table: four numbers, a Bloom filter, buckets, and for each symbol from `first` on its hash,
- * whose lowest bit ends a bucket's run. */
-void *pf_module_function(const struct pf_module *m, const char *name, uint64_t *size)
+/* A function that the module defines, or any name that it does not. The table: four numbers, a Bloom
+ * filter, buckets, and for each symbol from `first` on its hash, whose lowest bit ends a bucket's run. */
+static const ElfW(Sym) * find_symbol(const struct pf_module *m, const char *name, bool defined)
 {
 	const uint32_t *table = m->hash_table;
 	uint32_t hash = gnu_hash(name), bucket_count, first, words, shift;
@@ -154,16 +154,31 @@ void *pf_module_function(const struct pf_module *m, const char *name, uint64_t *
 	for (uint32_t i = buckets[hash % bucket_count]; i >= first; i++) {
 		const ElfW(Sym) *s = &m->symbols[i];
 
-		if ((chain[i - first] | 1) == (hash | 1) && s->st_shndx != SHN_UNDEF &&
-		    ELF64_ST_TYPE(s->st_info) == STT_FUNC &&
-		    strcmp(m->strings + s->st_name, name) == 0) {
-			*size = s->st_size;
-			return (void *)(m->bias + s->st_value);
-		}
+		if ((chain[i - first] | 1) == (hash | 1) && (s->st_shndx != SHN_UNDEF) == defined &&
+		    (!defined || ELF64_ST_TYPE(s->st_info) == STT_FUNC) &&
+		    strcmp(m->strings + s->st_name, name) == 0)
+			return s;
 		if (chain[i - first] & 1)
 			break;
 	}
 	return NULL;
+}
+
+void *pf_module_function(const struct pf_module *m, const char *name, uint64_t *size)
+{
+	const ElfW(Sym) *symbol = find_symbol(m, name, true);
+
+	if (!symbol)
+		return NULL;
+	*size = symbol->st_size;
+	return (void *)(m->bias + symbol->st_value);
+}
+
+void *pf_module_stand_in(const struct pf_module *m, const char *name)
+{
+	const ElfW(Sym) *symbol = find_symbol(m, name, false);
+
+	return symbol && symbol->st_value ? (void *)(m->bias + symbol->st_value) : NULL;
 }
 
 enum pf_slot_kind pf_module_slot_kind(const ElfW(Rela) * relocation)

@@ -42,6 +42,10 @@ static inline bool pf_module_has(const struct pf_module *m, const void *address)
  * has none of that name. */
 void *pf_module_function(const struct pf_module *m, const char *name, uint64_t *size);
 
+/* What an executable at a fixed address has the whole process take for the address of another module's
+ * function: its own PLT entry; NULL: nothing. Where there is a hash_table. */
+void *pf_module_stand_in(const struct pf_module *m, const char *name);
+
 /* What kind of function slot a relocation fills. */
 enum pf_slot_kind pf_module_slot_kind(const ElfW(Rela) * relocation);
 

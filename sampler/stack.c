@@ -1,7 +1,11 @@
 /* The book is in chunks of one size, in the order they were needed; a stack's id is the number of
  * its first word, counted through all chunks. Readers follow buckets -> id -> next id.
  *
- *   buckets[hash] --> record {hash, next, count, pcs...} --> record ...
+ *   first[hash]   --> record {hash, next, count, pcs...} --> record
+ *   buckets[hash] --> record --> record ...
+ *
+ * The first few thousand stacks have buckets on a few pages: a program that lives briefly would touch a new
+ * page for nearly every stack. A chain there that is full stays as it is.
  *
  * A record is whole before an id leads to it (release), so whoever finds the id (acquire) may read
  * it. Two threads that bring the same new stack at once store it once: the second one to publish
@@ -10,16 +14,18 @@
 #include "sampler/stack.h"
 #include "base/arena.h"
 #include "base/counter.h"
+#include "base/fetch.h"
 #include "base/profile.h"
 #include "sampler/past.h"
 
 #include <stdbool.h>
 
 #ifdef PF_SMALL
-enum { CHUNK_WORDS = 2048, CHUNKS_MAX = 16, BUCKETS = 16 };
+enum { CHUNK_WORDS = 2048, CHUNKS_MAX = 16, FIRST_BUCKETS = 4, BUCKETS = 16 };
 #else
-enum { CHUNK_WORDS = 128 * 1024, CHUNKS_MAX = 128, BUCKETS = 1 << 16 };
+enum { CHUNK_WORDS = 128 * 1024, CHUNKS_MAX = 128, FIRST_BUCKETS = 1 << 12, BUCKETS = 1 << 16 };
 #endif
+enum { FIRST_CHAIN_MAX = 2 };
 
 struct record {
 	uint32_t hash;
@@ -31,10 +37,11 @@ struct record {
 
 enum { RECORD_WORDS = sizeof(struct record) / sizeof(uint64_t) };
 
-static uint32_t buckets[BUCKETS];    /* atomic ids */
-static uint64_t *chunks[CHUNKS_MAX]; /* atomic */
-static uint64_t next_word;           /* atomic; the first free one, through all chunks */
-static uint64_t stored_count;        /* atomic */
+static uint32_t first[FIRST_BUCKETS]; /* atomic ids */
+static uint32_t buckets[BUCKETS];     /* atomic ids */
+static uint64_t *chunks[CHUNKS_MAX];  /* atomic */
+static uint64_t next_word;            /* atomic; the first free one, through all chunks */
+static uint64_t stored_count;         /* atomic */
 static const uint64_t overflow_pcs[1] = {PF_PC_STACK_STORE_FULL};
 
 static PF_SIGSAFE struct record *record_of(uint32_t id)
@@ -152,6 +159,16 @@ static PF_SIGSAFE uint32_t store(
 	return id;
 }
 
+/* Is the chain from a first bucket as long as it gets? */
+static PF_SIGSAFE bool is_full(uint32_t id)
+{
+	uint32_t length = 0;
+
+	for (; id != 0 && length < FIRST_CHAIN_MAX; id = record_of(id)->next)
+		length++;
+	return length == FIRST_CHAIN_MAX;
+}
+
 PF_SIGSAFE uint32_t pf_stack_intern_of(const uint64_t *pcs, uint32_t count, uint32_t generation)
 {
 	uint32_t hash, fresh = 0, head, seen = 0, id;
@@ -160,7 +177,7 @@ PF_SIGSAFE uint32_t pf_stack_intern_of(const uint64_t *pcs, uint32_t count, uint
 	if (count > PF_STACK_DEPTH_MAX + 1)
 		count = PF_STACK_DEPTH_MAX + 1;
 	hash = hash_of(pcs, count);
-	bucket = &buckets[hash % BUCKETS];
+	bucket = &first[hash % FIRST_BUCKETS];
 	for (;;) {
 		head = __atomic_load_n(bucket, __ATOMIC_ACQUIRE);
 		/* What was there at the last look does not match; only newer ones may. */
@@ -168,6 +185,11 @@ PF_SIGSAFE uint32_t pf_stack_intern_of(const uint64_t *pcs, uint32_t count, uint
 		if (id != seen)
 			return id;
 		seen = head;
+		if (bucket == &first[hash % FIRST_BUCKETS] && is_full(head)) {
+			bucket = &buckets[hash % BUCKETS];
+			seen = 0;
+			continue;
+		}
 		if (fresh == 0)
 			fresh = store(hash, pcs, count, generation);
 		if (fresh == 0)
@@ -179,6 +201,19 @@ PF_SIGSAFE uint32_t pf_stack_intern_of(const uint64_t *pcs, uint32_t count, uint
 	}
 	__atomic_fetch_add(&stored_count, 1, __ATOMIC_RELAXED);
 	return fresh;
+}
+
+PF_SIGSAFE void pf_stack_expect(void)
+{
+	enum { LINE_WORDS = 8, LINES = 4 };
+	uint64_t word = __atomic_load_n(&next_word, __ATOMIC_RELAXED);
+	uint64_t number = word / CHUNK_WORDS;
+	uint64_t *chunk =
+	    number < CHUNKS_MAX ? __atomic_load_n(&chunks[number], __ATOMIC_ACQUIRE) : NULL;
+
+	pf_fetch_to_write(&stored_count);
+	for (int i = 0; chunk && i < LINES; i++)
+		pf_fetch_to_write(chunk + word % CHUNK_WORDS + i * LINE_WORDS);
 }
 
 PF_SIGSAFE uint32_t pf_stack_intern(const uint64_t *pcs, uint32_t count)

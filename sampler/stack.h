@@ -26,6 +26,8 @@ void pf_stack_fork_child(void);
 uint32_t pf_stack_intern(const uint64_t *pcs, uint32_t count);
 /* The same of addresses as they were in a generation (pf_past_now()). */
 uint32_t pf_stack_intern_of(const uint64_t *pcs, uint32_t count, uint32_t generation);
+/* A stack will be interned soon, perhaps a new one: its cache lines may come meanwhile. PF_SIGSAFE. */
+void pf_stack_expect(void);
 
 /* The addresses of an id, those of closed modules moved to where pf_map_fill() finds them; valid for
  * ever. PF_STACK_OVERFLOW reads as one PF_PC_STACK_STORE_FULL. Not in handlers. */

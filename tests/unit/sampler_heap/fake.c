@@ -63,6 +63,10 @@ void fake_stack(uint32_t id)
 	here = id;
 }
 
+PF_SIGSAFE void pf_stack_expect(void)
+{
+}
+
 PF_SIGSAFE uint32_t pf_stack_capture_here(void)
 {
 	return here;

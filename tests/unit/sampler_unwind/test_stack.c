@@ -11,7 +11,13 @@
 
 #include <cmocka.h>
 
-enum { THREADS = 4, STACKS = 3000, PCS_MAX = 40 };
+/* More than the first buckets hold, so that the others have some, too. */
+#ifdef PF_SMALL
+enum { DISTINCT = 1000 };
+#else
+enum { DISTINCT = 20000 };
+#endif
+enum { THREADS = 4, STACKS = 3 * DISTINCT, PCS_MAX = 40 };
 
 /* A stack of its own for each number. */
 static uint32_t make(uint64_t number, uint64_t *pcs)
@@ -87,7 +93,7 @@ static void *intern_all(void *arg)
 	uint64_t pcs[PCS_MAX];
 
 	for (uint32_t i = 0; i < STACKS; i++)
-		mine[i] = pf_stack_intern(pcs, make(i % 1000, pcs));
+		mine[i] = pf_stack_intern(pcs, make(i % DISTINCT, pcs));
 	return NULL;
 }
 
@@ -102,8 +108,8 @@ static void threads_that_bring_the_same_get_the_same(void **state)
 		pthread_join(threads[i], NULL);
 	for (uint32_t i = 0; i < STACKS; i++) {
 		for (int t = 0; t < THREADS; t++)
-			assert_int_equal(ids[t][i], ids[0][i % 1000]);
-		assert_true(reads_as(ids[0][i], pcs, make(i % 1000, pcs)));
+			assert_int_equal(ids[t][i], ids[0][i % DISTINCT]);
+		assert_true(reads_as(ids[0][i], pcs, make(i % DISTINCT, pcs)));
 	}
 }
 
