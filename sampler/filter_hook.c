@@ -293,7 +293,7 @@ __attribute__((used)) long pf_filter_syscall(long number, long a, long b, long c
 	return rc;
 }
 
-/* As in wait_hook.c: what is not ours goes on as it came. */
+/* As in wait_futex_hook.c: what is not ours goes on as it came. */
 PF_HIDDEN void *pf_filter_real_syscall = (void *)syscall;
 
 #if defined(__x86_64__)
@@ -341,7 +341,7 @@ static struct pf_patch_set set = {.patches = patches, .count = PF_COUNT(patches)
 
 /* Who wants them on; changed by one thread at a time for each. */
 static bool names;
-static void *waits; /* wait_hook.c's, in place of ours */
+static void *waits; /* wait_futex_hook.c's, in place of ours */
 
 static int update(void)
 {

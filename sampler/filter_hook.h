@@ -22,12 +22,12 @@ struct pf_filter_owner {
 /* Before main(), once; idempotent. Normal code. */
 void pf_filter_hook_start(const struct pf_filter_owner *owner);
 
-/* Others who watch the same two functions: threadname_hook.c prctl, wait_hook.c syscall (by a hook in
+/* Others who watch the same two functions: threadname_hook.c prctl, wait_futex_hook.c syscall (by a hook in
  * place of ours, that ends in pf_filter_after_syscall(); NULL: no more). 0 or -errno. Normal code. */
 int pf_filter_hook_names(bool on);
 int pf_filter_hook_waits(void *hook);
 
-/* Where syscall() goes from wait_hook.c; in assembler. */
+/* Where syscall() goes from wait_futex_hook.c; in assembler. */
 void pf_filter_after_syscall(void);
 
 /* In the child after fork. */

@@ -6,6 +6,8 @@
  * retries or unlocks.
  */
 #pragma once
+#include "base/mark.h"
+
 #include <stdbool.h>
 
 /* Which condition variables are meant: x86-64 has an older kind under the same name. */
@@ -30,8 +32,9 @@ int pf_wait_hook_set(unsigned hooks);
 /* Known to be the C library whose locks we read? A lock of our own is tried once. */
 bool pf_wait_hook_understands_locks(void);
 
-/* In place of syscall(); in assembler. PF_HOOK. */
+/* wait_futex_hook.c: in place of syscall(); in assembler, and where it goes on to. PF_HOOK. */
 void pf_real_after_syscall(void);
+extern PF_HIDDEN void *pf_wait_real_syscall;
 
 /* wait_io_hook.c. PF_HOOK. */
 struct pf_patch_set;

@@ -40,7 +40,7 @@ enum pf_wait_kind {
 
 const char *pf_wait_kind_name(enum pf_wait_kind kind);
 
-/* In the number of a futex, whose address is a multiple of four: how it is let go of (wait_hook.c). */
+/* In the number of a futex, whose address is a multiple of four: how it is let go of (wait_futex_hook.c). */
 enum { PF_WAITER_GATE = 1, PF_WAITER_WRITER = 2, PF_WAITER_FUTEX = 3 };
 
 /* A wait under way, on the waiter's stack. */

@@ -42,7 +42,7 @@ walk() {
 
 @test "the hooks and the filters that are written in its assembler and numbers" {
 	local name
-	for name in filter filter_call filter_hook patch_poke wait_hook; do
+	for name in filter filter_call filter_hook patch_poke wait_futex_hook wait_hook; do
 		aarch64-linux-gnu-gcc -std=gnu11 -O2 -Wall -Wextra -Werror -Wno-unused-parameter \
 			-Wno-missing-field-initializers -Wno-sign-compare -D_GNU_SOURCE -DPF_VERSION='"0"' \
 			-fPIC -fvisibility=hidden -I"$root" -c "$root/sampler/$name.c" -o "$name.o"
