@@ -20,6 +20,7 @@
 #include "sampler/wait_hook.h"
 #include "sampler/waiter.h"
 
+#include <errno.h>
 #include <linux/futex.h>
 #include <stdint.h>
 #include <sys/syscall.h>
@@ -84,6 +85,18 @@ static PF_HOOK bool wakes_writer(long futex)
 /* Named in the assembler text below: syscall(number, six arguments), which lie in `args`. */
 PF_HIDDEN long pf_wait_futex(const long args[7]);
 
+/* FUTEX_LOCK_PI says EAGAIN of an owner that is just ending: then the lock is to be asked for again. */
+static PF_HOOK enum pf_wait_outcome outcome_of(const long args[7], long rc)
+{
+	long operation = args[2] & FUTEX_CMD_MASK;
+
+	if (rc == 0)
+		return PF_WAIT_GOT;
+	return errno == EAGAIN && (operation == FUTEX_WAIT || operation == FUTEX_WAIT_BITSET)
+		   ? PF_WAIT_CHANGED
+		   : PF_WAIT_GAVE_UP;
+}
+
 static PF_HOOK long wait_in_futex(const long args[7], int kind, bool lock_like)
 {
 	struct pf_wait_turn turn;
@@ -91,7 +104,7 @@ static PF_HOOK long wait_in_futex(const long args[7], int kind, bool lock_like)
 
 	pf_waiter_begin(&turn, lock_of(args[1], kind), PF_WAIT_FUTEX, lock_like);
 	rc = pf_real_syscall_of(args);
-	pf_waiter_end(&turn, rc == 0);
+	pf_waiter_end(&turn, outcome_of(args, rc));
 	return rc;
 }
 

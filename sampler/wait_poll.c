@@ -117,6 +117,14 @@ static bool has_run(struct pf_thread *t, struct seen *s)
 	return ran;
 }
 
+/* Did no hook have it waiting when it was read, asleep? It may have come to a hook since we first asked, and have
+ * left it since it was read: it has run then. */
+static bool is_unnoted(const struct pf_thread *t, int64_t cpu_ns)
+{
+	return !__atomic_load_n(&t->waits_for, __ATOMIC_ACQUIRE) &&
+	       pf_clock_ns(pf_clock_of_thread(t->tid)) == cpu_ns;
+}
+
 /* Returns whether it has run since the last look. */
 static bool look_at(struct poll *p, struct pf_thread *t, int64_t elapsed_ns)
 {
@@ -139,7 +147,7 @@ static bool look_at(struct poll *p, struct pf_thread *t, int64_t elapsed_ns)
 		s->in_futex = false;
 	} else if (ran) {
 		s->in_futex = pf_proc_read(p->reader, t, &p->stack) == PF_PROC_ASLEEP &&
-			      p->stack.state == SYS_futex;
+			      p->stack.state == SYS_futex && is_unnoted(t, p->stack.cpu_ns);
 		s->lock_like = s->in_futex && pf_blocked_is_lock_like(t->tid);
 	} else if (s->in_futex) {
 		s->in_futex = pf_proc_read(p->reader, t, &p->stack) == PF_PROC_ASLEEP;

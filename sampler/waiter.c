@@ -19,6 +19,9 @@ enum { SPINS = 2000, SPINS_TO_LEAVE = 100000 };
 /* Contentions of this length are sampled all: there cannot be many. */
 static const uint64_t LONG_NS = PF_NS_PER_MS;
 
+/* Who falls asleep is away for so long at least. */
+static const uint64_t SHORT_SLEEP_NS = 30 * PF_NS_PER_US;
+
 struct pf_waiter_shard pf_waiter_shards[PF_WAITER_SHARDS];
 static uint32_t generation = 1; /* of the process: forked children start anew */
 static uint32_t watched;        /* atomic: WATCH_MUTEX, and pf_wait_block bits */
@@ -146,14 +149,16 @@ static PF_HOOK uint32_t enqueue(uint64_t lock, uint64_t start)
 }
 
 /* What nobody has been charged with yet goes to who was charged last, or, if the waiter has given
- * up, to whoever releases next. */
-static PF_HOOK void dequeue(
-    struct pf_thread *t, uint64_t lock, uint32_t epoch, uint64_t start, uint64_t now, bool got)
+ * up, to whoever releases next. Of a word that has changed, nobody may have said so yet: whoever did is about to
+ * charge, if others still wait; if it found nobody waiting, there was nothing to wait for, or no sleep at least. */
+static PF_HOOK void dequeue(struct pf_thread *t, uint64_t lock, uint32_t epoch, uint64_t start,
+    uint64_t now, enum pf_wait_outcome outcome)
 {
 	struct pf_waiter_shard *s = pf_waiter_shard_of(lock);
 	struct pf_wait_site *site = NULL;
 	uint64_t mark, rest, unblamed = 0;
 	struct pf_waiter_entry *e;
+	bool is_short = false, got;
 
 	if (!take(s, SPINS_TO_LEAVE)) {
 		/* Nobody shall be charged for ever for one who has left: start anew. */
@@ -169,8 +174,11 @@ static PF_HOOK void dequeue(
 	rest = now > mark ? now - mark : 0;
 	e->sum -= mark;
 	e->n--;
+	got = outcome == PF_WAIT_GOT || (outcome == PF_WAIT_CHANGED && e->last != 0);
 	if (!got && e->n > 0)
 		e->debt += rest;
+	else if (outcome == PF_WAIT_CHANGED && !got && pf_tick_ns(rest) < SHORT_SLEEP_NS)
+		is_short = true;
 	else if (!got || e->last == 0)
 		unblamed = rest;
 	else if (e->scale)
@@ -182,7 +190,10 @@ static PF_HOOK void dequeue(
 		__atomic_store_n(&s->waiting, s->waiting - 1, __ATOMIC_RELAXED);
 	}
 	give(s);
-	ADD_TO(t, waited_ticks, now > start ? now - start : 0);
+	if (is_short)
+		ADD_TO(t, short_waits, 1);
+	else
+		ADD_TO(t, waited_ticks, now > start ? now - start : 0);
 	if (unblamed)
 		ADD_TO(t, unblamed_ticks, unblamed);
 	if (site)
@@ -262,7 +273,7 @@ PF_HOOK void pf_waiter_begin(
 	errno = saved;
 }
 
-PF_HOOK void pf_waiter_end(struct pf_wait_turn *turn, bool got)
+PF_HOOK void pf_waiter_end(struct pf_wait_turn *turn, enum pf_wait_outcome outcome)
 {
 	struct pf_thread *t;
 	int saved = errno;
@@ -278,7 +289,7 @@ PF_HOOK void pf_waiter_end(struct pf_wait_turn *turn, bool got)
 	if (t && __atomic_exchange_n(&t->waits_for, 0, __ATOMIC_ACQ_REL) == 0)
 		turn->queued = 0;
 	if (turn->queued)
-		dequeue(t, turn->lock, turn->queued, turn->start, now, got);
+		dequeue(t, turn->lock, turn->queued, turn->start, now, outcome);
 	if (is_watched(watch_bit(turn->kind)))
 		sample_block(pf_tick_ns(now - turn->start), turn->kind);
 	pf_guard_leave();
@@ -314,7 +325,7 @@ PF_HOOK void pf_waiter_settle(struct pf_thread *t)
 	if (PF_LIKELY(lock == 0))
 		return;
 	if (queued)
-		dequeue(NULL, lock, queued, since, pf_tick(), false);
+		dequeue(NULL, lock, queued, since, pf_tick(), PF_WAIT_GAVE_UP);
 	pf_count(PF_COUNTER_WAIT_SETTLED);
 }
 

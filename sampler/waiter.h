@@ -56,8 +56,12 @@ struct pf_wait_turn {
  * charged. errno is kept. PF_HOOK. */
 void pf_waiter_begin(
     struct pf_wait_turn *turn, const void *lock, enum pf_wait_kind kind, bool lock_like);
-/* got: the lock is the caller's now; else it waits no longer for another reason. */
-void pf_waiter_end(struct pf_wait_turn *turn, bool got);
+enum pf_wait_outcome {
+	PF_WAIT_GAVE_UP, /* it waits no longer, for another reason than that: */
+	PF_WAIT_GOT,     /* the lock is the caller's now */
+	PF_WAIT_CHANGED, /* the lock's word was another one already: perhaps there was nothing to wait for */
+};
+void pf_waiter_end(struct pf_wait_turn *turn, enum pf_wait_outcome outcome);
 
 /* A wait that is over and was for nobody's lock: `sleep` and `io`. errno is kept. PF_HOOK. */
 void pf_waiter_note(int64_t waited_ns, enum pf_wait_kind kind);

@@ -30,9 +30,9 @@ fn own_tid() -> u64 {
 }
 
 fn is_asleep(tid: &AtomicU64) -> bool {
-    let stat = format!("/proc/self/task/{}/stat", tid.load(SeqCst));
-    tid.load(SeqCst) != 0
-        && fs::read_to_string(stat).unwrap().rsplit(") ").next().unwrap().starts_with('S')
+    let tid = tid.load(SeqCst); // once: it may be set at any moment
+    tid != 0
+        && fs::read_to_string(format!("/proc/self/task/{}/stat", tid)).unwrap().rsplit(") ").next().unwrap().starts_with('S')
 }
 
 // What comes after a call keeps it from being a jump.

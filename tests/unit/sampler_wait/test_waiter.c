@@ -97,7 +97,7 @@ static void begin(struct pf_wait_turn *turn, int slot, const void *lock)
 	pf_waiter_begin(turn, lock, PF_WAIT_MUTEX, true);
 }
 
-static void end(struct pf_wait_turn *turn, int slot, bool got)
+static void end(struct pf_wait_turn *turn, int slot, enum pf_wait_outcome got)
 {
 	pf_thread_self = &slots[slot];
 	pf_waiter_end(turn, got);
@@ -172,6 +172,32 @@ static void what_nobody_released_is_counted_as_such(void **state)
 	pass_us(500);
 	end(&a, 1, true); /* whoever held it did so unseen */
 	assert_true(counter(PF_COUNTER_MUTEX_UNBLAMED_NS) - unblamed >= 500000);
+}
+
+static void a_word_that_had_changed_was_perhaps_not_waited_for(void **state)
+{
+	struct pf_wait_turn first, second;
+	int64_t unblamed = counter(PF_COUNTER_MUTEX_UNBLAMED_NS);
+	int64_t brief = counter(PF_COUNTER_WAIT_SHORT), waited;
+
+	/* Its holder is about to charge, and finds the other one. */
+	begin(&first, 1, &locks[900]);
+	begin(&second, 2, &locks[900]);
+	pass_us(500);
+	end(&first, 1, PF_WAIT_CHANGED);
+	charge(3, 901, &locks[900]);
+	end(&second, 2, PF_WAIT_GOT);
+	assert_true(sums_of(PF_WAIT_OF_MUTEX, 901).delay_ns >= 2 * 500000);
+	assert_same_time(counter(PF_COUNTER_MUTEX_UNBLAMED_NS), unblamed, 8);
+	/* Its holder has found nobody, and it did not sleep; once that this thread is not stopped in between. */
+	do {
+		waited = counter(PF_COUNTER_MUTEX_WAITED_NS);
+		unblamed = counter(PF_COUNTER_MUTEX_UNBLAMED_NS);
+		begin(&first, 1, &locks[900]);
+		end(&first, 1, PF_WAIT_CHANGED);
+	} while (counter(PF_COUNTER_WAIT_SHORT) == brief);
+	assert_int_equal(counter(PF_COUNTER_MUTEX_WAITED_NS), waited);
+	assert_int_equal(counter(PF_COUNTER_MUTEX_UNBLAMED_NS), unblamed);
 }
 
 static void a_fraction_is_scaled_and_long_ones_are_all_kept(void **state)
@@ -343,6 +369,7 @@ int main(void)
 	    cmocka_unit_test(a_release_is_charged_with_the_waiting_of_all),
 	    cmocka_unit_test(who_gives_up_is_charged_to_the_next_release),
 	    cmocka_unit_test(what_nobody_released_is_counted_as_such),
+	    cmocka_unit_test(a_word_that_had_changed_was_perhaps_not_waited_for),
 	    cmocka_unit_test(a_fraction_is_scaled_and_long_ones_are_all_kept),
 	    cmocka_unit_test(a_frame_that_vanished_is_charged_to_nobody_for_long),
 	    cmocka_unit_test(waits_are_kept_whole_or_by_chance),
