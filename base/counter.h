@@ -70,7 +70,8 @@
 	X(WAIT_LOST_TABLE, "wait_lost_table",                                                      \
 	    "waits charged to nobody: the table of contended locks was full or busy")              \
 	X(WAIT_LOST_NESTED, "wait_lost_nested", "waits not seen: inside our code")                 \
-	X(WAIT_SHORT, "wait_short", "contended locks that came free within 250 ns: in no profile") \
+	X(WAIT_SHORT, "wait_short",                                                                \
+	    "contended locks that came free within 250 ns (spinlocks: 5 us): in no profile")       \
 	X(WAIT_LOST_CLOCK, "wait_lost_clock",                                                      \
 	    "waits not seen: of threads that may not read the processor's clock (PR_SET_TSC)")     \
 	X(WAIT_LOST_SITES, "wait_lost_sites_full",                                                 \

@@ -56,9 +56,11 @@ static void *find(int call)
 
 static bool are_of_one_library(void)
 {
-	static const enum pf_wait_call calls[] = {PF_CALL_pthread_mutex_lock,
-	    PF_CALL_pthread_mutex_timedlock, PF_CALL_pthread_mutex_clocklock, PF_CALL_mtx_lock,
-	    PF_CALL_mtx_timedlock, PF_CALL_pthread_mutex_unlock, PF_CALL_mtx_unlock};
+	static const enum pf_wait_call calls[] = {
+#define X(name) PF_CALL_##name,
+	    PF_LOCK_CALLS(X) PF_TRY_CALLS(X) PF_UNLOCK_CALLS(X)
+#undef X
+	};
 	void *trylock = pf_wait_calls[PF_CALL_pthread_mutex_trylock];
 
 	for (size_t i = 0; i < PF_COUNT(calls); i++)

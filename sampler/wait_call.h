@@ -29,7 +29,11 @@
 	X(pthread_spin_unlock)
 
 /* Not hooked: they never wait. */
-#define PF_TRY_CALLS(X) X(pthread_mutex_trylock)
+#define PF_TRY_CALLS(X)                                                                            \
+	X(pthread_mutex_trylock)                                                                   \
+	X(pthread_rwlock_tryrdlock)                                                                \
+	X(pthread_rwlock_trywrlock)                                                                \
+	X(pthread_spin_trylock)
 
 #define PF_SYNC_CALLS(X)                                                                           \
 	X(pthread_cond_wait)                                                                       \
@@ -122,7 +126,7 @@ enum pf_wait_call {
 typedef long pf_wait_call_fn(PF_CALL_PARAMS);
 
 extern PF_HIDDEN void *pf_wait_calls[PF_CALL_COUNT];
-/* All that take a mutex are one library's: a library in front of libc may know of some of them only. */
+/* All that take or release a lock are one library's: a library in front of libc may know of some of them only. */
 extern PF_HIDDEN bool pf_wait_call_may_try;
 
 /* PF_HOOK: pf_real_pthread_mutex_lock(a, b, c, d, e, f) ... Not before pf_wait_call_resolve(). */

@@ -50,22 +50,38 @@ PF_INLINE bool got_mutex(long rc)
  * until then wakes nobody. To enter it as one that waits takes part of that time, and to take it out again
  * is done with the lock in hand, where the next one waits for it: so fights that were over in time became
  * sleeps of 30 us. Hence a thread looks on first for about as long, and is entered only then. Nobody can
- * come in between unseen: the lock is taken by the very look that finds it free. */
-enum { SOON_NS = 250, LOOKS_MAX = 100 /* should the clock stand still */ };
+ * come in between unseen: the lock is taken by the very look that finds it free. Who waits for a spinlock
+ * looks on anyway; there only a holder that was put aside is waited for much longer. */
+enum { SOON_NS = 250, SPIN_SOON_NS = 5000 };
+/* Should the clock stand still. */
+enum { LOOKS_MAX = 100, SPIN_LOOKS_MAX = 2000 };
+
+/* A clock that is a system call takes longer than this, and may be forbidden. */
+PF_INLINE bool may_look_on(void)
+{
+	return pf_tick_raw && !pf_is_forbidden(PF_FORBIDDEN_HOST | PF_FORBIDDEN_CLOCK);
+}
+
+PF_INLINE bool try_mutex(const pthread_mutex_t *m)
+{
+	return (int)pf_real_pthread_mutex_trylock((long)m, 0, 0, 0, 0, 0) == 0;
+}
+
+PF_INLINE bool may_try_mutex(const pthread_mutex_t *m)
+{
+	return pf_wait_call_may_try && pf_mutex_is_plain(m);
+}
 
 static PF_HOOK bool is_mine_soon(const pthread_mutex_t *m)
 {
 	uint64_t began;
 
-	/* A clock that is a system call takes longer than this, and may be forbidden. */
-	if (!pf_wait_call_may_try || !pf_tick_raw || !pf_mutex_is_plain(m) ||
-	    pf_is_forbidden(PF_FORBIDDEN_HOST | PF_FORBIDDEN_CLOCK))
+	if (!may_try_mutex(m) || !may_look_on())
 		return false;
 	began = pf_tick();
 	for (int looks = 0; looks < LOOKS_MAX && pf_tick_ns(pf_tick() - began) < SOON_NS; looks++) {
 		pf_waiter_relax();
-		if (!pf_mutex_is_held(m) &&
-		    (int)pf_real_pthread_mutex_trylock((long)m, 0, 0, 0, 0, 0) == 0) {
+		if (!pf_mutex_is_held(m) && try_mutex(m)) {
 			pf_waiter_note_short();
 			return true;
 		}
@@ -73,19 +89,42 @@ static PF_HOOK bool is_mine_soon(const pthread_mutex_t *m)
 	return false;
 }
 
+/* What a peek says is old by the time the lock is asked for: in a fight another one is often faster, and
+ * then the wait would be nobody's. So where somebody has waited lately, a free lock is taken by a try.
+ *
+ * Three steps, each of which may be the last one: nobody waits for any lock lately, and this one is free; it is
+ * free, and others than this one are waited for, or its holder takes it once more; all else. The first two call
+ * nothing but the real function, so they need no frame: to save what the program passed and to fetch it back took
+ * 4 ns. */
 #define LOCKING_MUTEX(name, is_got, is_valid)                                                      \
 	WATCHED(name, a, PF_WAIT_MUTEX, true, is_got)                                              \
-	static PF_HOOK long pf_real_beside_##name(PF_CALL_PARAMS)                                  \
+	static PF_HOOK long pf_real_behind_##name(PF_CALL_PARAMS)                                  \
 	{                                                                                          \
-		if (!pf_mutex_is_contended((const pthread_mutex_t *)a, own_tid()))                 \
-			return PF_WAIT_CALL(name);                                                 \
-		if ((is_valid) && is_mine_soon((const pthread_mutex_t *)a))                        \
-			return 0; /* thrd_success, too */                                          \
+		const pthread_mutex_t *m = (const pthread_mutex_t *)a;                             \
+                                                                                                   \
+		if (!pf_mutex_is_held(m)) {                                                        \
+			if (!(is_valid) || !may_try_mutex(m))                                      \
+				return PF_WAIT_CALL(name);                                         \
+			if (try_mutex(m))                                                          \
+				return 0; /* thrd_success, too */                                  \
+		}                                                                                  \
+		if ((is_valid) && is_mine_soon(m))                                                 \
+			return 0;                                                                  \
 		return wait_in_##name(PF_CALL_ARGS);                                               \
+	}                                                                                          \
+	static PF_HOOK HOT long pf_real_beside_##name(PF_CALL_PARAMS)                              \
+	{                                                                                          \
+		const pthread_mutex_t *m = (const pthread_mutex_t *)a;                             \
+                                                                                                   \
+		if (pf_mutex_is_held(m) ? pf_mutex_is_contended(m, own_tid())                      \
+					: pf_waiter_was_lately(m))                                 \
+			return pf_real_behind_##name(PF_CALL_ARGS);                                \
+		return PF_WAIT_CALL(name);                                                         \
 	}                                                                                          \
 	static PF_HOOK HOT long pf_real_after_##name(PF_CALL_PARAMS)                               \
 	{                                                                                          \
-		if (PF_UNLIKELY(pf_mutex_is_held((const pthread_mutex_t *)a)))                     \
+		if (PF_UNLIKELY(pf_waiter_lately()) ||                                             \
+		    PF_UNLIKELY(pf_mutex_is_held((const pthread_mutex_t *)a)))                     \
 			return pf_real_beside_##name(PF_CALL_ARGS);                                \
 		return PF_WAIT_CALL(name);                                                         \
 	}
@@ -98,7 +137,8 @@ LOCKING_MUTEX(
 LOCKING_MUTEX(mtx_lock, (int)rc == thrd_success, true)
 LOCKING_MUTEX(mtx_timedlock, (int)rc == thrd_success, true)
 
-#define LOCKING(name, type, may_wait, kind)                                                        \
+/* With a time limit: refused if that is none, however free the lock is. */
+#define LOCKING_IN_TIME(name, type, may_wait, kind)                                                \
 	WATCHED(name, a, kind, true, (int)rc == 0)                                                 \
 	static PF_HOOK HOT long pf_real_after_##name(PF_CALL_PARAMS)                               \
 	{                                                                                          \
@@ -107,17 +147,77 @@ LOCKING_MUTEX(mtx_timedlock, (int)rc == thrd_success, true)
 		return PF_WAIT_CALL(name);                                                         \
 	}
 
-#define READING(name)                                                                              \
-	LOCKING(name, const pthread_rwlock_t, pf_rwlock_may_stop_reader, PF_WAIT_RWLOCK)
-#define WRITING(name) LOCKING(name, const pthread_rwlock_t, pf_rwlock_stops_writer, PF_WAIT_RWLOCK)
+/* Without: tried where somebody has waited lately, as mutexes are. */
+#define LOCKING(name, try, is_mine_soon, type, may_wait, kind)                                     \
+	WATCHED(name, a, kind, true, (int)rc == 0)                                                 \
+	static PF_HOOK long pf_real_behind_##name(PF_CALL_PARAMS)                                  \
+	{                                                                                          \
+		if (!may_wait((type *)a)) {                                                        \
+			if (!pf_wait_call_may_try)                                                 \
+				return PF_WAIT_CALL(name);                                         \
+			if ((int)pf_real_##try(PF_CALL_ARGS) == 0)                                 \
+				return 0;                                                          \
+		}                                                                                  \
+		if (is_mine_soon((type *)a))                                                       \
+			return 0;                                                                  \
+		return wait_in_##name(PF_CALL_ARGS);                                               \
+	}                                                                                          \
+	static PF_HOOK HOT long pf_real_beside_##name(PF_CALL_PARAMS)                              \
+	{                                                                                          \
+		if (may_wait((type *)a) || pf_waiter_was_lately((const void *)a))                  \
+			return pf_real_behind_##name(PF_CALL_ARGS);                                \
+		return PF_WAIT_CALL(name);                                                         \
+	}                                                                                          \
+	static PF_HOOK HOT long pf_real_after_##name(PF_CALL_PARAMS)                               \
+	{                                                                                          \
+		if (PF_UNLIKELY(pf_waiter_lately()) || PF_UNLIKELY(may_wait((type *)a)))           \
+			return pf_real_beside_##name(PF_CALL_ARGS);                                \
+		return PF_WAIT_CALL(name);                                                         \
+	}
 
-READING(pthread_rwlock_rdlock)
-READING(pthread_rwlock_timedrdlock)
-READING(pthread_rwlock_clockrdlock)
-WRITING(pthread_rwlock_wrlock)
-WRITING(pthread_rwlock_timedwrlock)
-WRITING(pthread_rwlock_clockwrlock)
-LOCKING(pthread_spin_lock, const volatile int, pf_spin_is_held, PF_WAIT_SPIN)
+PF_INLINE bool is_never_mine_soon(const void *lock)
+{
+	return false;
+}
+
+static PF_HOOK bool is_spin_mine_soon(const volatile int *lock)
+{
+	uint64_t began;
+
+	if (!pf_wait_call_may_try || !may_look_on())
+		return false;
+	began = pf_tick();
+	for (int looks = 0; looks < SPIN_LOOKS_MAX && pf_tick_ns(pf_tick() - began) < SPIN_SOON_NS;
+	     looks++) {
+		pf_waiter_relax();
+		if (!pf_spin_is_held(lock) &&
+		    (int)pf_real_pthread_spin_trylock((long)lock, 0, 0, 0, 0, 0) == 0) {
+			pf_waiter_note_short();
+			return true;
+		}
+	}
+	return false;
+}
+
+#define READING(name, try)                                                                         \
+	LOCKING(name, try, is_never_mine_soon, const pthread_rwlock_t, pf_rwlock_may_stop_reader,  \
+	    PF_WAIT_RWLOCK)
+#define WRITING(name, try)                                                                         \
+	LOCKING(name, try, is_never_mine_soon, const pthread_rwlock_t, pf_rwlock_stops_writer,     \
+	    PF_WAIT_RWLOCK)
+#define READING_IN_TIME(name)                                                                      \
+	LOCKING_IN_TIME(name, const pthread_rwlock_t, pf_rwlock_may_stop_reader, PF_WAIT_RWLOCK)
+#define WRITING_IN_TIME(name)                                                                      \
+	LOCKING_IN_TIME(name, const pthread_rwlock_t, pf_rwlock_stops_writer, PF_WAIT_RWLOCK)
+
+READING(pthread_rwlock_rdlock, pthread_rwlock_tryrdlock)
+READING_IN_TIME(pthread_rwlock_timedrdlock)
+READING_IN_TIME(pthread_rwlock_clockrdlock)
+WRITING(pthread_rwlock_wrlock, pthread_rwlock_trywrlock)
+WRITING_IN_TIME(pthread_rwlock_timedwrlock)
+WRITING_IN_TIME(pthread_rwlock_clockwrlock)
+LOCKING(pthread_spin_lock, pthread_spin_trylock, is_spin_mine_soon, const volatile int,
+    pf_spin_is_held, PF_WAIT_SPIN)
 
 /* ---- releasing it ---- */
 

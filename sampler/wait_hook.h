@@ -1,9 +1,9 @@
 /* Wait hooks: what the program's locks and waits lead to while mutex or block is on.
  *
- * A lock that is free and a release that nobody waits for cost one load and one predicted branch
- * more, then they jump on to the real function. Only who will probably wait goes the slow way. The
- * real function is called once, with what the program passed, whatever happens: nothing here tries,
- * retries or unlocks.
+ * A lock that is free and a release that nobody waits for cost a load or two and as many predicted branches
+ * more, then they jump on to the real function. Only who will probably wait, or takes a lock that was
+ * waited for lately, goes the slow way. The real function is called once, with what the program passed,
+ * but for plain locks that were free a moment later: those were taken by a try.
  */
 #pragma once
 #include "base/mark.h"

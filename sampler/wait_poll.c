@@ -210,6 +210,7 @@ static void scan(struct poll *p, int64_t now_ns)
 	if (!pf_cpu_active())
 		pf_cpu_rescan();
 	pf_waiter_flush();
+	pf_waiter_cool();
 	p->scan_due_ns = pf_clock_beat_after(now_ns, SCAN_INTERVAL_NS);
 }
 

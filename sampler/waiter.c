@@ -22,7 +22,12 @@ static const uint64_t LONG_NS = PF_NS_PER_MS;
 /* Who falls asleep is away for so long at least. */
 static const uint64_t SHORT_SLEEP_NS = 30 * PF_NS_PER_US;
 
+/* How many calls of pf_waiter_cool() a wait is remembered for. */
+enum { LATELY = 2 };
+
 struct pf_waiter_shard pf_waiter_shards[PF_WAITER_SHARDS];
+/* On a line of its own: each lock taken reads it. */
+uint32_t pf_waiter_any_lately __attribute__((aligned(64)));
 static uint32_t generation = 1; /* of the process: forked children start anew */
 static uint32_t watched;        /* atomic: WATCH_MUTEX, and pf_wait_block bits */
 
@@ -140,7 +145,11 @@ static PF_HOOK uint32_t enqueue(uint64_t lock, uint64_t start)
 		missed = e->last > start ? e->last - start : 0; /* released before that */
 		epoch = s->epoch;
 	}
+	if (s->lately != LATELY)
+		__atomic_store_n(&s->lately, LATELY, __ATOMIC_RELAXED);
 	give(s);
+	if (!pf_waiter_lately())
+		__atomic_store_n(&pf_waiter_any_lately, 1, __ATOMIC_RELAXED);
 	if (!e)
 		pf_count(PF_COUNTER_WAIT_LOST_TABLE);
 	if (missed)
@@ -487,8 +496,25 @@ void pf_waiter_flush(void)
 	pf_counter_set(PF_COUNTER_WAIT_SHORT, sums[3]);
 }
 
+/* A wait that begins meanwhile may be forgotten a second early: then the next one is remembered. */
+void pf_waiter_cool(void)
+{
+	bool any = false;
+
+	for (int i = 0; i < PF_WAITER_SHARDS; i++) {
+		uint32_t left = __atomic_load_n(&pf_waiter_shards[i].lately, __ATOMIC_RELAXED);
+
+		if (left)
+			__atomic_store_n(&pf_waiter_shards[i].lately, --left, __ATOMIC_RELAXED);
+		any |= left > 0;
+	}
+	if (any != pf_waiter_lately())
+		__atomic_store_n(&pf_waiter_any_lately, any, __ATOMIC_RELAXED);
+}
+
 PF_SIGSAFE void pf_waiter_fork_child(void)
 {
 	__atomic_store_n(&watched, 0, __ATOMIC_RELEASE);
+	__atomic_store_n(&pf_waiter_any_lately, 0, __ATOMIC_RELAXED);
 	generation++;
 }

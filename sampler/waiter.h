@@ -13,6 +13,7 @@
 #include "base/mark.h"
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 struct pf_thread;
@@ -79,10 +80,11 @@ bool pf_waiter_look(const void *lock, const uint32_t *at, uint32_t *value);
 /* ---- the table, laid open for pf_waiter_maybe() ---- */
 
 #ifdef PF_SMALL
-enum { PF_WAITER_SHARDS = 4, PF_WAITER_ENTRIES = 2 };
+enum { PF_WAITER_SHARD_BITS = 2, PF_WAITER_ENTRIES = 2 };
 #else
-enum { PF_WAITER_SHARDS = 256, PF_WAITER_ENTRIES = 10 };
+enum { PF_WAITER_SHARD_BITS = 8, PF_WAITER_ENTRIES = 10 };
 #endif
+enum { PF_WAITER_SHARDS = 1 << PF_WAITER_SHARD_BITS };
 
 struct pf_wait_site;
 
@@ -103,16 +105,21 @@ struct pf_waiter_shard {
 	uint32_t word;       /* atomic: 2 * generation + 1 while held */
 	uint32_t generation; /* atomic: not that of the process: to be emptied */
 	uint32_t epoch;      /* how often it was emptied */
-	uint32_t waiting;    /* atomic: entries in use */
+	uint16_t waiting;    /* atomic: entries in use */
+	uint16_t lately; /* atomic: for so many calls of pf_waiter_cool() somebody waits lately */
 	struct pf_waiter_entry entries[PF_WAITER_ENTRIES];
 } __attribute__((aligned(64)));
+_Static_assert(offsetof(struct pf_waiter_shard, entries[1]) == 64,
+    "the first entry is on the line of the word");
 
 extern PF_HIDDEN struct pf_waiter_shard pf_waiter_shards[PF_WAITER_SHARDS];
 
+/* By the highest bits of a product with 2^32 divided by the golden ratio (Knuth, 6.4). The kinds of one word
+ * (the lowest bits) are in one shard. */
 PF_INLINE struct pf_waiter_shard *pf_waiter_shard_of(uint64_t lock)
 {
-	return &pf_waiter_shards[(lock >> 3) * 0x9e3779b97f4a7c15ull >> 32 &
-				 (PF_WAITER_SHARDS - 1)];
+	return &pf_waiter_shards[(uint32_t)(lock >> 3) * 0x9e3779b1u >>
+				 (32 - PF_WAITER_SHARD_BITS)];
 }
 
 /* May somebody wait for this lock? One load, of memory that nobody writes while nobody waits: the lock's
@@ -121,6 +128,22 @@ PF_INLINE bool pf_waiter_maybe(const void *lock)
 {
 	return __atomic_load_n(&pf_waiter_shard_of((uintptr_t)lock)->waiting, __ATOMIC_RELAXED);
 }
+
+/* Has anybody waited for any lock lately? For this one? */
+extern PF_HIDDEN uint32_t pf_waiter_any_lately; /* atomic */
+
+PF_INLINE uint32_t pf_waiter_lately(void)
+{
+	return __atomic_load_n(&pf_waiter_any_lately, __ATOMIC_RELAXED);
+}
+
+PF_INLINE bool pf_waiter_was_lately(const void *lock)
+{
+	return __atomic_load_n(&pf_waiter_shard_of((uintptr_t)lock)->lately, __ATOMIC_RELAXED);
+}
+
+/* To be called each second: what was lately is long ago. Normal code. */
+void pf_waiter_cool(void);
 
 /* Between two looks at what another processor is about to write. */
 PF_INLINE void pf_waiter_relax(void)

@@ -144,10 +144,23 @@ thread_named() {
 	tree_start --set enable=mutex,block --set mutex_fraction=1 --set block_rate_ns=1 -- "$TARGET/lockfight" go
 	touch go
 	wait_until 60 says done
-	[ "$(grep -c ' 16000 0$' "$OUT")" -eq 8 ]
+	[ "$(grep -c ' 16000 0$' "$OUT")" -eq 10 ]
 	[ "$(awk '$1 == "mutex_samples" {print $2}' "$TREE/status")" -ge 8 ]
 	touch leave
 	wait "$PID"
+}
+
+@test "a wait for a lock that looked free is seen where somebody has waited lately" {
+	tree_start --set enable=mutex,block --set mutex_fraction=1 --set block_rate_ns=1 -- "$TARGET/handover" go
+	touch go
+	wait_until 20 says done
+	cat "$TREE/block"
+	cp "$TREE/block.pprof" .
+	for name in take_early take_late; do
+		is "$(pprof_rows block.pprof -tagfocus=kind=mutex -sample_index=contentions | column 1 $name)" 1
+		[ "$(ms $name <"$TREE/block" | awk '{print int($1)}')" -ge 100 ]
+	done
+	[ "$(ms hold_while <"$TREE/mutex" | awk '{print int($1)}')" -ge 200 ]
 }
 
 # rows PROFILE KIND: `NAME MILLISECONDS` of all functions, sums with what they called.

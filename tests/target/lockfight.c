@@ -1,4 +1,4 @@
-/* Four threads fight for a mutex of each kind, most of the time for less than a microsecond, now and then
+/* Four threads fight for a lock of each kind, most of the time for less than a microsecond, now and then
  * for longer. Nobody else may be inside meanwhile, and nothing may be lost: each line says KIND 16000 0.
  *
  * Usage: lockfight [GO]: waits until that file is there. */
@@ -12,6 +12,8 @@ enum { THREADS = 4, ROUNDS = 4000, ROUNDS_TO_SLEEP = 400, SLEEP_US = 100 };
 
 static pthread_mutex_t lock;
 static mtx_t c11;
+static pthread_rwlock_t rwlock = PTHREAD_RWLOCK_INITIALIZER;
+static pthread_spinlock_t spinlock;
 static long inside, rounds, strangers; /* guarded by the lock */
 
 static int lock_plain(void)
@@ -53,6 +55,26 @@ static int unlock_c11(void)
 	return mtx_unlock(&c11) != thrd_success;
 }
 
+static int lock_to_write(void)
+{
+	return pthread_rwlock_wrlock(&rwlock);
+}
+
+static int unlock_written(void)
+{
+	return pthread_rwlock_unlock(&rwlock);
+}
+
+static int lock_spinning(void)
+{
+	return pthread_spin_lock(&spinlock);
+}
+
+static int unlock_spinning(void)
+{
+	return pthread_spin_unlock(&spinlock);
+}
+
 static const struct kind {
 	const char *name;
 	int type, protocol, robust;
@@ -67,6 +89,8 @@ static const struct kind {
     {"robust", PTHREAD_MUTEX_NORMAL, PTHREAD_PRIO_NONE, 1, lock_plain, unlock},
     {"inherit", PTHREAD_MUTEX_NORMAL, PTHREAD_PRIO_INHERIT, 0, lock_plain, unlock},
     {"c11", PTHREAD_MUTEX_NORMAL, PTHREAD_PRIO_NONE, 0, lock_c11, unlock_c11},
+    {"write", PTHREAD_MUTEX_NORMAL, PTHREAD_PRIO_NONE, 0, lock_to_write, unlock_written},
+    {"spin", PTHREAD_MUTEX_NORMAL, PTHREAD_PRIO_NONE, 0, lock_spinning, unlock_spinning},
 };
 
 static void *fight(void *arg)
@@ -113,6 +137,7 @@ int main(int argc, char **argv)
 	while (argc > 1 && access(argv[1], F_OK) != 0)
 		usleep(10000);
 	mtx_init(&c11, mtx_plain);
+	pthread_spin_init(&spinlock, PTHREAD_PROCESS_PRIVATE);
 	for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++)
 		fight_of(&kinds[i]);
 	puts("done");

@@ -8,6 +8,7 @@
 #include "lockmatrix.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
@@ -205,20 +206,29 @@ static int make(int type, int protocol, int robust, int shared)
 static void try_shared(void)
 {
 	pid_t child;
-	int status;
+	int status, over[2];
+	char byte = 0;
 
 	pthread_mutex_lock(m);
 	fflush(stdout);
+	if (pipe(over) < 0)
+		abort();
 	child = fork();
 	if (child == 0) {
 		SAY(pthread_mutex_trylock(m));
 		SAY(timed(5));
+		if (write(over[1], &byte, 1) != 1)
+			abort();
 		SAY(pthread_mutex_lock(m)); /* until the parent lets go */
 		SAY(pthread_mutex_unlock(m));
 		fflush(stdout);
 		_exit(3);
 	}
-	sleep_ms(40);
+	if (read(over[0], &byte, 1) != 1) /* the child has not waited in vain before that */
+		abort();
+	close(over[0]);
+	close(over[1]);
+	sleep_ms(20);
 	pthread_mutex_unlock(m);
 	waitpid(child, &status, 0);
 	printf("  child %d\n", WEXITSTATUS(status));

@@ -355,6 +355,28 @@ static bool fight_it_out(void)
 	return true;
 }
 
+static void a_lock_is_remembered_as_waited_for_between_one_and_two_seconds(void **state)
+{
+	const void *quiet = &locks[1024];
+	struct pf_wait_turn a;
+
+	while (pf_waiter_lately())
+		pf_waiter_cool();
+	assert_false(pf_waiter_was_lately(&locks[0]));
+	begin(&a, 1, &locks[0]);
+	end(&a, 1, true);
+	while (pf_waiter_shard_of((uintptr_t)quiet) == pf_waiter_shard_of((uintptr_t)locks))
+		quiet = (const char *)quiet + 8;
+	for (int seconds = 0; seconds < 2; seconds++) {
+		assert_true(pf_waiter_lately());
+		assert_true(pf_waiter_was_lately(&locks[0]));
+		assert_false(pf_waiter_was_lately(quiet));
+		pf_waiter_cool();
+	}
+	assert_false(pf_waiter_lately());
+	assert_false(pf_waiter_was_lately(&locks[0]));
+}
+
 static void every_nanosecond_waited_is_charged_once(void **state)
 {
 	int rounds = 1;
@@ -375,6 +397,7 @@ int main(void)
 	    cmocka_unit_test(waits_are_kept_whole_or_by_chance),
 	    cmocka_unit_test(more_locks_than_room_are_counted),
 	    cmocka_unit_test(errno_is_kept_and_nothing_is_done_inside_our_own_code),
+	    cmocka_unit_test(a_lock_is_remembered_as_waited_for_between_one_and_two_seconds),
 	    cmocka_unit_test(every_nanosecond_waited_is_charged_once),
 	    cmocka_unit_test(a_forked_child_starts_with_nobody_waiting),
 	};
