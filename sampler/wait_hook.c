@@ -1,6 +1,7 @@
 #include "sampler/wait_hook.h"
 #include "base/mark.h"
 #include "sampler/filter_hook.h"
+#include "sampler/guard.h"
 #include "sampler/lock_word.h"
 #include "sampler/patch.h"
 #include "sampler/thread.h"
@@ -35,9 +36,25 @@
 
 /* ---- taking a lock ---- */
 
+/* 0: nobody knows it yet. */
 PF_INLINE int own_tid(void)
 {
 	return pf_thread_self ? pf_thread_self->tid : 0;
+}
+
+/* A thread that was there before us and has not met us yet: is this wait none of ours, or does it hold the mutex
+ * itself? Inside our own code, and in a child of fork, nobody is met. */
+static PF_HOOK bool is_passed_on(const pthread_mutex_t *m)
+{
+	struct pf_thread *self;
+	int saved = errno;
+
+	if (!pf_waiter_is_watching() || pf_is_forbidden(PF_FORBIDDEN_HOST) || !pf_guard_enter())
+		return true;
+	self = pf_thread_enrol_self();
+	pf_guard_leave();
+	errno = saved;
+	return self && !pf_mutex_is_contended(m, self->tid);
 }
 
 /* EOWNERDEAD and ENOTRECOVERABLE are ways to come out of the wait, too; the first one with it. */
@@ -107,6 +124,8 @@ static PF_HOOK bool is_mine_soon(const pthread_mutex_t *m)
 				return PF_WAIT_CALL(name);                                         \
 			if (try_mutex(m))                                                          \
 				return 0; /* thrd_success, too */                                  \
+		} else if (own_tid() == 0 && is_passed_on(m)) {                                    \
+			return PF_WAIT_CALL(name);                                                 \
 		}                                                                                  \
 		if ((is_valid) && is_mine_soon(m))                                                 \
 			return 0;                                                                  \

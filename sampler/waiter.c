@@ -305,6 +305,11 @@ PF_HOOK void pf_waiter_end(struct pf_wait_turn *turn, enum pf_wait_outcome outco
 	errno = saved;
 }
 
+PF_HOOK bool pf_waiter_is_watching(void)
+{
+	return is_watched(PF_WATCH_MUTEX | PF_WATCH_SYNC);
+}
+
 PF_HOOK void pf_waiter_note_short(void)
 {
 	ADD_TO(pf_thread_self, short_waits, 1);

@@ -67,6 +67,9 @@ void pf_waiter_end(struct pf_wait_turn *turn, enum pf_wait_outcome outcome);
 /* A wait that is over and was for nobody's lock: `sleep` and `io`. errno is kept. PF_HOOK. */
 void pf_waiter_note(int64_t waited_ns, enum pf_wait_kind kind);
 
+/* Is a wait for a lock recorded at all? Not in a child of fork. PF_HOOK. */
+bool pf_waiter_is_watching(void);
+
 /* A lock that came free before the caller was entered as one that waits for it. PF_HOOK. */
 void pf_waiter_note_short(void);
 

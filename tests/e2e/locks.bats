@@ -150,6 +150,15 @@ thread_named() {
 	wait "$PID"
 }
 
+@test "a thread that was there before the agent and takes its own lock again waits for nobody" {
+	background "$TARGET/stranger" "$TREE"
+	wait_until 20 says done
+	cat "$TREE/block"
+	hasnt "$(cat "$TREE/block.folded" "$TREE/mutex.folded")" take_again
+	has "$(cat "$TREE/block.folded")" main
+	is "$(awk '/^(mutex_contentions|mutex_waited_ns|wait_short) /' "$TREE/status")" ""
+}
+
 @test "a wait for a lock that looked free is seen where somebody has waited lately" {
 	tree_start --set enable=mutex,block --set mutex_fraction=1 --set block_rate_ns=1 -- "$TARGET/handover" go
 	touch go
