@@ -19,5 +19,11 @@ struct pf_wait_draw {
 	uint64_t drop_in;   /* until its drop; UINT64_MAX: it has fallen */
 };
 
+/* Will a drop fall on the next `length`? False: perhaps, on one of the next cell. */
+PF_INLINE bool pf_wait_draw_is_near(const struct pf_wait_draw *draw, uint64_t length, uint64_t cell)
+{
+	return length >= cell || (draw->cell == cell && draw->drop_in < length);
+}
+
 /* How many drops fall on the next `length` of the row; cells of `cell` > 0. PF_HOOK. */
 uint32_t pf_wait_draw_take(struct pf_wait_draw *draw, uint64_t length, uint64_t cell);

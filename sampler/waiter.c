@@ -1,6 +1,7 @@
 #include "sampler/waiter.h"
 #include "base/clock.h"
 #include "base/counter.h"
+#include "base/fetch.h"
 #include "base/knob.h"
 #include "sampler/guard.h"
 #include "sampler/stack.h"
@@ -96,10 +97,9 @@ static PF_HOOK struct pf_waiter_entry *find(struct pf_waiter_shard *s, uint64_t 
 	return NULL;
 }
 
-/* The line will be written in a moment: most likely it is with another processor. */
 PF_INLINE void fetch(uint64_t lock)
 {
-	__builtin_prefetch(pf_waiter_shard_of(lock), 1);
+	pf_fetch_to_write(pf_waiter_shard_of(lock));
 }
 
 PF_INLINE uint64_t later(uint64_t a, uint64_t b)
@@ -211,11 +211,25 @@ static PF_HOOK void dequeue(struct pf_thread *t, uint64_t lock, uint32_t epoch, 
 
 /* ---- the waiter ---- */
 
-/* Long waits are kept as they are, short ones by chance. */
-static PF_HOOK void sample_block(uint64_t waited_ns, enum pf_wait_kind kind)
+/* Who has waited for a lock has it in hand when the wait is sampled, and the next one waits for the stack, too,
+ * which takes a microsecond. So where a wait as long as a short sleep would be sampled the stack is taken before
+ * the real call, in time in which the lock is another one's. */
+static PF_HOOK void take_stack_ahead(struct pf_wait_turn *turn)
+{
+	uint64_t rate_ns = (uint64_t)pf_knob_get(PF_KNOB_BLOCK_RATE_NS);
+
+	turn->has_stack = turn->queued && is_watched(PF_WATCH_SYNC) &&
+			  pf_wait_draw_is_near(&block_draw, SHORT_SLEEP_NS, rate_ns);
+	if (turn->has_stack)
+		turn->stack = pf_stack_capture_here();
+}
+
+/* Long waits are kept as they are, short ones by chance. `stack`: NULL, it is to be taken. */
+static PF_HOOK void sample_block(uint64_t waited_ns, enum pf_wait_kind kind, const uint32_t *stack)
 {
 	uint64_t rate_ns = (uint64_t)pf_knob_get(PF_KNOB_BLOCK_RATE_NS);
 	uint64_t count = 1ull << PF_WAIT_COUNT_BITS, delay_ns = waited_ns;
+	struct pf_wait_site *site;
 
 	if (waited_ns < rate_ns) {
 		uint32_t hits = pf_wait_draw_take(&block_draw, waited_ns, rate_ns);
@@ -225,8 +239,8 @@ static PF_HOOK void sample_block(uint64_t waited_ns, enum pf_wait_kind kind)
 		delay_ns = hits * rate_ns;
 		count = (delay_ns << PF_WAIT_COUNT_BITS) / waited_ns;
 	}
-	pf_wait_site_add(
-	    pf_wait_site_find(PF_WAIT_OF_BLOCK, kind, pf_stack_capture_here()), count, delay_ns);
+	site = pf_wait_site_find(PF_WAIT_OF_BLOCK, kind, stack ? *stack : pf_stack_capture_here());
+	pf_wait_site_add(site, count, delay_ns);
 	pf_count(PF_COUNTER_BLOCK_SAMPLES);
 }
 
@@ -278,6 +292,7 @@ PF_HOOK void pf_waiter_begin(
 	if (lock_like && is_watched(PF_WATCH_MUTEX))
 		turn->queued = enqueue(turn->lock, turn->start);
 	say_waiting(turn);
+	take_stack_ahead(turn);
 	pf_guard_leave();
 	errno = saved;
 }
@@ -300,7 +315,8 @@ PF_HOOK void pf_waiter_end(struct pf_wait_turn *turn, enum pf_wait_outcome outco
 	if (turn->queued)
 		dequeue(t, turn->lock, turn->queued, turn->start, now, outcome);
 	if (is_watched(watch_bit(turn->kind)))
-		sample_block(pf_tick_ns(now - turn->start), turn->kind);
+		sample_block(pf_tick_ns(now - turn->start), turn->kind,
+		    turn->has_stack ? &turn->stack : NULL);
 	pf_guard_leave();
 	errno = saved;
 }
@@ -325,7 +341,7 @@ PF_HOOK void pf_waiter_note(int64_t waited_ns, enum pf_wait_kind kind)
 		pf_count(PF_COUNTER_WAIT_LOST_NESTED);
 		return;
 	}
-	sample_block((uint64_t)waited_ns, kind);
+	sample_block((uint64_t)waited_ns, kind, NULL);
 	pf_guard_leave();
 	errno = saved;
 }
@@ -363,7 +379,7 @@ PF_HOOK PF_HIDDEN _Unwind_Reason_Code pf_waiter_unwound(int version, _Unwind_Act
 		return _URC_CONTINUE_UNWIND;
 	if (is_watched(PF_WATCH_SYNC))
 		sample_block(
-		    pf_tick_ns(pf_tick() - t->waits_since), (enum pf_wait_kind)t->waits_kind);
+		    pf_tick_ns(pf_tick() - t->waits_since), (enum pf_wait_kind)t->waits_kind, NULL);
 	pf_waiter_settle(t);
 	pf_guard_leave();
 	errno = saved;

@@ -51,6 +51,8 @@ struct pf_wait_turn {
 	uint64_t lock;
 	enum pf_wait_kind kind;
 	uint32_t queued; /* its epoch; 0: it is not */
+	bool has_stack;  /* taken ahead: */
+	uint32_t stack;
 };
 
 /* Around the real call, in which the guard is not held. With `lock_like` whoever releases `lock` is

@@ -34,7 +34,25 @@ static void every_place_of_a_cell_is_as_likely(void **state)
 		assert_in_range(hits[i], 1000 - 150, 1000 + 150);
 }
 
-/* A rhythm of the length of a cell, which a fixed distance between drops would follow. */
+static void what_is_near_is_hit(void **state)
+{
+	struct pf_wait_draw draw = {.random = 11};
+	int near = 0, hit = 0;
+
+	for (int i = 0; i < 1000; i++) {
+		bool is_near = pf_wait_draw_is_near(&draw, 30, 100);
+		uint32_t hits = pf_wait_draw_take(&draw, 30, 100);
+
+		near += is_near;
+		hit += hits > 0;
+		/* The very first cell is begun by the first wait. */
+		assert_true(i == 0 || !is_near || hits > 0);
+	}
+	assert_in_range(near, 200, hit);
+	assert_true(pf_wait_draw_is_near(&draw, 100, 100));
+}
+
+/* Of the length of a cell, which a fixed distance between drops would follow. */
 static void a_rhythm_is_not_followed(void **state)
 {
 	struct pf_wait_draw draw = {.random = 3};
@@ -74,6 +92,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(each_cell_is_hit_exactly_once),
 	    cmocka_unit_test(every_place_of_a_cell_is_as_likely),
+	    cmocka_unit_test(what_is_near_is_hit),
 	    cmocka_unit_test(a_rhythm_is_not_followed),
 	    cmocka_unit_test(a_new_rate_begins_a_new_cell),
 	    cmocka_unit_test(threads_draw_differently),

@@ -260,6 +260,25 @@ static void waits_are_kept_whole_or_by_chance(void **state)
 	pf_knob_put(PF_KNOB_BLOCK_RATE_NS, 1);
 }
 
+static void a_stack_is_taken_before_the_lock_is_in_hand_where_a_sleep_would_be_sampled(void **state)
+{
+	struct pf_wait_turn turn;
+
+	here = 150;
+	begin(&turn, 1, &locks[24]);
+	here = 151;
+	end(&turn, 1, true);
+	assert_int_equal(sums_of(PF_WAIT_OF_BLOCK, 150).count, 1);
+	assert_int_equal(sums_of(PF_WAIT_OF_BLOCK, 151).count, 0);
+	/* For nobody's lock: it is waited for in peace. */
+	pf_thread_self = &slots[1];
+	here = 152;
+	pf_waiter_begin(&turn, &locks[24], PF_WAIT_SEM, false);
+	here = 153;
+	pf_waiter_end(&turn, true);
+	assert_int_equal(sums_of(PF_WAIT_OF_BLOCK, 153).count, 1);
+}
+
 static void more_locks_than_room_are_counted(void **state)
 {
 	static struct pf_wait_turn turns[63];
@@ -395,6 +414,8 @@ int main(void)
 	    cmocka_unit_test(a_fraction_is_scaled_and_long_ones_are_all_kept),
 	    cmocka_unit_test(a_frame_that_vanished_is_charged_to_nobody_for_long),
 	    cmocka_unit_test(waits_are_kept_whole_or_by_chance),
+	    cmocka_unit_test(
+		a_stack_is_taken_before_the_lock_is_in_hand_where_a_sleep_would_be_sampled),
 	    cmocka_unit_test(more_locks_than_room_are_counted),
 	    cmocka_unit_test(errno_is_kept_and_nothing_is_done_inside_our_own_code),
 	    cmocka_unit_test(a_lock_is_remembered_as_waited_for_between_one_and_two_seconds),
