@@ -49,7 +49,7 @@ over() { # LIBRARY ALLOCATOR
 	LD_PRELOAD=$preload same ./program
 	is "$STATUS" 9
 	names dump/allocs.folded hoards churns
-	names dump/heap.folded hoards
+	most dump/heap.folded 80 hoards
 	# 40,000,000 bytes and what the vector and the headers take, by samples of 16 KiB: to 10 %.
 	total=$(awk '/hoards/ {sum += $NF} END {printf "%d", sum}' dump/heap.folded)
 	between 38000000 50000000 "$total"

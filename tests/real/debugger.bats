@@ -2,34 +2,50 @@
 load real
 
 program() {
-	cat >program.c <<-'END'
+	cat >program.cc <<-'END'
 		#include <pthread.h>
+		#include <semaphore.h>
 		#include <signal.h>
 		#include <stdio.h>
 		#include <stdlib.h>
 		#include <string.h>
 		static int answers[4];
 		static int stop_here(int n) { return n * 2; }
+		static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+		static pthread_rwlock_t shared = PTHREAD_RWLOCK_INITIALIZER;
+		static sem_t turn;
+		static int thrown;
 		static void *work(void *arg) {
 			int n = *(int *)arg;
-			for (int i = 0; i < 20000; i++) { char *p = malloc(i % 500 + 1); memset(p, n, i % 500 + 1); answers[n] += p[0]; free(p); }
+			for (int i = 0; i < 20000; i++) { char *p = (char *)malloc(i % 500 + 1); memset(p, n, i % 500 + 1); answers[n] += p[0]; free(p); }
+			for (int i = 0; i < 200; i++) {
+				char *p = (char *)realloc(calloc(i + 1, 7), i * 9 + 1);
+				pthread_mutex_lock(&lock); thrown++; pthread_mutex_unlock(&lock);
+				pthread_rwlock_rdlock(&shared); pthread_rwlock_unlock(&shared);
+				sem_wait(&turn); sem_post(&turn);
+				try { throw i; } catch (int caught) { if (caught != i) abort(); }
+				free(p);
+			}
 			return NULL;
 		}
 		int main(void) {
 			pthread_t threads[4]; int numbers[4] = {0, 1, 2, 3};
+			sem_init(&turn, 0, 1);
 			for (int i = 0; i < 4; i++) pthread_create(&threads[i], NULL, work, &numbers[i]);
 			for (int i = 0; i < 4; i++) pthread_join(threads[i], NULL);
-			printf("%d %d %d %d %d\n", answers[0], answers[1], answers[2], answers[3], stop_here(21));
+			printf("%d %d %d %d %d %d\n", answers[0], answers[1], answers[2], answers[3], thrown, stop_here(21));
 			return 6;
 		}
 	END
-	gcc -O0 -g -pthread -o program program.c
+	g++ -O0 -g -pthread -o program program.cc
 }
 
 profiles_name_it() {
 	names dump/allocs.folded work start_thread
 	names dump/threadcreate.folded main
 	is "$(awk '{count += $NF} END {print count}' dump/threadcreate.folded)" 4
+	names dump/exceptions.folded work
+	is "$(awk '{count += $NF} END {print count}' dump/exceptions.folded)" 800
 }
 
 @test "gdb: breakpoints, backtraces and a clean end, with the sampling signal passing through" {
@@ -57,7 +73,7 @@ profiles_name_it() {
 	said() { grep -E '^(#[0-9]|\$1 =|Value returned|.*exited with code|Run till)' "$1" | sed 's/0x[0-9a-f]*/ADDRESS/g; s/process [0-9]*/process/; s/Thread ADDRESS (LWP [0-9]*)/Thread/'; }
 	is "$(said "$OUT")" "$(said plain.out)"
 	is "$(cat answer)" "$(cat plain.answer)"
-	is "$(cat answer)" '0 20000 40000 60000 42'
+	is "$(cat answer)" '0 20000 40000 60000 800 42'
 	has "$(said "$OUT")" 'exited with code 06'
 	profiles_name_it
 	wait_until 5 no_mount_left

@@ -44,6 +44,11 @@ load real
 	javac -d . Program.java
 	same java -Xmx256m -cp . Program
 	is "$STATUS" 5
-	names dump/cpu.folded JavaMain
+	# Its own threads compile and collect; what it compiled has no unwind info, and so no root.
+	names dump/cpu.folded JavaMain JavaCalls::call_helper CompileBroker::compiler_thread_loop
+	most dump/cpu.folded 20 start_thread
 	names dump/allocs.folded JavaMain
+	most dump/allocs.folded 20 CompileBroker::compiler_thread_loop
+	names dump/threadcreate.folded Threads::create_vm
+	[ "$(awk '{count += $NF} END {print count}' dump/threadcreate.folded)" -ge 8 ] # of the pool alone
 }

@@ -28,6 +28,11 @@ load real
 	END
 	same node program.js
 	is "$STATUS" 6
-	names dump/cpu.folded 'node::Start'
+	# What runs on its main thread and on its workers' is most of it; each of those threads has been made.
+	most dump/cpu.folded 60 '(node::Start|start_thread)'
+	names dump/cpu.folded node::Start
+	most dump/allocs.folded 30 node::Start
+	names dump/threadcreate.folded node::Start
+	[ "$(awk '{count += $NF} END {print count}' dump/threadcreate.folded)" -ge 4 ]
 	[ "$(wc -l <dump/cpu.folded)" -gt 20 ]
 }

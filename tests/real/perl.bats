@@ -24,6 +24,8 @@ load real
 	END
 	same perl program.pl
 	is "$STATUS" 4
-	names dump/cpu.folded Perl_runops_standard perl_run main
-	names dump/allocs.folded Perl_runops_standard
+	most dump/cpu.folded 80 Perl_runops_standard perl_run main
+	names dump/cpu.folded Perl_pp_fork Perl_pp_helem
+	most dump/allocs.folded 60 Perl_runops_standard
+	names dump/allocs.folded Perl_regexec_flags
 }

@@ -5,9 +5,12 @@
 #                    profile is in dump/, as `proffs run --dump-on-exit` writes it
 #   same CMD...      both; they print the same, on stderr too, and end the same
 #   family CMD...    the same with a tree and a dump for every child, at trees-PID and dump-PID; `gather` them
-#   gather FORMAT    of all these dumps: FORMAT.folded of each, in one file of that name
+#   watched_family CMD...    as `watched`, of the family
+#   gather NAME      of all these dumps: NAME.folded of each, in one file of that name
 #   serve CMD...     a server in the background, every collector on, its tree at $TREE
 #   names FILE NAME...   each of these functions is on a stack of that .folded profile
+#   most FILE PERCENT NAME...   each is on stacks with so much of all that is in it
+#   dump_of PROGRAM  after `family`: the dump of the first process of that name that has one
 #
 # INPUT=FILE is what a program reads. The environment is what a child inherits, too.
 
@@ -50,9 +53,13 @@ same() {
 	agrees
 }
 
+watched_family() {
+	to_end -m "$BATS_TEST_TMPDIR/trees-%p" --dump-on-exit "$BATS_TEST_TMPDIR/dump-%p" -- "$@"
+}
+
 family() {
 	plain "$@"
-	to_end -m "$BATS_TEST_TMPDIR/trees-%p" --dump-on-exit "$BATS_TEST_TMPDIR/dump-%p" -- "$@"
+	watched_family "$@"
 	agrees
 }
 
@@ -74,6 +81,22 @@ names() {
 		return 1
 	done
 }
+
+# A name is a pattern. A program's work is where most of its profile is: what finds a name somewhere would
+# not see that most stacks lead nowhere.
+most() {
+	local name
+	for name in "${@:3}"; do
+		PATTERN="(^|;)$name(;|\$)" awk -v least="$2" '{value = $NF; sub(/ [0-9]+$/, ""); all += value}
+			$0 ~ ENVIRON["PATTERN"] {there += value}
+			END {exit !(all > 0 && there * 100 >= all * least)}' "$1" && continue
+		echo "$name has less than $2 % of $1:"
+		sort -t' ' -k2nr "$1" | cut -c1-300 | head -n 20
+		return 1
+	done
+}
+
+dump_of() { grep -lx "program $1" dump-*/status | sort -V | head -n 1 | xargs -r dirname; }
 
 # A port that nobody listens on now.
 free_port() {

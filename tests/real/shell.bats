@@ -22,19 +22,22 @@ load real
 	END
 	same bash program.sh
 	is "$STATUS" 143
-	names dump/cpu.folded main execute_command_internal
+	most dump/cpu.folded 60 main execute_command_internal
 	names dump/wall.folded main wait_for
 }
 
 @test "bash: every child of it with a tree of its own, when it lives long enough" {
 	cat >program.sh <<-'END'
 		for i in {1..100}; do /bin/echo $i; done | paste -sd+ | bc 2>/dev/null || true
-		for i in {1..6}; do sh -c 'sleep 0.4; echo slept' & done
+		for i in {1..6}; do sh -c 'sleep 1.5; echo slept' & done
 		wait
 		(exit 7)
 	END
 	family bash program.sh
 	is "$STATUS" 7
+	is "$(grep -lx 'program sleep' dump-*/status | wc -l)" 6
+	names "$(dump_of sleep)/wall.folded" __libc_start_main '.*nanosleep.*'
+	names "$(dump_of bash)/wall.folded" main execute_command
 }
 
 @test "dash: the same script under another shell" {
@@ -46,4 +49,7 @@ load real
 		echo $?
 	END
 	same dash program.sh
+	is "$STATUS" 0
+	names dump/cpu.folded '\[dash\]' '_?_?(libc_)?fork'
+	most dump/wall.folded 60 '\[dash\]'
 }
