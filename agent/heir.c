@@ -6,6 +6,7 @@
 #include "base/feature.h"
 #include "base/forbid.h"
 #include "base/lock.h"
+#include "base/place.h"
 #include "sampler/crew.h"
 #include "sampler/sampler.h"
 
@@ -269,8 +270,8 @@ void pf_heir_appoint(const struct pf_option *option, void (*write)(const struct 
 		pf_feature_set(PF_FEATURE_HEIR, PF_FEATURE_NONE, why);
 		return;
 	}
-	stacks = mmap(NULL, STACK_BYTES + GO_BETWEEN_BYTES, PROT_READ | PROT_WRITE,
-	    MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0);
+	stacks =
+	    pf_place_map(STACK_BYTES + GO_BETWEEN_BYTES, PROT_READ | PROT_WRITE, MAP_STACK, -1);
 
 	heir = (struct heir){.option = option,
 	    .write = write,

@@ -1,5 +1,6 @@
 #include "base/arena.h"
 #include "base/mark.h"
+#include "base/place.h"
 
 #include <errno.h>
 #include <stdbool.h>
@@ -64,7 +65,7 @@ size_t pf_arena_mappings(struct pf_arena_mapping *out, size_t max)
 PF_SIGSAFE void *pf_arena_map(size_t size)
 {
 	int saved = errno;
-	void *at = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	void *at = pf_place_map(size, PROT_READ | PROT_WRITE, 0, -1);
 
 	errno = saved;
 	if (at == MAP_FAILED)

@@ -1,5 +1,6 @@
 #include "base/memory.h"
 #include "base/mark.h"
+#include "base/place.h"
 
 #include <limits.h>
 #include <stdlib.h>
@@ -39,10 +40,10 @@ static void *resize(void *at, size_t old_bytes, size_t bytes)
 	if (bytes < MAPPED_BYTES)
 		return realloc(at, bytes);
 	if (old_bytes >= MAPPED_BYTES) {
-		grown = mremap(at, old_bytes, bytes, MREMAP_MAYMOVE);
+		grown = pf_place_remap(at, old_bytes, bytes);
 		return grown == MAP_FAILED ? NULL : grown;
 	}
-	grown = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	grown = pf_place_map(bytes, PROT_READ | PROT_WRITE, 0, -1);
 	if (grown == MAP_FAILED)
 		return NULL;
 	if (old_bytes)

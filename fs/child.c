@@ -1,6 +1,7 @@
 #include "fs/child.h"
 #include "base/birth.h"
 #include "base/forbid.h"
+#include "base/place.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -146,8 +147,7 @@ int pf_child_run(const struct pf_command *command)
 
 	if (pf_is_forbidden(PF_FORBIDDEN_SPAWN))
 		return -EPERM;
-	stacks = mmap(NULL, 2 * STACK_BYTES, PROT_READ | PROT_WRITE,
-	    MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0);
+	stacks = pf_place_map(2 * STACK_BYTES, PROT_READ | PROT_WRITE, MAP_STACK, -1);
 	if (stacks == MAP_FAILED)
 		return -ENOMEM;
 	flight.inner_stack_top = stacks + STACK_BYTES;

@@ -1,5 +1,6 @@
 #include "render/demangle.h"
 #include "base/buf.h"
+#include "base/place.h"
 
 #include <libiberty/demangle.h>
 #include <setjmp.h>
@@ -79,8 +80,7 @@ static bool ready_stack(struct pf_demangler *d, size_t need)
 	size = (size + GUARD_BYTES - 1) & ~(size_t)(GUARD_BYTES - 1);
 	/* First without access and unlocked, so that a program that called mlockall() does not pay
 	 * for pages nobody will touch. */
-	at = mmap(
-	    NULL, size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_STACK, -1, 0);
+	at = pf_place_map(size, PROT_NONE, MAP_NORESERVE | MAP_STACK, -1);
 	if (at == MAP_FAILED)
 		return false;
 	d->stack = at;

@@ -6,6 +6,7 @@
  * lines are not known and names are.
  */
 #include "render/zstd.h"
+#include "base/place.h"
 
 #include <dlfcn.h>
 #include <elf.h>
@@ -141,7 +142,7 @@ static int make_image(const struct file *f, void **image, size_t *length)
 	unpack = find_unpack();
 	if (!unpack)
 		return -ENOTSUP;
-	*image = mmap(NULL, total, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	*image = pf_place_map(total, PROT_READ | PROT_WRITE, 0, -1);
 	if (*image == MAP_FAILED) {
 		*image = NULL;
 		return -ENOMEM;
@@ -165,7 +166,7 @@ int pf_zstd_image(int fd, void **image, size_t *length)
 	if (fstat(fd, &st) < 0 || st.st_size <= 0)
 		return -EINVAL;
 	f.length = (size_t)st.st_size;
-	f.at = mmap(NULL, f.length, PROT_READ, MAP_PRIVATE, fd, 0);
+	f.at = pf_place_map(f.length, PROT_READ, 0, fd);
 	if (f.at == MAP_FAILED)
 		return -ENOMEM;
 	rc = find_headers(&f) ? make_image(&f, image, length) : -ENOENT;

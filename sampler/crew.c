@@ -2,6 +2,7 @@
 #include "base/clock.h"
 #include "base/forbid.h"
 #include "base/lock.h"
+#include "base/place.h"
 #include "sampler/guard.h"
 
 #include <errno.h>
@@ -9,12 +10,13 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 /* Enough for libfuse and libdw; what is not touched costs address space only. */
-enum { CREW_STACK_BYTES = 1024 * 1024, NAME_SIZE = 16, BEING_STARTED = -1 };
+enum { STACK_BYTES = 1024 * 1024, GUARD_BYTES = 64 * 1024, NAME_SIZE = 16, BEING_STARTED = -1 };
 
 PF_TLS uint32_t pf_guard_depth;
 
@@ -24,7 +26,9 @@ static pid_t members[PF_CREW_MAX];
 static uintptr_t stacks[PF_CREW_MAX]; /* atomic: an address on each member's; 0: nobody's */
 static uint32_t alive;                /* atomic; a futex word for pf_crew_wait_gone() */
 static int64_t gone_cpu_ns;           /* atomic; CPU time of members that ended */
-static bool buried;                   /* written by the last thread there is */
+/* By place, and for the next at that place: libc would map them where the program maps its own (place.h). */
+static void *rooms[PF_CREW_MAX];
+static bool buried; /* written by the last thread there is */
 
 struct start {
 	void *(*run)(void *);
@@ -91,6 +95,26 @@ static void *member_main(void *arg)
 	return NULL;
 }
 
+/* Whoever was here before is gone from the kernel. What it touched and its successor may not is given back. */
+static void *room_of(size_t place)
+{
+	char *room = rooms[place];
+
+	if (room) {
+		madvise(room + GUARD_BYTES, STACK_BYTES, MADV_DONTNEED);
+		return room + GUARD_BYTES;
+	}
+	room = pf_place_map(GUARD_BYTES + STACK_BYTES, PROT_NONE, MAP_NORESERVE | MAP_STACK, -1);
+	if (room == MAP_FAILED)
+		return NULL;
+	if (mprotect(room + GUARD_BYTES, STACK_BYTES, PROT_READ | PROT_WRITE) != 0) {
+		munmap(room, GUARD_BYTES + STACK_BYTES);
+		return NULL;
+	}
+	rooms[place] = room;
+	return room + GUARD_BYTES;
+}
+
 /* pthread_create with every signal blocked from the thread's first instruction on. */
 static int create_blocked(struct start *start)
 {
@@ -98,11 +122,14 @@ static int create_blocked(struct start *start)
 	sigset_t all, before;
 	pthread_t thread;
 	int rc;
+	void *room = room_of((size_t)(start->member - members));
 
+	if (!room)
+		return -ENOMEM;
 	rc = pthread_attr_init(&attr);
 	if (rc != 0)
 		return -rc;
-	pthread_attr_setstacksize(&attr, CREW_STACK_BYTES);
+	pthread_attr_setstack(&attr, room, STACK_BYTES);
 	pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &before);

@@ -1,5 +1,6 @@
 #include "sampler/heap_builtin.h"
 #include "base/mark.h"
+#include "base/place.h"
 
 #include <elf.h>
 #include <fcntl.h>
@@ -92,7 +93,7 @@ const char *pf_heap_builtin(void)
 		return NULL;
 	if (fstat(fd, &st) == 0 && st.st_size > 0) {
 		file.size = (size_t)st.st_size;
-		file.bytes = mmap(NULL, file.size, PROT_READ, MAP_PRIVATE, fd, 0);
+		file.bytes = pf_place_map(file.size, PROT_READ, 0, fd);
 		if (file.bytes != MAP_FAILED) {
 			said = find_in_file(&file);
 			munmap((void *)file.bytes, file.size);

@@ -1,6 +1,7 @@
 #if defined(__x86_64__)
 #include "base/feature.h"
 #include "base/mark.h"
+#include "base/place.h"
 #include "sampler/shortcut.h"
 #include "sampler/x86_length.h"
 
@@ -139,8 +140,7 @@ static bool put_back(const uint8_t *copy, uint8_t *low, size_t size)
  * begins where one of the other does. */
 static int put_copy(const struct sites *sites, uint8_t *low, size_t size)
 {
-	uint8_t *copy =
-	    mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	uint8_t *copy = pf_place_map(size, PROT_READ | PROT_WRITE, 0, -1);
 	int rc;
 
 	if (copy == MAP_FAILED)

@@ -15,7 +15,7 @@ compile() {
 		-Wno-missing-field-initializers -Wno-sign-compare -D_GNU_SOURCE -DPF_VERSION='"0"' \
 		-fvisibility=hidden -fno-common -fno-strict-aliasing -fno-jump-tables -I"$root" "$@" \
 		"$BATS_TEST_DIRNAME/aarch64.c" $sampler \
-		"$root"/base/{arena,buf,clock,counter,feature,forbid,knob,lock,memory,own_file,profile,sort}.c -Wl,-z,now -o walk
+		"$root"/base/{arena,buf,clock,counter,feature,forbid,knob,lock,memory,own_file,place,profile,sort}.c -Wl,-z,now -o walk
 }
 
 walk() {
