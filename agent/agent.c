@@ -13,6 +13,8 @@
 #include "sampler/exec_hook.h"
 #include "sampler/filter_hook.h"
 #include "sampler/gate.h"
+#include "sampler/guard.h"
+#include "sampler/hold.h"
 #include "sampler/thread.h"
 #include "sampler/wait_poll.h"
 
@@ -44,6 +46,7 @@ static uid_t start_uid;      /* whose the process was */
 static int failure;          /* -errno, set before FAILED */
 static struct pf_option now; /* of the running start; written while stopped */
 static struct pf_fs *tree;   /* atomic */
+static uint32_t has_set_out; /* our first thread has, or has failed; atomic, a futex word */
 static bool tree_lost;       /* unmounted from outside; a child gets one of its own all the same */
 
 static void set_state(enum state next)
@@ -277,6 +280,23 @@ static int set_out(int *notice, const char **why)
 	return rc;
 }
 
+/* In the middle of the program's work: what we load and allocate first lies among what it maps. */
+static int set_out_late(int *notice, const char **why)
+{
+	const char *later; /* who fails tries again, and says so */
+	bool hold = !pf_library.start;
+	int rc;
+
+	if (hold)
+		pf_hold_begin();
+	rc = set_out(notice, why);
+	if (rc == 0 && hold && !now.treeless)
+		pf_library_open(now.private_dir, &later);
+	if (hold)
+		pf_hold_end();
+	return rc;
+}
+
 /* It is here to stay. */
 static int settle(const char **why)
 {
@@ -288,14 +308,20 @@ static int settle(const char **why)
 static void *agent_main(void *unused)
 {
 	bool files = pf_option_wants_files(&now);
+	/* Whoever is asked for nothing at once is asleep until it has outlived a short life. */
+	bool out = now.chosen || files;
 	const char *why = NULL;
-	int notice;
-	int rc = set_out(&notice, &why);
+	int notice = -1;
+	int rc = out ? set_out(&notice, &why) : 0;
 
 	if (files)
 		pf_exec_hook_start();
 	files = files && rc == 0 && pf_dump_start(&now) == 0;
+	__atomic_store_n(&has_set_out, 1, __ATOMIC_RELEASE);
+	pf_futex_wake(&has_set_out, INT_MAX);
 	if (rc == 0 && outlive_short_life())
+		rc = out ? 0 : set_out_late(&notice, &why);
+	if (rc == 0 && get_state() == STARTING)
 		rc = settle(&why);
 	if (rc < 0)
 		fail(notice, rc, why);
@@ -418,6 +444,21 @@ int pf_agent_start(const struct pf_option *option)
 out:
 	pf_lock_give(&agent_lock);
 	return rc;
+}
+
+void pf_agent_move_in(const struct pf_option *option)
+{
+	static const int64_t patience_ns = 20 * (int64_t)PF_NS_PER_MS;
+	int64_t deadline = pf_clock_now_ns() + patience_ns;
+	bool entered = pf_guard_enter(); /* what is allocated here is not the program's */
+	const char *why;
+
+	if (!option->treeless || pf_option_wants_files(option))
+		pf_library_open(option->private_dir, &why); /* who fails tries again, and says so */
+	while (!__atomic_load_n(&has_set_out, __ATOMIC_ACQUIRE) && pf_clock_now_ns() < deadline)
+		pf_futex_wait(&has_set_out, 0, deadline);
+	if (entered)
+		pf_guard_leave();
 }
 
 int pf_agent_wait_ready(void)

@@ -12,6 +12,12 @@
 /* Starts the thread: 0, -EALREADY, -errno. */
 int pf_agent_start(const struct pf_option *option);
 
+/* Before main(), after pf_agent_start(): opens what our threads would open while the program maps memory,
+ * and waits until the first of them has made malloc's room for itself: 20 ms at the most, since it may wait for a
+ * lock of the loader's that the caller holds. What we cannot place ourselves (base/place.h) lies then where
+ * no hole of the program's can be. */
+void pf_agent_move_in(const struct pf_option *option);
+
 /* Sleeps until the tree can be read: 0, or why it can't: -errno. */
 int pf_agent_wait_ready(void);
 

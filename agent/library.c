@@ -12,7 +12,7 @@
 
 struct pf_library pf_library; /* written once, under the lock; whoever opened it may read it */
 
-/* Rank AGENT: nothing else is held, and dlopen() is a long wait. Only our threads take it. */
+/* Rank AGENT: nothing else is held, and dlopen() is a long wait. Our threads take it, and main() has not begun. */
 static struct pf_lock lock = PF_LOCK_INIT(PF_LOCK_AGENT);
 
 /* Installed: DIR/proffs/NAME beside DIR/libproffs.so. Built and not installed: DIR/fs/NAME

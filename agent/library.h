@@ -1,5 +1,5 @@
-/* Library: libproffs-fs.so, opened by our own thread when it is first wanted, and kept. Short-lived
- * children that merely inherit LD_PRELOAD never pay for it.
+/* Library: libproffs-fs.so, opened before main() in the process that proffs was asked to run, by our own thread when it
+ * is first wanted in any other, and kept. Short-lived children that merely inherit LD_PRELOAD never pay for it.
  */
 #pragma once
 #include "fs/fs.h"
@@ -14,7 +14,8 @@ struct pf_library {
 
 extern struct pf_library pf_library;
 
-/* 0, or -errno with *why a sentence that lives for ever. Our own threads; any of them, at once. */
+/* 0, or -errno with *why a sentence that lives for ever. Our own threads, any of them, at once;
+ * and the program's before its main(). */
 int pf_library_open(const char *private_dir, const char **why);
 
 /* In the child after fork: whoever was about to open it is not here. */

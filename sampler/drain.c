@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <limits.h>
 #include <stddef.h>
+#include <stdlib.h>
 
 enum { STOPPED, RUNNING, STOPPING };
 
@@ -33,7 +34,9 @@ static int64_t look(struct pf_activity *activity)
 static void *run(void *unused)
 {
 	struct pf_activity activity = {0};
+	void *volatile first = malloc(1); /* makes it an arena: now, while that is safe (hold.h) */
 
+	free(first);
 	while (__atomic_load_n(&running, __ATOMIC_ACQUIRE) == RUNNING) {
 		uint32_t seen = __atomic_load_n(&wakes, __ATOMIC_ACQUIRE);
 		int64_t cpu_ns = pf_cpu_turn(pf_clock_now_ns());

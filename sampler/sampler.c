@@ -18,6 +18,7 @@
 #include "sampler/gate.h"
 #include "sampler/guard.h"
 #include "sampler/heap.h"
+#include "sampler/hold.h"
 #include "sampler/label.h"
 #include "sampler/last.h"
 #include "sampler/map.h"
@@ -176,6 +177,7 @@ void pf_sampler_alone(void)
 
 void pf_sampler_fork_child(bool stays)
 {
+	pf_hold_fork_child();
 	pf_stack_fork_child();
 	pf_unwind_lib_fork_child();
 	pf_map_fork_child();

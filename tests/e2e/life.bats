@@ -202,6 +202,31 @@ lives() {
 	kill -0 "$stream"
 }
 
+# Each of the holes that it finds is one that ours could be given: its mappings would be ours, or ours its.
+digs() { # HOW: by itself, or by a shell, in which ours come while it runs
+	local how=$1
+	shift
+	case $how in
+	itself) set -- "$@" -- "$TARGET/holes" 0.6 1 ;;
+	executed) set -- "$@" -- sh -c "'$TARGET/holes' 0.6 1; exit \$?" ;;
+	esac
+	for _ in {1..6}; do
+		is "$(outcome "$PROFFS" run --set cpu/hz=1000 --set wall/hz=50 --set heap_sample_bytes=16384 "$@")" \
+			"enough mappings, 0 changed
+enough mappings, 0 changed
+exit code: 0" || return 1
+	done
+	wait_until 20 nothing_left
+}
+
+@test "who moves a mapping into a hole of its own finds none of ours there" {
+	export PROFFS_ENABLE=1
+	for how in itself executed; do
+		digs $how -m "$BATS_TEST_TMPDIR/tree-%p"
+		digs $how -m "$BATS_TEST_TMPDIR/tree-%p" --dump-on-exit "$BATS_TEST_TMPDIR/dump-%p"
+	done
+}
+
 @test "a debugger comes and goes" {
 	touch go
 	LIFE_TREE=$TREE background "$PROFFS" run -m "$TREE" -- "$LIFE" waiting "$PWD/go"
