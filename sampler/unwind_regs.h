@@ -51,7 +51,6 @@ PF_INLINE uint64_t pf_unwind_peek(uint64_t address)
 	return word;
 }
 
-/* A system call without libc: errno is not touched, nothing is left to check. */
 #elif defined(__aarch64__)
 
 enum {

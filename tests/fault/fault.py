@@ -319,7 +319,7 @@ class Program:
             os.stat(os.path.join(self.tree, "README"))
         except OSError as e:
             # Refused to all: about to be taken away, or nobody has seen that it is a corpse.
-            return e.errno not in (errno.ENOENT, errno.ENOTCONN, errno.ECONNREFUSED)
+            return e.errno not in (errno.ENOENT, errno.ENOTCONN, errno.ECONNREFUSED, errno.ECONNABORTED)
         return True
 
     def wait_for_tree(self):
