@@ -270,18 +270,22 @@ static int set_out(int *notice, const char **why)
 {
 	int rc = leave_program_descriptors(notice);
 
-	if (rc < 0) {
+	if (rc < 0)
 		*why = pf_features[PF_FEATURE_PRIVATE_FDS].reason;
-		return rc;
-	}
-	rc = pf_sampler_start();
+	return rc;
+}
+
+static int start_sampler(void)
+{
+	int rc = pf_sampler_start();
+
 	if (rc == 0 && now.chosen)
 		enable_collectors();
 	return rc;
 }
 
 /* In the middle of the program's work: what we load and allocate first lies among what it maps. */
-static int set_out_late(int *notice, const char **why)
+static int start_sampler_late(void)
 {
 	const char *later; /* who fails tries again, and says so */
 	bool hold = !pf_library.start;
@@ -289,7 +293,7 @@ static int set_out_late(int *notice, const char **why)
 
 	if (hold)
 		pf_hold_begin();
-	rc = set_out(notice, why);
+	rc = start_sampler();
 	if (rc == 0 && hold && !now.treeless)
 		pf_library_open(now.private_dir, &later);
 	if (hold)
@@ -308,19 +312,21 @@ static int settle(const char **why)
 static void *agent_main(void *unused)
 {
 	bool files = pf_option_wants_files(&now);
-	/* Whoever is asked for nothing at once is asleep until it has outlived a short life. */
-	bool out = now.chosen || files;
+	bool at_once =
+	    now.chosen || files; /* others pay for it when they have outlived a short life */
 	const char *why = NULL;
-	int notice = -1;
-	int rc = out ? set_out(&notice, &why) : 0;
+	int notice;
+	int rc = set_out(&notice, &why);
 
+	if (rc == 0 && at_once)
+		rc = start_sampler();
 	if (files)
 		pf_exec_hook_start();
 	files = files && rc == 0 && pf_dump_start(&now) == 0;
 	__atomic_store_n(&has_set_out, 1, __ATOMIC_RELEASE);
 	pf_futex_wake(&has_set_out, INT_MAX);
 	if (rc == 0 && outlive_short_life())
-		rc = out ? 0 : set_out_late(&notice, &why);
+		rc = at_once ? 0 : start_sampler_late();
 	if (rc == 0 && get_state() == STARTING)
 		rc = settle(&why);
 	if (rc < 0)
@@ -451,10 +457,9 @@ void pf_agent_move_in(const struct pf_option *option)
 	static const int64_t patience_ns = 20 * (int64_t)PF_NS_PER_MS;
 	int64_t deadline = pf_clock_now_ns() + patience_ns;
 	bool entered = pf_guard_enter(); /* what is allocated here is not the program's */
-	const char *why;
 
 	if (!option->treeless || pf_option_wants_files(option))
-		pf_library_open(option->private_dir, &why); /* who fails tries again, and says so */
+		pf_library_open_early(option->private_dir);
 	while (!__atomic_load_n(&has_set_out, __ATOMIC_ACQUIRE) && pf_clock_now_ns() < deadline)
 		pf_futex_wait(&has_set_out, 0, deadline);
 	if (entered)

@@ -60,25 +60,41 @@ void pf_library_fork_child(void)
 	pf_lock_reset(&lock);
 }
 
-int pf_library_open(const char *private_dir, const char **why)
+static int open_locked(const char *private_dir, const char **why)
 {
 	struct pf_library found = {NULL};
 	char path[PATH_MAX];
-	int rc = 0;
+	int rc;
 
-	pf_lock_take(&lock);
 	if (pf_library.start)
-		goto out;
-	rc = -ENOENT;
+		return 0;
 	*why = "libproffs-fs.so is not where libproffs.so expects it";
 	if (!pf_library_file(private_dir, "libproffs-fs.so", path))
-		goto out;
+		return -ENOENT;
 	pf_gate_enter();
 	rc = open_gated(path, &found, why);
 	pf_gate_leave();
 	if (rc == 0)
 		pf_library = found;
-out:
+	return rc;
+}
+
+int pf_library_open(const char *private_dir, const char **why)
+{
+	int rc;
+
+	pf_lock_take(&lock);
+	rc = open_locked(private_dir, why);
 	pf_lock_give(&lock);
 	return rc;
+}
+
+void pf_library_open_early(const char *private_dir)
+{
+	const char *why;
+
+	if (!pf_lock_try(&lock))
+		return;
+	open_locked(private_dir, &why);
+	pf_lock_give(&lock);
 }

@@ -14,9 +14,11 @@ struct pf_library {
 
 extern struct pf_library pf_library;
 
-/* 0, or -errno with *why a sentence that lives for ever. Our own threads, any of them, at once;
- * and the program's before its main(). */
+/* 0, or -errno with *why a sentence that lives for ever. Our own threads; any of them, at once. */
 int pf_library_open(const char *private_dir, const char **why);
+/* On the program's thread, before its main(). It may hold the loader's lock, which one of our threads waits for in
+ * the middle of this: that one does it then. Who fails tries again, and says so. */
+void pf_library_open_early(const char *private_dir);
 
 /* In the child after fork: whoever was about to open it is not here. */
 void pf_library_fork_child(void);

@@ -49,7 +49,7 @@ static void start(const struct pf_option *option)
 	if (pf_option_wants_files_at_end(option))
 		pf_stderr_remember();
 	rc = pf_agent_start(option);
-	if (rc == 0 && (option->chosen || pf_option_wants_files(option)))
+	if (rc == 0 && (option->chosen || pf_option_wants_files_at_end(option)))
 		pf_agent_move_in(option);
 	if (rc < 0 && rc != -EALREADY && option->chosen)
 		pf_stderr_say("proffs: no tree: no thread to be had: ", strerrordesc_np(-rc),

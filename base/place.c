@@ -53,6 +53,8 @@ PF_SIGSAFE void *pf_place_map(size_t bytes, int protection, int more, int fd)
 		at = mmap((void *)wish, bytes, protection, flags | MAP_FIXED_NOREPLACE, fd, 0);
 		if (at == (void *)wish)
 			return at;
+		if (at == MAP_FAILED && (errno == EINVAL || errno == EPERM || errno == EOPNOTSUPP))
+			break; /* whoever answers in the kernel's place does not know the flag */
 		if (at == MAP_FAILED && errno != EEXIST)
 			return at;
 		errno = saved;

@@ -77,6 +77,16 @@ static void one_less(void)
 	pf_futex_wake(&alive, INT_MAX);
 }
 
+/* What was touched below here: as libc does with stacks of its own. */
+static void give_back(char *room)
+{
+	size_t page = (size_t)getpagesize(), kept = 2 * page;
+	size_t below = (size_t)((char *)__builtin_frame_address(0) - room);
+
+	if (below > kept && below < STACK_BYTES)
+		madvise(room, (below - kept) & -page, MADV_DONTNEED);
+}
+
 static void *member_main(void *arg)
 {
 	struct start start = *(struct start *)arg;
@@ -92,18 +102,17 @@ static void *member_main(void *arg)
 	__atomic_fetch_add(&gone_cpu_ns, pf_clock_ns(CLOCK_THREAD_CPUTIME_ID), __ATOMIC_RELAXED);
 	set_place(start.member, -(pid_t)syscall(SYS_gettid));
 	one_less();
+	give_back((char *)rooms[start.member - members] + GUARD_BYTES);
 	return NULL;
 }
 
-/* Whoever was here before is gone from the kernel. What it touched and its successor may not is given back. */
+/* Whoever was here before is gone from the kernel, and has given back what it touched. */
 static void *room_of(size_t place)
 {
 	char *room = rooms[place];
 
-	if (room) {
-		madvise(room + GUARD_BYTES, STACK_BYTES, MADV_DONTNEED);
+	if (room)
 		return room + GUARD_BYTES;
-	}
 	room = pf_place_map(GUARD_BYTES + STACK_BYTES, PROT_NONE, MAP_NORESERVE | MAP_STACK, -1);
 	if (room == MAP_FAILED)
 		return NULL;

@@ -14,8 +14,11 @@
 
 enum { STOPPED, RUNNING, STOPPING };
 
-static uint32_t running; /* atomic */
-static uint32_t wakes;   /* atomic, a futex: moves when there is something to look at */
+static const int64_t ROOM_NS = 10 * (int64_t)PF_NS_PER_MS; /* at the most: it is malloc's to say */
+
+static uint32_t running;  /* atomic */
+static uint32_t has_room; /* atomic, a futex word */
+static uint32_t wakes;    /* atomic, a futex: moves when there is something to look at */
 
 /* Wall ticks and looks for futexes: they share what one look at the process says. What the poll has read of a
  * thread, the tick does not read again. */
@@ -31,12 +34,21 @@ static int64_t look(struct pf_activity *activity)
 	return pf_clock_sooner(poll_ns, wall_ns);
 }
 
+/* malloc makes a thread an arena when it asks for the first time: now, while that is safe (hold.h). */
+static void make_room(void)
+{
+	void *volatile first = malloc(1);
+
+	free(first);
+	__atomic_store_n(&has_room, 1, __ATOMIC_RELEASE);
+	pf_futex_wake(&has_room, INT_MAX);
+}
+
 static void *run(void *unused)
 {
 	struct pf_activity activity = {0};
-	void *volatile first = malloc(1); /* makes it an arena: now, while that is safe (hold.h) */
 
-	free(first);
+	make_room();
 	while (__atomic_load_n(&running, __ATOMIC_ACQUIRE) == RUNNING) {
 		uint32_t seen = __atomic_load_n(&wakes, __ATOMIC_ACQUIRE);
 		int64_t cpu_ns = pf_cpu_turn(pf_clock_now_ns());
@@ -52,6 +64,7 @@ static void *run(void *unused)
 int pf_drain_start(void)
 {
 	uint32_t stopped = STOPPED;
+	int64_t deadline_ns;
 	int rc;
 
 	if (!__atomic_compare_exchange_n(
@@ -59,10 +72,16 @@ int pf_drain_start(void)
 		return -EALREADY;
 	pf_cpu_init();
 	pf_wall_init();
+	__atomic_store_n(&has_room, 0, __ATOMIC_RELAXED);
 	rc = pf_crew_start("drain", run, NULL);
-	if (rc < 0)
+	if (rc < 0) {
 		__atomic_store_n(&running, STOPPED, __ATOMIC_RELEASE);
-	return rc;
+		return rc;
+	}
+	deadline_ns = pf_clock_now_ns() + ROOM_NS;
+	while (!__atomic_load_n(&has_room, __ATOMIC_ACQUIRE) && pf_clock_now_ns() < deadline_ns)
+		pf_futex_wait(&has_room, 0, deadline_ns);
+	return 0;
 }
 
 void pf_drain_stop(void)

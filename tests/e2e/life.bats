@@ -173,8 +173,12 @@ lives() {
 @test "exit with files of its own tree open" { lives open; }
 
 @test "a stopped program's readers can be interrupted" {
+	# One on its way would still take a request with it, which nobody can take back.
+	all_stopped() { ! cut -d' ' -f3 "/proc/$PID/task/"*/stat | grep -qv T; }
+
 	tree_start -- sleep 100
 	kill -STOP "$PID"
+	wait_until 5 all_stopped
 	is "$(timeout -s INT 1 cat "$TREE/heap" || echo $?)" 124
 	kill -CONT "$PID"
 	tree_ready
@@ -225,6 +229,41 @@ exit code: 0" || return 1
 		digs $how -m "$BATS_TEST_TMPDIR/tree-%p"
 		digs $how -m "$BATS_TEST_TMPDIR/tree-%p" --dump-on-exit "$BATS_TEST_TMPDIR/dump-%p"
 	done
+}
+
+@test "what libc maps for our threads is there before main" {
+	export PROFFS_ENABLE=1
+	for _ in {1..8}; do
+		is "$(outcome "$PROFFS" run -m "$TREE" -- "$TARGET/holes" arenas)" "0 more arenas
+exit code: 0" || return 1
+	done
+}
+
+# We wait for the loader's lock, which it has, and it for us: once, and not for each of its calls (16 s).
+@test "a constructor that unmaps while we come is not held up again and again" {
+	cat >unmaps.c <<-'EOF'
+		#include <sys/mman.h>
+		#include <unistd.h>
+		__attribute__((constructor)) static void unmap(void)
+		{
+			for (int i = 0; i < 200; i++) {
+				munmap(mmap(0, 4096, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0), 4096);
+				usleep(1000);
+			}
+		}
+	EOF
+	cat >opens.c <<-'EOF'
+		#include <dlfcn.h>
+		#include <unistd.h>
+		int main(void)
+		{
+			usleep(50000);
+			return !dlopen("./unmaps.so", RTLD_NOW);
+		}
+	EOF
+	${CC:-cc} -shared -fPIC -o unmaps.so unmaps.c
+	${CC:-cc} -o opens opens.c -ldl
+	is "$(timeout 10 "$PROFFS" run -m "$BATS_TEST_TMPDIR/tree-%p" -- sh -c './opens; echo $?' 2>>"$ERR" 3>&-)" 0
 }
 
 @test "a debugger comes and goes" {

@@ -2,6 +2,7 @@
  * by mapping and unmapping it, and moves a mapping of its own there.
  *
  *   holes SECONDS CHILDREN    itself, and CHILDREN of fork, for so long
+ *   holes arenas              how many of malloc's arenas there are more after 60 ms of main() than before
  *
  * Every mapping holds its number on its first page, and has no other in memory, while it lives. Prints how many
  * were found changed. Most of its time is between giving up and moving.
@@ -10,6 +11,7 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -103,9 +105,37 @@ static int dig(double seconds)
 	return changed ? 1 : 0;
 }
 
+/* What an arena has not taken yet ends at a multiple of 64 MiB. */
+static int count_arenas(void)
+{
+	FILE *maps = fopen("/proc/self/maps", "re");
+	unsigned long low, high;
+	char access[8], line[512];
+	int count = 0;
+
+	while (maps && fgets(line, sizeof(line), maps))
+		count += sscanf(line, "%lx-%lx %7s", &low, &high, access) == 3 &&
+			 access[0] == '-' && high - low > 60ul << 20 && high % (64ul << 20) == 0;
+	if (maps)
+		fclose(maps);
+	return count;
+}
+
+static int watch_arenas(void)
+{
+	int before = count_arenas();
+
+	pause_us(60000);
+	printf("%d more arenas\n", count_arenas() - before);
+	return 0;
+}
+
 int main(int argc, char **argv)
 {
 	int status, failed = 0;
+
+	if (argc == 2 && strcmp(argv[1], "arenas") == 0)
+		return watch_arenas();
 
 	if (argc < 3)
 		return 2;
