@@ -151,7 +151,7 @@ int pf_heap_hook_on(bool every_block)
 	/* An allocator's calls of itself are not the program's. In libc, strdup's are. */
 	if (pf_real_home() == PF_REAL_HOME_LIBRARY)
 		set.skip = pf_real_pointers[PF_REAL_malloc];
-	pf_shortcut_make(counting, PF_COUNT(counting));
+	pf_shortcut_make(counting, PF_COUNT(counting), &pf_draw_here);
 	set.patches = every_block ? every : counting;
 	rc = pf_patch_on(&set);
 	return rc == 0 ? pf_heap_direct_on(every_block) : rc;

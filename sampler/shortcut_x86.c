@@ -16,11 +16,11 @@
 
 #define SLOWER "; a malloc and free cost about half a nanosecond more"
 
-enum { JUMP_BYTES = 6, HOOK_BYTES_MAX = 192 };
+enum { JUMP_BYTES = 6, LOAD_BYTES = 7, HOOK_BYTES_MAX = 192 };
 
-/* A `jmp *pointer(%rip)` and where the pointer leads. */
+/* A `jmp *pointer(%rip)` and where the pointer leads; in front of it perhaps a load of the offset. */
 struct site {
-	uint8_t *at;
+	uint8_t *at, *load;
 	const uint8_t *real;
 };
 
@@ -28,6 +28,8 @@ struct sites {
 	struct site items[PF_SHORTCUT_MAX];
 	size_t count;
 	size_t too_far;
+	int64_t
+	    offset; /* of the thread-local variable, from where a thread's registers point; 0: none */
 };
 
 static bool program_runs; /* atomic */
@@ -49,23 +51,39 @@ static bool jumps_by(const uint8_t *code, void **pointer)
 	return (uintptr_t)code + JUMP_BYTES + (uintptr_t)(intptr_t)distance == (uintptr_t)pointer;
 }
 
-/* The hook's own jump, instruction by instruction: no other hook jumps by this pointer. NULL: there is
- * none (built without optimization; clang loads some pointers into a register), or code that we cannot
- * read. */
-static uint8_t *find_jump(uint8_t *hook, void **pointer)
+/* Nothing else of ours that is loaded whole holds such a number: a small negative one. */
+static bool loads_offset(const uint8_t *code, int64_t offset)
 {
+	int32_t distance;
+	int64_t loaded;
+
+	if ((code[0] & 0xfb) != 0x48 || code[1] != 0x8b || (code[2] & 0xc7) != 0x05)
+		return false;
+	memcpy(&distance, code + 3, sizeof(distance));
+	memcpy(&loaded, code + LOAD_BYTES + distance, sizeof(loaded));
+	return loaded == offset && offset < 0 && offset == (int32_t)offset;
+}
+
+/* The hook's own jump, instruction by instruction: no other hook jumps by this pointer. at == NULL: there
+ * is none (built without optimization; clang loads some pointers into a register), or code that we cannot
+ * read. */
+static struct site find_site(uint8_t *hook, void **pointer, int64_t offset)
+{
+	struct site site = {.real = *pointer};
 	uint8_t *code = hook;
 
-	while (code < hook + HOOK_BYTES_MAX) {
+	while (code < hook + HOOK_BYTES_MAX && !site.at) {
 		int length = pf_x86_length(code);
 
 		if (length == 0)
-			return NULL;
+			break;
 		if (length == JUMP_BYTES && jumps_by(code, pointer))
-			return code;
+			site.at = code;
+		else if (length == LOAD_BYTES && loads_offset(code, offset))
+			site.load = code;
 		code += length;
 	}
-	return NULL;
+	return site;
 }
 
 /* From behind the direct jump, which is a byte shorter. */
@@ -77,11 +95,11 @@ static int64_t distance_to(const struct site *site)
 static void find_sites(struct sites *sites, const struct pf_patch *patches, size_t count)
 {
 	for (size_t i = 0; i < count && sites->count < PF_SHORTCUT_MAX; i++) {
-		struct site site = {.real = *patches[i].real};
+		struct site site;
 
-		if (!site.real)
+		if (!*patches[i].real)
 			continue;
-		site.at = find_jump(patches[i].hook, patches[i].real);
+		site = find_site(patches[i].hook, patches[i].real, sites->offset);
 		if (!site.at)
 			continue;
 		if (distance_to(&site) != (int32_t)distance_to(&site))
@@ -102,6 +120,17 @@ static void write_jump(uint8_t *copy, const struct site *site)
 	copy[JUMP_BYTES - 1] = 0x90;
 }
 
+/* `mov $offset, %register` for `mov place(%rip), %register`. */
+static void write_offset(uint8_t *copy, int64_t offset)
+{
+	int32_t number = (int32_t)offset;
+
+	copy[0] = 0x48 | (copy[0] >> 2 & 1);
+	copy[1] = 0xc7;
+	copy[2] = 0xc0 | (copy[2] >> 3 & 7);
+	memcpy(copy + 3, &number, sizeof(number));
+}
+
 /* The page of the first site to that of the last. */
 static void find_pages(const struct sites *sites, uint8_t **low, size_t *size)
 {
@@ -109,9 +138,11 @@ static void find_pages(const struct sites *sites, uint8_t **low, size_t *size)
 	uintptr_t first = UINTPTR_MAX, end = 0;
 
 	for (size_t i = 0; i < sites->count; i++) {
-		uintptr_t at = (uintptr_t)sites->items[i].at;
+		const struct site *site = &sites->items[i];
+		uintptr_t at = (uintptr_t)site->at;
+		uintptr_t start = site->load ? (uintptr_t)site->load : at;
 
-		first = at < first ? at : first;
+		first = start < first ? start : first;
 		end = at + JUMP_BYTES > end ? at + JUMP_BYTES : end;
 	}
 	first &= -page;
@@ -146,8 +177,13 @@ static int put_copy(const struct sites *sites, uint8_t *low, size_t size)
 	if (copy == MAP_FAILED)
 		return -errno;
 	memcpy(copy, low, size);
-	for (size_t i = 0; i < sites->count; i++)
-		write_jump(copy + (sites->items[i].at - low), &sites->items[i]);
+	for (size_t i = 0; i < sites->count; i++) {
+		const struct site *site = &sites->items[i];
+
+		write_jump(copy + (site->at - low), site);
+		if (site->load)
+			write_offset(copy + (site->load - low), sites->offset);
+	}
 	if (mprotect(copy, size, PROT_READ | PROT_EXEC) == 0 &&
 	    mremap(copy, size, size, MREMAP_MAYMOVE | MREMAP_FIXED, low) == low)
 		return 0;
@@ -168,9 +204,19 @@ static bool may_be_killed(void)
 	       syscall(SYS_prctl, PR_GET_SECCOMP, 0, 0, 0, 0) != 0;
 }
 
-static const char *make(const struct pf_patch *patches, size_t count)
+static int64_t offset_in_thread(const void *local)
 {
-	struct sites sites = {.count = 0};
+	uintptr_t thread;
+
+	if (!local)
+		return 0;
+	__asm__("mov %%fs:0, %0" : "=r"(thread));
+	return (int64_t)((uintptr_t)local - thread);
+}
+
+static const char *make(const struct pf_patch *patches, size_t count, const void *local)
+{
+	struct sites sites = {.offset = offset_in_thread(local)};
 	uint8_t *low;
 	size_t size;
 	int rc;
@@ -191,7 +237,7 @@ static const char *make(const struct pf_patch *patches, size_t count)
 	return NULL;
 }
 
-void pf_shortcut_make(const struct pf_patch *patches, size_t count)
+void pf_shortcut_make(const struct pf_patch *patches, size_t count, const void *local)
 {
 	static bool tried;
 	const char *refused;
@@ -199,7 +245,7 @@ void pf_shortcut_make(const struct pf_patch *patches, size_t count)
 	if (tried)
 		return;
 	tried = true;
-	refused = make(patches, count);
+	refused = make(patches, count, local);
 	pf_feature_set(PF_FEATURE_SHORTCUT, refused ? PF_FEATURE_NONE : PF_FEATURE_OK, refused);
 }
 #endif
