@@ -8,6 +8,9 @@
 
 #include <stddef.h>
 
+/* PF_CALL_HOT begins on a page, and fits into it. */
+__asm__(".pushsection pf_hook, \"ax\"\n\t.balign 4096\n\t.popsection");
+
 /* ---- allocating ---- */
 
 PF_CALL_ALLOCATING(malloc, void *, (size_t size), (size), size)
