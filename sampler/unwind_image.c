@@ -28,6 +28,13 @@ static uint64_t page_size = 4096;
 static uint64_t program_low, program_high;
 static const void *program_map; /* atomic, last */
 
+/* What pf_unwind_image_open says of an address in the program's code, which is most of them: the loader and
+ * the headers need not be asked each time. code_size is atomic and written last; 0: not known. */
+static struct {
+	uint64_t code_low, code_size;
+	uint64_t low, high, table; /* as in struct pf_unwind_image */
+} program;
+
 /* The gate. A reader of a closable module counts itself in and then looks for a closer; a closer
  * announces itself and then waits for the readers. Whoever comes second sees the other. */
 static uint32_t gate_closers; /* atomic */
@@ -86,6 +93,41 @@ static const void *name_at_loader(const struct dl_phdr_info *info)
 	return NULL;
 }
 
+static const ElfW(Phdr) * segment_with(const struct dl_phdr_info *info, uint64_t vaddr)
+{
+	for (int i = 0; i < info->dlpi_phnum; i++) {
+		const ElfW(Phdr) *phdr = &info->dlpi_phdr[i];
+
+		if (phdr->p_type == PT_LOAD && (phdr->p_flags & PF_R) &&
+		    vaddr - phdr->p_vaddr < phdr->p_memsz)
+			return phdr;
+	}
+	return NULL;
+}
+
+/* The first segment with code is enough. */
+static void note_program(const struct dl_phdr_info *info)
+{
+	const ElfW(Phdr) *code = NULL, *table = NULL, *segment;
+
+	for (int i = info->dlpi_phnum - 1; i >= 0; i--) {
+		const ElfW(Phdr) *phdr = &info->dlpi_phdr[i];
+
+		if (phdr->p_type == PT_LOAD && (phdr->p_flags & PF_X))
+			code = phdr;
+		if (phdr->p_type == PT_GNU_EH_FRAME)
+			table = phdr;
+	}
+	segment = table ? segment_with(info, table->p_vaddr) : NULL;
+	if (!code || !segment)
+		return;
+	program.code_low = info->dlpi_addr + code->p_vaddr;
+	program.low = info->dlpi_addr + segment->p_vaddr;
+	program.high = program.low + segment->p_memsz;
+	program.table = info->dlpi_addr + table->p_vaddr;
+	__atomic_store_n(&program.code_size, code->p_memsz, __ATOMIC_RELEASE);
+}
+
 /* The modules in the order the loader linked them: those the program was started with come first
  * and the loader itself is among them, so all up to it can never be closed. */
 static int note_permanent(struct dl_phdr_info *info, size_t size, void *arg)
@@ -107,6 +149,7 @@ static int note_permanent(struct dl_phdr_info *info, size_t size, void *arg)
 	if (*count == 0) {
 		program_low = low;
 		program_high = high + info->dlpi_addr;
+		note_program(info);
 		__atomic_store_n(&program_map, name_at_loader(info), __ATOMIC_RELEASE);
 	}
 	if (*count == PERMANENT_MAX)
@@ -243,12 +286,29 @@ PF_SIGSAFE bool pf_unwind_image_reach(
 	return find_segment(image, address) && in_segment(image, address, size);
 }
 
+/* It can never be closed. */
+PF_INLINE void open_program(struct pf_unwind_image *image)
+{
+	image->map_low = program_low;
+	image->map_high = program_high;
+	image->low = program.low;
+	image->high = program.high;
+	image->table = program.table;
+	image->permanent = true;
+	image->copied = false;
+}
+
 PF_SIGSAFE enum pf_unwind_image_found pf_unwind_image_open(
     struct pf_unwind_image *image, uint64_t address, bool copied)
 {
+	uint64_t code_size = __atomic_load_n(&program.code_size, __ATOMIC_ACQUIRE);
 	struct dl_find_object found;
 
 	image->held = false;
+	if (PF_LIKELY(address - program.code_low < code_size)) {
+		open_program(image);
+		return PF_UNWIND_IMAGE_OK;
+	}
 	if (!find_module(address, &found) || !found.dlfo_eh_frame)
 		return PF_UNWIND_IMAGE_NONE;
 	image->permanent = is_permanent((uintptr_t)found.dlfo_map_start);
