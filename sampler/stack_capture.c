@@ -34,7 +34,8 @@ enum {
 static uint64_t *rooms; /* atomic; ROOMS of ROOM_PCS, mapped at the first capture */
 /* Is room n lent? On a line each: threads that capture at the same time do not meet there. */
 static struct {
-	bool lent; /* atomic */
+	bool lent;       /* atomic */
+	uint32_t walked; /* addresses in it, of the last walk; guarded by `lent` */
 } __attribute__((aligned(64))) keys[ROOMS];
 
 /* Set by the linker: the ends of our sections. Weak, because a program may have none of one. */
@@ -123,11 +124,29 @@ static PF_SIGSAFE uint64_t *room_take(void)
 	return NULL;
 }
 
-static PF_SIGSAFE void room_give(const uint64_t *room)
+PF_INLINE uint64_t room_number(const uint64_t *room)
 {
-	uint64_t number = (uint64_t)(room - rooms) / ROOM_PCS;
+	return (uint64_t)(room - rooms) / ROOM_PCS;
+}
 
+static PF_SIGSAFE void room_give(const uint64_t *room, uint32_t walked)
+{
+	uint64_t number = room_number(room);
+
+	keys[number].walked = walked;
 	__atomic_store_n(&keys[number].lent, false, __ATOMIC_RELEASE);
+}
+
+/* How many frames of ours are in front. */
+static PF_SIGSAFE uint32_t count_own(const uint64_t *pcs, uint32_t count)
+{
+	struct own own;
+	uint32_t n = 0;
+
+	own_get(&own);
+	while (n < count && is_own(&own, pcs[n]))
+		n++;
+	return n;
 }
 
 /* Cuts out our own frames, wherever they are: in front, when the program called us; below, when
@@ -156,20 +175,25 @@ static PF_SIGSAFE uint32_t drop_first(uint64_t *pcs, uint32_t count, uint32_t sk
 
 static PF_SIGSAFE uint32_t capture(const struct pf_unwind_regs *regs, uint32_t skip)
 {
-	uint32_t depth = (uint32_t)pf_knob_get(PF_KNOB_STACK_DEPTH), count, id;
-	uint64_t *pcs = room_take(), marker = PF_PC_NO_STACK;
+	uint32_t depth = (uint32_t)pf_knob_get(PF_KNOB_STACK_DEPTH), count, own, id;
+	uint64_t *room = room_take(), *pcs, marker = PF_PC_NO_STACK;
 	struct pf_unwind_memory memory;
 	enum pf_unwind_end end;
 
-	if (!pcs) {
+	if (!room) {
 		pf_count(PF_COUNTER_STACK_NO_ROOM);
 		return pf_stack_intern(&marker, 1);
 	}
+	/* More than half of a walk's frames are those of the last one, here or in a caller. */
+	pf_unwind_expect(room, keys[room_number(room)].walked);
 	if (depth > PF_STACK_DEPTH_MAX)
 		depth = PF_STACK_DEPTH_MAX;
 	pf_unwind_bounds(regs->value[PF_REG_SP], &memory);
-	count = pf_unwind_cfi(regs, &memory, pcs, depth + OWN_FRAMES_MAX, &end);
-	count = pf_stack_cut_own(pcs, count);
+	count = pf_unwind_cfi(regs, &memory, room, depth + OWN_FRAMES_MAX, &end);
+	/* Those in front stay where they are: the next walk will meet them. */
+	own = count_own(room, count);
+	pcs = room + own;
+	count = pf_stack_cut_own(pcs, count - own);
 	count = drop_first(pcs, count, skip);
 	if (count > depth) {
 		count = depth;
@@ -179,7 +203,7 @@ static PF_SIGSAFE uint32_t capture(const struct pf_unwind_regs *regs, uint32_t s
 	if (marker != 0)
 		pcs[count++] = marker;
 	id = pf_stack_intern(pcs, count);
-	room_give(pcs);
+	room_give(room, own + count);
 	return id;
 }
 

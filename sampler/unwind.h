@@ -57,6 +57,10 @@ void pf_unwind_from_context(struct pf_unwind_regs *regs, const ucontext_t *conte
  * it returns. PF_SIGSAFE and hooks. */
 void pf_unwind_from_here(struct pf_unwind_regs *regs);
 
+/* A walk is about to begin, and is likely to meet some of these lookup addresses: what is known of them
+ * may come meanwhile. PF_SIGSAFE. */
+void pf_unwind_expect(const uint64_t *pcs, uint32_t count);
+
 /* Back end B. Fills at most `max` lookup addresses, leaf first; returns how many. Own cuts and
  * markers are the caller's business (stack.c). PF_SIGSAFE. */
 uint32_t pf_unwind_cfi(const struct pf_unwind_regs *regs, const struct pf_unwind_memory *memory,

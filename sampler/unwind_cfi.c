@@ -503,6 +503,14 @@ static PF_SIGSAFE void climb(struct walk *w, const struct pf_unwind_regs *regs,
 	}
 }
 
+PF_SIGSAFE void pf_unwind_expect(const uint64_t *pcs, uint32_t count)
+{
+	enum { EXPECTED_MAX = 48 };
+
+	for (uint32_t i = 0; i < count && i < EXPECTED_MAX; i++)
+		__builtin_prefetch(&pf_unwind_cache[pf_unwind_cache_place(pcs[i])]);
+}
+
 PF_SIGSAFE uint32_t pf_unwind_cfi(const struct pf_unwind_regs *regs,
     const struct pf_unwind_memory *memory, uint64_t *out, uint32_t max, enum pf_unwind_end *end)
 {
