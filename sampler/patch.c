@@ -5,6 +5,7 @@
 #include "base/lock.h"
 #include "sampler/gate.h"
 #include "sampler/module.h"
+#include "sampler/patch_list.h"
 #include "sampler/patch_names.h"
 #include "sampler/patch_poke.h"
 
@@ -112,6 +113,7 @@ struct scan {
 	struct pf_module program;
 	unsigned long long adds, subs;
 	uint64_t modules, foreign;
+	bool begun, by_list;
 	bool unfinished; /* the loader is at work on a module: come back */
 };
 
@@ -146,7 +148,8 @@ static enum verdict judge(
 	return is_plt_of_program(scan, match) ? LEAVE : FOREIGN;
 }
 
-static void add_match(const struct pf_module *m, const ElfW(Rela) * relocation, size_t *count)
+static void add_match(
+    const struct pf_module *m, const ElfW(Rela) * relocation, bool by_list, size_t *count)
 {
 	enum pf_slot_kind kind = pf_module_slot_kind(relocation);
 	void **at = (void **)(m->bias + relocation->r_offset);
@@ -157,6 +160,8 @@ static void add_match(const struct pf_module *m, const ElfW(Rela) * relocation, 
 		return;
 	if (!pf_patch_names_find(m->strings + m->symbols[symbol].st_name, &name))
 		return;
+	if (!by_list)
+		pf_patch_list_add(relocation);
 	if ((uintptr_t)at % sizeof(*at) != 0 || !pf_module_may_write(m, at))
 		return;
 	if (name.set->skip && pf_module_has(m, name.set->skip))
@@ -175,11 +180,14 @@ static void add_match(const struct pf_module *m, const ElfW(Rela) * relocation, 
 
 static size_t find_matches(struct scan *scan, const struct pf_module *m)
 {
+	const ElfW(Rela) * relocation;
 	size_t count = 0;
 
-	for (int table = 0; table < 2; table++)
+	while (scan->by_list && (relocation = pf_patch_list_next(m)) != NULL)
+		add_match(m, relocation, true, &count);
+	for (int table = 0; table < 2 && !scan->by_list; table++)
 		for (size_t i = 0; i < m->relocation_count[table]; i++)
-			add_match(m, &m->relocations[table][i], &count);
+			add_match(m, &m->relocations[table][i], false, &count);
 	for (size_t i = 0; i < count; i++) {
 		struct match *match = &matches[i];
 
@@ -280,6 +288,16 @@ static bool is_exempt(const struct pf_module *m, const struct dl_phdr_info *info
 	       (base && strncmp(base, own_half, sizeof(own_half) - 1) == 0);
 }
 
+/* At the first module: none comes or goes before the last. */
+static void begin_list(struct scan *scan)
+{
+	struct pf_patch_list_of of = {scan->adds, scan->subs, pf_patch_names_hash()};
+
+	if (!scan->begun)
+		scan->by_list = pf_patch_list_begin(&of);
+	scan->begun = true;
+}
+
 static int visit(struct dl_phdr_info *info, size_t size, void *arg)
 {
 	struct scan *scan = arg;
@@ -287,6 +305,7 @@ static int visit(struct dl_phdr_info *info, size_t size, void *arg)
 
 	scan->adds = info->dlpi_adds;
 	scan->subs = info->dlpi_subs;
+	begin_list(scan);
 	if (!pf_module_read(&m, info))
 		return 0;
 	if (!scan->program.segments)
@@ -319,6 +338,9 @@ static int scan_locked(void)
 		return -ENOMEM;
 	}
 	dl_iterate_phdr(visit, &scan);
+	pf_patch_list_end();
+	if (scan.unfinished)
+		pf_patch_list_drop(); /* look at all of it again when it is there */
 	pf_patch_names_clear();
 	known = scan.fresh;
 	spare = (struct slots){.items = old.items, .capacity = old.capacity};
@@ -424,6 +446,8 @@ int pf_patch_on(struct pf_patch_set *set)
 	register_locked(set);
 	register_locked(&pf_patch_poke_set);
 	register_locked(&pf_patch_ask_set);
+	if (!set->on || !pf_patch_poke_set.on || !pf_patch_ask_set.on)
+		pf_patch_list_drop();
 	set->on = pf_patch_poke_set.on = pf_patch_ask_set.on = 1;
 	scans_since_change = 0; /* lazy binding on its way may overwrite what we write */
 	rc = scan_locked();

@@ -10,6 +10,7 @@ static struct pf_patch_name names[NAMES_MAX];
 static size_t name_count;
 static uint16_t buckets[BUCKETS]; /* index + 1 */
 static uint64_t starts[START_BITS / 64];
+static uint64_t all; /* sum of the hashes of all */
 
 static uint32_t hash(const char *text, size_t most)
 {
@@ -31,7 +32,7 @@ static void add(struct pf_patch_set *set, size_t index)
 {
 	const struct pf_patch *patch = &set->patches[index];
 	uint32_t bit = start_bit(patch->symbol);
-	uint32_t bucket = hash(patch->symbol, SIZE_MAX) % BUCKETS;
+	uint32_t whole = hash(patch->symbol, SIZE_MAX), bucket = whole % BUCKETS;
 
 	if (name_count == NAMES_MAX) {
 		pf_count(PF_COUNTER_PATCH_REFUSED);
@@ -42,6 +43,7 @@ static void add(struct pf_patch_set *set, size_t index)
 		bucket = (bucket + 1) % BUCKETS;
 	buckets[bucket] = (uint16_t)name_count;
 	starts[bit / 64] |= 1ull << bit % 64;
+	all += (whole + 1) * 0x9e3779b97f4a7c15ull;
 }
 
 void pf_patch_names_add(struct pf_patch_set *set)
@@ -54,8 +56,14 @@ void pf_patch_names_add(struct pf_patch_set *set)
 void pf_patch_names_clear(void)
 {
 	name_count = 0;
+	all = 0;
 	memset(buckets, 0, sizeof(buckets));
 	memset(starts, 0, sizeof(starts));
+}
+
+uint64_t pf_patch_names_hash(void)
+{
+	return all;
 }
 
 bool pf_patch_names_find(const char *symbol, struct pf_patch_name *out)

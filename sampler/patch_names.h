@@ -7,6 +7,7 @@
 #include "sampler/patch.h"
 
 #include <stdbool.h>
+#include <stdint.h>
 
 struct pf_patch_name {
 	struct pf_patch_set *set;
@@ -17,4 +18,6 @@ struct pf_patch_name {
 /* The patches of a set whose real function is known. */
 void pf_patch_names_add(struct pf_patch_set *set);
 void pf_patch_names_clear(void);
+/* Of which names there are, in whatever order. */
+uint64_t pf_patch_names_hash(void);
 bool pf_patch_names_find(const char *symbol, struct pf_patch_name *out);

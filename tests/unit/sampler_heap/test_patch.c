@@ -246,6 +246,31 @@ static void modules_opened_after_are_reached_by_the_next_look(void **state)
 	assert_int_equal(off(NULL), 0);
 }
 
+static void *real_group;
+static const struct pf_patch group_patches[] = {{"getpgrp", (void *)other_hook, &real_group, NULL}};
+static struct pf_patch_set group_set = {.patches = group_patches, .count = 1};
+
+/* What was found once is looked at alone, until modules or names are others. */
+static void a_slot_that_is_bound_late_and_other_names_are_found(void **state)
+{
+	real_group = (void *)getpgrp;
+	assert_int_equal(pf_patch_on(&set), 0);
+	for (int i = 0; i < 3; i++) {
+		*(void *volatile *)&table_entry = real;
+		for (int n = 0; table_entry() != HOOKED && n < 2000; n++) {
+			pf_patch_refresh();
+			usleep(1000);
+		}
+		assert_int_equal(table_entry(), HOOKED);
+		if (i == 1)
+			assert_int_equal(pf_patch_on(&group_set), 0);
+		assert_int_equal(getpgrp() == OTHER, i >= 1);
+	}
+	assert_int_equal(pf_patch_off(&group_set), 0);
+	assert_int_not_equal(getpgrp(), OTHER);
+	assert_int_equal(getppid(), HOOKED);
+}
+
 static void a_module_closed_meanwhile_is_not_touched(void **state)
 {
 	void *handle;
@@ -408,6 +433,7 @@ int main(void)
 	    cmocka_unit_test_teardown(another_version_of_the_symbol_is_another_function, off),
 	    cmocka_unit_test_teardown(modules_opened_before_are_reached, off),
 	    cmocka_unit_test_teardown(modules_opened_after_are_reached_by_the_next_look, off),
+	    cmocka_unit_test_teardown(a_slot_that_is_bound_late_and_other_names_are_found, off),
 	    cmocka_unit_test_teardown(a_module_closed_meanwhile_is_not_touched, off),
 	    cmocka_unit_test_teardown(a_module_that_is_bound_elsewhere_is_left_alone, off),
 	    cmocka_unit_test_teardown(dlopen_knows_its_caller_and_says_that_it_was_called, off),
