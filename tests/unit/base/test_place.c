@@ -149,7 +149,7 @@ static void another_size_keeps_what_was_in_it(void **state)
 static void *take_many(void *unused)
 {
 	for (int i = 0; i < MANY; i++) {
-		uint64_t *at = (uint64_t *)place(PAGE);
+		uint64_t *at = (void *)place(PAGE);
 
 		*at = (uint64_t)(uintptr_t)at;
 		for (int k = 0; k < 10; k++)
