@@ -72,7 +72,7 @@ void *pf_place_remap(void *at, size_t old_bytes, size_t bytes)
 
 	if (bytes <= old_bytes)
 		return mremap(at, old_bytes, bytes, 0);
-	to = pf_place_map(bytes, PROT_NONE, MAP_NORESERVE, -1);
+	to = pf_place_map(bytes, PROT_READ | PROT_WRITE, MAP_NORESERVE, -1);
 	if (to == MAP_FAILED) /* there is no room for both */
 		return mremap(at, old_bytes, bytes, MREMAP_MAYMOVE);
 	moved = mremap(at, old_bytes, bytes, MREMAP_MAYMOVE | MREMAP_FIXED, to);
