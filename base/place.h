@@ -11,5 +11,6 @@
  * taken by somebody the kernel chooses. `more`: further flags of mmap's. PF_SIGSAFE. */
 void *pf_place_map(size_t bytes, int protection, int more, int fd);
 
-/* As mremap() with MREMAP_MAYMOVE, of what pf_place_map() gave. Ordinary threads of ours only. */
+/* As mremap() with MREMAP_MAYMOVE, of what pf_place_map() gave to be read and written. Ordinary threads of ours
+ * only. */
 void *pf_place_remap(void *at, size_t old_bytes, size_t bytes);
