@@ -369,6 +369,7 @@ static void child_of_fork(void)
 		pf_thread_watch_first();
 		now.patient = true;
 		now.chosen = false;
+		has_set_out = 0;
 		state = STARTING;
 		agent_pid = getpid();
 		start_uid = geteuid();
@@ -390,6 +391,7 @@ static int begin(void)
 	tree_lost = false;
 	agent_pid = getpid();
 	start_uid = geteuid();
+	has_set_out = 0;
 	__atomic_store_n(&state, STARTING, __ATOMIC_RELEASE);
 	rc = pf_crew_start("fs", agent_main, NULL);
 	if (rc < 0)
@@ -452,16 +454,23 @@ out:
 	return rc;
 }
 
+void pf_agent_wait_set_out(int64_t patience_ns)
+{
+	int64_t deadline = pf_clock_now_ns() + patience_ns;
+
+	while (get_state() == STARTING && !__atomic_load_n(&has_set_out, __ATOMIC_ACQUIRE) &&
+	       pf_clock_now_ns() < deadline)
+		pf_futex_wait(&has_set_out, 0, deadline);
+}
+
 void pf_agent_move_in(const struct pf_option *option)
 {
-	static const int64_t patience_ns = 20 * (int64_t)PF_NS_PER_MS;
-	int64_t deadline = pf_clock_now_ns() + patience_ns;
+	enum { PATIENCE_MS = 100 };
 	bool entered = pf_guard_enter(); /* what is allocated here is not the program's */
 
 	if (!option->treeless || pf_option_wants_files(option))
 		pf_library_open_early(option->private_dir);
-	while (!__atomic_load_n(&has_set_out, __ATOMIC_ACQUIRE) && pf_clock_now_ns() < deadline)
-		pf_futex_wait(&has_set_out, 0, deadline);
+	pf_agent_wait_set_out(PATIENCE_MS * (int64_t)PF_NS_PER_MS);
 	if (entered)
 		pf_guard_leave();
 }

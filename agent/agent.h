@@ -9,13 +9,18 @@
 #pragma once
 #include "agent/option.h"
 
+#include <stdint.h>
+
 /* Starts the thread: 0, -EALREADY, -errno. */
 int pf_agent_start(const struct pf_option *option);
 
+/* Waits until our first thread, if it was just started, has its own descriptors and working directory, and
+ * malloc's room for itself: not for ever, since it may wait for a lock of the loader's that the caller holds. */
+void pf_agent_wait_set_out(int64_t patience_ns);
+
 /* Before main(), after pf_agent_start(): opens what our threads would open while the program maps memory,
- * and waits until the first of them has made malloc's room for itself: 20 ms at the most, since it may wait for a
- * lock of the loader's that the caller holds. What we cannot place ourselves (base/place.h) lies then where
- * no hole of the program's can be. */
+ * and waits as above, 100 ms at the most. What we cannot place ourselves (base/place.h) lies then where no hole
+ * of the program's can be. */
 void pf_agent_move_in(const struct pf_option *option);
 
 /* Sleeps until the tree can be read: 0, or why it can't: -errno. */

@@ -1,5 +1,6 @@
 #include "agent/identity_hook.h"
 #include "agent/agent.h"
+#include "base/clock.h"
 #include "base/forbid.h"
 #include "base/mark.h"
 #include "sampler/crew.h"
@@ -86,7 +87,8 @@ static int change_unshare(int what)
 	return step_back(aside, unshare(what));
 }
 
-/* 0: whatever the namespace is. */
+/* 0: whatever the namespace is. Into another mount namespace only a thread may go that shares its working
+ * directory with nobody: ours shares it until it has set out. */
 static int change_setns(int fd, int type)
 {
 	const int alone = CLONE_NEWUSER | CLONE_NEWTIME;
@@ -95,8 +97,10 @@ static int change_setns(int fd, int type)
 
 	if (kind == 0 && is_for_one_thread(alone, alone))
 		kind = ioctl(fd, NS_GET_NSTYPE);
-	errno = saved;
 	aside = step_aside(kind > 0 && is_for_one_thread(kind, alone));
+	if (!aside && pf_agent_is_here())
+		pf_agent_wait_set_out(PF_NS_PER_SECOND);
+	errno = saved;
 	return step_back(aside, setns(fd, type));
 }
 

@@ -9,7 +9,7 @@
  *                                by this thread, so with its rights
  *
  * So they do for unshare(CLONE_NEWUSER) and for setns() into another's, which the kernel refuses where there
- * is a second thread.
+ * is a second thread; and setns() waits until our first thread has a working directory of its own.
  */
 #pragma once
 

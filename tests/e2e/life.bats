@@ -157,6 +157,15 @@ lives() {
 	done
 }
 
+@test "a mount namespace as the first thing a program, its shell's child or its own asks for" {
+	for ((i = 0; i < 8; i++)); do
+		is "$(outcome "$PROFFS" run -m "$TREE-%p" -- "$TARGET/moves" 4)" "0 refused
+exit code: 0"
+		is "$(outcome "$PROFFS" run -m "$TREE-%p" -- sh -c "'$TARGET/moves' 4; exit 0")" "0 refused
+exit code: 0"
+	done
+}
+
 # What takes the tree away is a process, for which three of these descriptors are needed at once.
 @test "sixteen descriptors and no more" {
 	for end in 'exit 3' 'kill -9 $$'; do
