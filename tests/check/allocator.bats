@@ -40,3 +40,12 @@ over() {
 	${CC:-cc} -shared -fPIC -fno-builtin -o lib.so lib.c
 	[ "$(unknown lib.so)" = mi_malloc_at_last ]
 }
+
+@test "the hooks that count are on one page, in front of all others" {
+	nm -n "$PROFFS_BUILD/libproffs.so" | awk '$3 ~ /^pf_real_after_/ {print $1, $3}' >hooks
+	first=$(awk '$2 == "pf_real_after_malloc" {print $1}' hooks)
+	last=$(awk '$2 == "pf_real_after_reallocarray" {print $1}' hooks)
+	[ "${first: -3}" = 000 ]
+	[ "${last:0:-3}" = "${first:0:-3}" ]
+	[ "$(awk -v first="$first" -v last="$last" '$1 >= first && $1 <= last' hooks | wc -l)" -gt 30 ]
+}
