@@ -16,6 +16,8 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 BUILD = pathlib.Path(os.environ.get('PROFFS_BUILD', ROOT / 'build'))
 PROFFS = BUILD / 'proffs'
 TARGET = BUILD / 'bench'
+# On a machine whose noise hides what is measured: so many times as long, where that helps (programs, cc1).
+TIMES = int(os.environ.get('PROFFS_BENCH_TIMES', 1))
 
 
 def interval(values, rounds=2000, seed=1):

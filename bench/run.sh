@@ -4,6 +4,8 @@
 # usage: bench/run.sh [--write] [NAME...]     NAME: threads for bench/threads.py; none: all
 #                                             heap_programs:redis for a part of one
 #
+# PROFFS_BENCH_TIMES=5 in the environment: some of them five times as long, against noise.
+#
 # --write also puts the rows into doc/overhead.md, each in place of the one that measured the same.
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
