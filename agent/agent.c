@@ -26,6 +26,7 @@
 #include <sched.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -86,11 +87,15 @@ static void let_go_of(int first, int last)
 		close(null);
 }
 
+enum { LOW_NUMBERS = 64 }; /* see fill_low_numbers() */
+
 /* The program's stderr, for our one line: a copy, or where none is to be had itself; -1: closed. */
 static int keep_notice(void)
 {
-	int copy = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 3);
+	int copy = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, LOW_NUMBERS);
 
+	if (copy < 0)
+		copy = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 3);
 	return copy < 0 && fcntl(STDERR_FILENO, F_GETFD) >= 0 ? STDERR_FILENO : copy;
 }
 
@@ -115,6 +120,24 @@ static void make_room_for_descriptors(void)
 
 	if (last >= 0)
 		close(last);
+}
+
+/* A library that the program's malloc calls may keep numbers of descriptors for the whole process, and make
+ * new ones where it finds them closed: libunwind has a pipe, and tcmalloc walks a stack by it when its heap
+ * grows. On a thread of ours it would close two of our files, and from then on read the program's that have
+ * the numbers it got here. So nothing of ours has a low number, and each of those is taken by what nobody can
+ * read or write by the byte: what it closes is what it gets again. */
+static void fill_low_numbers(void)
+{
+	enum { SHARE = 4 };
+	long limit = sysconf(_SC_OPEN_MAX);
+	int filler = limit >= LOW_NUMBERS * SHARE ? eventfd(0, EFD_CLOEXEC) : -1;
+
+	/* The next is the lowest that is free. */
+	while (filler >= 0 && filler < LOW_NUMBERS)
+		filler = fcntl(filler, F_DUPFD_CLOEXEC, 3);
+	if (filler >= 0)
+		close(filler);
 }
 
 /* A descriptor table and a working directory of our own, before any descriptor is opened: with a
@@ -277,7 +300,11 @@ static int set_out(int *notice, const char **why)
 
 static int start_sampler(void)
 {
-	int rc = pf_sampler_start();
+	int rc;
+
+	if (pf_features[PF_FEATURE_PRIVATE_FDS].state != PF_FEATURE_NONE)
+		fill_low_numbers();
+	rc = pf_sampler_start();
 
 	if (rc == 0 && now.chosen)
 		enable_collectors();

@@ -73,6 +73,50 @@ over() { # LIBRARY ALLOCATOR
 	done
 }
 
+# All of tcmalloc walks a stack with libunwind whenever its heap grows, on our threads, too; libunwind keeps the
+# two numbers of a pipe for the whole process, and where they are closed makes a new one.
+@test "all of tcmalloc beside us: its pipe and the program's files stay what they are" {
+	cat >grows.c <<-'END'
+		#include <pthread.h>
+		#include <stdio.h>
+		#include <stdlib.h>
+		#include <string.h>
+		#include <unistd.h>
+		static void *left(int way, int depth), *right(int way, int depth);
+		static void *branch(int way, int depth, int size) {
+			return !depth ? malloc(size) : way & 1 ? right(way >> 1, depth - 1) : left(way >> 1, depth - 1);
+		}
+		static void *left(int way, int depth) { void *p = branch(way, depth, 30); __asm__ volatile(""); return p; }
+		static void *right(int way, int depth) { void *p = branch(way, depth, 40); __asm__ volatile(""); return p; }
+		static void *waits(void *p) { pause(); return p; }
+		int main(int argc, char **argv) {
+			int depth = atoi(argv[1]);
+			pthread_t thread;
+			for (int i = 0; i < 5; i++) pthread_create(&thread, NULL, waits, NULL);
+			for (int i = 0; i < 1 << depth; i++) left(i, depth);
+			while (access("go", F_OK)) usleep(10000);
+			for (int i = 0; i < 50; i++) memset(malloc(3 << 20), 1, 3 << 20);
+			printf("%ld\n", (long)lseek(3, 0, SEEK_CUR));
+			return 9;
+		}
+	END
+	gcc -O1 -fno-inline -fno-optimize-sibling-calls -pthread -o grows grows.c
+	for depth in 12 13 14; do
+		rm -f go
+		(exec 3</etc/services; export LD_PRELOAD="$(library libtcmalloc.so.4)"
+			exec "$PROFFS" run -m "$PWD/tree" --set heap_sample_bytes=1 -- ./grows "$depth") >position 2>said &
+		program=$!
+		wait_until 30 test -e tree/status
+		for ((k = 0; k < 3; k++)); do
+			timeout 30 cat tree/heap >heap
+			has "$(grep ' threads' heap)" 'stacks of 6 threads'
+		done
+		touch go
+		wait "$program" || is $? 9
+		is "$(cat position)" 0
+	done
+}
+
 @test "a malloc inside the executable is detected and said, and nothing breaks" {
 	cat >own.c <<-'END'
 		#include <stddef.h>
