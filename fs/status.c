@@ -181,6 +181,8 @@ void pf_status_show(struct pf_buf *out, struct pf_live *live, int arg)
 	pf_buf_str(out, "\n# last gc\n");
 	pf_gc_show(out, live, 0);
 	show_last_exception(out, live);
+	if (live->door->heap_look)
+		live->door->heap_look();
 	pf_buf_str(out, "\n# what works here\n");
 	show_features(out);
 	pf_buf_str(out, "\n# counters (those at 0 left out)\n");

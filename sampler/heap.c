@@ -98,7 +98,7 @@ void pf_heap_look_for_builtin(void)
 {
 	static bool looked; /* atomic */
 
-	if (__atomic_exchange_n(&looked, true, __ATOMIC_ACQ_REL))
+	if (!pf_heap_enabled() || __atomic_exchange_n(&looked, true, __ATOMIC_ACQ_REL))
 		return;
 	__atomic_store_n(&builtin, pf_heap_builtin(), __ATOMIC_RELEASE);
 	say_enabled();

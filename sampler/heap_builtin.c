@@ -22,6 +22,7 @@ static const struct {
     {"tc_malloc", "tcmalloc is built into the executable: its calls cannot be seen"},
     {"rpmalloc", "rpmalloc is built into the executable: its calls cannot be seen"},
     {"sn_malloc", "snmalloc is built into the executable: its calls cannot be seen"},
+    {"dlmalloc", "dlmalloc is built into the executable: its calls cannot be seen"},
     {"malloc", "a malloc that is hidden in the executable: its calls cannot be seen"},
 };
 
@@ -77,7 +78,8 @@ static const char *find_in_file(const struct file *file)
 	if (!sections)
 		return NULL;
 	for (int i = 0; i < header->e_shnum && !said; i++)
-		if (sections[i].sh_type == SHT_SYMTAB && sections[i].sh_link < header->e_shnum)
+		if ((sections[i].sh_type == SHT_SYMTAB || sections[i].sh_type == SHT_DYNSYM) &&
+		    sections[i].sh_link < header->e_shnum)
 			said = find_in_table(file, &sections[i], &sections[sections[i].sh_link]);
 	return said;
 }

@@ -80,6 +80,7 @@ static struct pf_sampler door = {
 	    [PF_SOURCE_THREADS] = pf_task_count,
 	},
     .heap_totals = pf_heap_totals,
+    .heap_look = pf_heap_look_for_builtin,
     .allocator = pf_allocator_look,
     .threads = pf_threads_list,
     .thread = pf_threads_one,

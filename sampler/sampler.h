@@ -93,6 +93,8 @@ struct pf_sampler {
 	int64_t (*records[PF_SOURCE_COUNT])(void);
 	/* Bytes in use and ever allocated, by the heap's samples; left alone while that is off. */
 	void (*heap_totals)(int64_t *in_use, int64_t *allocated);
+	/* Before its line in status is read: looks for what takes a while to find. NULL: nothing. */
+	void (*heap_look)(void);
 	/* 0, or -EOPNOTSUPP: none that can be asked (allocator.h). */
 	int (*allocator)(struct pf_allocator *out);
 	/* Up to `max` threads of the program, ours left out; returns how many there are. */

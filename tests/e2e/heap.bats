@@ -189,6 +189,11 @@ first_row() {
 		has "$stderr" "no tree: it is built with a sanitizer"
 		is "$(wc -l <<<"$stderr")" 1
 	done
+	# A child of a watched program, whatever else its user wants of the sanitizer.
+	run --separate-stderr env ASAN_OPTIONS=exitcode=5 "$PROFFS" run -m "$TREE" -- sh -c './a; echo $?; ./a overflow; exit $?'
+	is "$output" $'fine\n3'
+	is "$status" 5
+	has "$stderr" heap-buffer-overflow
 	# Asked by the program itself.
 	printf '#include <proffs/proffs.h>\n#include <stdio.h>\n' >c.c
 	printf 'int main() { printf("%%d\\n", proffs_start(NULL)); return 3; }\n' >>c.c
@@ -216,6 +221,16 @@ first_row() {
 	run --separate-stderr "$PROFFS" run -m "$TREE" -- ./b
 	is "$status $output" "3 fine"
 	hasnt "$stderr" "unwatched"
+}
+
+@test "a malloc that is hidden in the executable is said by the first status already" {
+	printf '#include <unistd.h>\nstatic char room[9999]; __attribute__((visibility("hidden"))) void *%s(unsigned long n) { return room; }\n' \
+		malloc >hidden.c
+	printf '#include <unistd.h>\nextern void *malloc(unsigned long); int main(void) { malloc(9); pause(); return 0; }\n' >main.c
+	gcc -fno-builtin -o hidden hidden.c main.c
+	tree_start -- ./hidden
+	has "$(grep '^heap  *degraded' "$TREE/status")" 'a malloc that is hidden in the executable'
+	tree_stop
 }
 
 # has_answered COUNT: the target has said so often how malloc does.
