@@ -203,17 +203,18 @@ static int find_agent(char *out, size_t size)
 	return -ENOENT;
 }
 
-static int prepend_preload(const char *agent)
+/* A list whose items a colon parts. */
+static int prepend(const char *variable, const char *item)
 {
-	const char *before = getenv("LD_PRELOAD");
+	const char *before = getenv(variable);
 	char *all;
 	int rc;
 
 	if (!before || !*before)
-		return setenv("LD_PRELOAD", agent, 1) == 0 ? 0 : -errno;
-	if (asprintf(&all, "%s:%s", agent, before) < 0)
+		return setenv(variable, item, 1) == 0 ? 0 : -errno;
+	if (asprintf(&all, "%s:%s", item, before) < 0)
 		return -ENOMEM;
-	rc = setenv("LD_PRELOAD", all, 1) == 0 ? 0 : -errno;
+	rc = setenv(variable, all, 1) == 0 ? 0 : -errno;
 	free(all);
 	return rc;
 }
@@ -253,7 +254,11 @@ static int prepare(const struct request *request, const char *program, const cha
 	/* Watched from its start; its family, too, if there is a %p in the place. */
 	if (setenv("PROFFS_RUN", pid, 1) != 0)
 		return -errno;
-	rc = prepend_preload(agent);
+	rc = prepend("LD_PRELOAD", agent);
+	/* A child may be built with AddressSanitizer, whose runtime as a shared library ends the program when it
+	 * is not the first of all, unless it is told not to look. The agent finds it there and does nothing. */
+	if (rc == 0)
+		rc = prepend("ASAN_OPTIONS", "verify_asan_link_order=0");
 	if (rc < 0)
 		return rc;
 	if (no_tree)
