@@ -29,7 +29,7 @@ enum { TURN_BITS = 56 };
 struct row {
 	uint64_t key;   /* atomic: KEY_USED, name, stack, kind, class; 0: nobody's */
 	uint64_t noted; /* atomic: the peak of which the next two are */
-	int64_t noted_objects, noted_bytes; /* atomic; in parts */
+	int64_t noted_objects, noted_bytes; /* atomic; in units */
 	struct sum sums[PF_SITE_SUMS];
 	uint32_t lives[PF_SITE_LIVES]; /* atomic */
 } __attribute__((aligned(64)));
@@ -43,9 +43,9 @@ static uint32_t made; /* atomic: rows in use */
 static struct {
 	struct sum sum;
 } __attribute__((aligned(64))) allocated[PF_SHARDS];
-/* In parts of a byte: room for eight terabytes in use. */
-static int64_t live_parts; /* atomic */
-static int64_t peak_parts; /* atomic */
+/* Bytes in use, of all rows. */
+static struct sum live;
+static int64_t peak_bytes; /* atomic */
 static uint64_t peak;      /* atomic: its number */
 static int64_t peak_ns;    /* atomic */
 
@@ -165,10 +165,11 @@ static PF_HOOK struct row *row_of(uint32_t number)
 
 /* ---- sums ---- */
 
-PF_INLINE void add(struct sum *sum, unsigned __int128 parts)
+/* Below nothing, too: then the hand goes back. */
+PF_INLINE void add(struct sum *sum, __int128 parts)
 {
 	uint64_t was = __atomic_fetch_add(&sum->parts, (uint64_t)parts, __ATOMIC_RELAXED);
-	uint64_t turned = (uint64_t)((was + parts) >> TURN_BITS) - (was >> TURN_BITS);
+	uint64_t turned = (uint64_t)(((__int128)was + parts) >> TURN_BITS) - (was >> TURN_BITS);
 
 	if (PF_UNLIKELY(turned))
 		__atomic_fetch_add(&sum->turns, turned, __ATOMIC_RELEASE);
@@ -182,7 +183,18 @@ PF_INLINE __int128 read_sum(const struct sum *sum)
 
 	/* The turns as they were when `parts` was read: at most 127 before or after. */
 	turns += (uint64_t)(int8_t)((parts >> TURN_BITS) - turns);
-	return ((__int128)turns << TURN_BITS) + (int64_t)(parts & ((1ull << TURN_BITS) - 1));
+	return ((__int128)(int64_t)turns << TURN_BITS) +
+	       (int64_t)(parts & ((1ull << TURN_BITS) - 1));
+}
+
+/* To the nearest one; what is more than fits stays at the most. */
+PF_INLINE int64_t to_units(__int128 parts)
+{
+	__int128 units = (parts + (1 << (PF_DRAW_WEIGHT_BITS - 1))) >> PF_DRAW_WEIGHT_BITS;
+
+	if (parts < 0)
+		return 0; /* a block grew, was freed, and we read in between */
+	return units < INT64_MAX ? (int64_t)units : INT64_MAX;
 }
 
 /* What the row has in use; freed first: it must not see go what it has not seen come. */
@@ -201,23 +213,25 @@ static PF_HOOK void note_peak(struct row *row)
 	if (__atomic_load_n(&row->noted, __ATOMIC_RELAXED) == now)
 		return;
 	__atomic_store_n(&row->noted_objects,
-	    (int64_t)in_use(row, PF_SITE_FREED_OBJECTS, PF_SITE_OBJECTS), __ATOMIC_RELAXED);
+	    to_units(in_use(row, PF_SITE_FREED_OBJECTS, PF_SITE_OBJECTS)), __ATOMIC_RELAXED);
 	__atomic_store_n(&row->noted_bytes,
-	    (int64_t)in_use(row, PF_SITE_FREED_BYTES, PF_SITE_BYTES), __ATOMIC_RELAXED);
+	    to_units(in_use(row, PF_SITE_FREED_BYTES, PF_SITE_BYTES)), __ATOMIC_RELAXED);
 	__atomic_store_n(&row->noted, now, __ATOMIC_RELEASE);
 }
 
 /* After it has. */
-static PF_HOOK void change_total(int64_t parts)
+static PF_HOOK void change_total(__int128 parts)
 {
-	int64_t total = __atomic_add_fetch(&live_parts, parts, __ATOMIC_RELAXED);
-	int64_t highest = __atomic_load_n(&peak_parts, __ATOMIC_RELAXED);
+	int64_t total, highest;
 
+	add(&live, parts);
 	if (parts <= 0)
 		return;
+	total = to_units(read_sum(&live));
+	highest = __atomic_load_n(&peak_bytes, __ATOMIC_RELAXED);
 	while (total > highest)
 		if (__atomic_compare_exchange_n(
-			&peak_parts, &highest, total, true, __ATOMIC_RELAXED, __ATOMIC_RELAXED)) {
+			&peak_bytes, &highest, total, true, __ATOMIC_RELAXED, __ATOMIC_RELAXED)) {
 			__atomic_store_n(
 			    &peak_ns, pf_clock_ns(CLOCK_REALTIME_COARSE), __ATOMIC_RELAXED);
 			__atomic_fetch_add(&peak, 1, __ATOMIC_RELEASE);
@@ -228,14 +242,14 @@ static PF_HOOK void change_total(int64_t parts)
 PF_HOOK void pf_site_add_bytes(
     uint32_t site, enum pf_site_sum bytes, uint64_t size, uint64_t weight)
 {
-	unsigned __int128 parts = (unsigned __int128)size * weight;
+	__int128 parts = (__int128)((unsigned __int128)size * weight);
 	struct row *row = row_of(site);
 
 	note_peak(row);
 	add(&row->sums[bytes], parts);
 	if (bytes == PF_SITE_BYTES)
 		add(&allocated[pf_shard()].sum, parts);
-	change_total(bytes == PF_SITE_BYTES ? (int64_t)parts : -(int64_t)parts);
+	change_total(bytes == PF_SITE_BYTES ? parts : -parts);
 }
 
 PF_HOOK void pf_site_add(uint32_t site, enum pf_site_sum objects, uint64_t size, uint64_t weight)
@@ -263,20 +277,12 @@ int64_t pf_site_peak_ns(void)
 
 void pf_site_peak_reset(void)
 {
-	__atomic_store_n(
-	    &peak_parts, __atomic_load_n(&live_parts, __ATOMIC_RELAXED), __ATOMIC_RELAXED);
+	__atomic_store_n(&peak_bytes, to_units(read_sum(&live)), __ATOMIC_RELAXED);
 	__atomic_store_n(&peak_ns, pf_clock_real_ns(), __ATOMIC_RELAXED);
 	__atomic_fetch_add(&peak, 1, __ATOMIC_RELEASE);
 }
 
 /* ---- reading ---- */
-
-static int64_t to_units(__int128 parts)
-{
-	if (parts < 0)
-		return 0; /* a block grew, was freed, and we read in between */
-	return (int64_t)((parts + (1 << (PF_DRAW_WEIGHT_BITS - 1))) >> PF_DRAW_WEIGHT_BITS);
-}
 
 static void now_values(const struct row *row, int64_t values[4])
 {
@@ -292,8 +298,8 @@ static void peak_values(const struct row *row, int64_t values[4])
 	if (__atomic_load_n(&row->noted, __ATOMIC_ACQUIRE) !=
 	    __atomic_load_n(&peak, __ATOMIC_ACQUIRE))
 		return; /* unchanged since */
-	values[2] = to_units(__atomic_load_n(&row->noted_objects, __ATOMIC_RELAXED));
-	values[3] = to_units(__atomic_load_n(&row->noted_bytes, __ATOMIC_RELAXED));
+	values[2] = __atomic_load_n(&row->noted_objects, __ATOMIC_RELAXED);
+	values[3] = __atomic_load_n(&row->noted_bytes, __ATOMIC_RELAXED);
 }
 
 static void visit(const struct row *row, void (*read)(const struct row *, int64_t *),
@@ -342,7 +348,7 @@ void pf_site_totals(int64_t *now_bytes, int64_t *ever_bytes)
 {
 	__int128 ever = 0;
 
-	*now_bytes = to_units(__atomic_load_n(&live_parts, __ATOMIC_RELAXED));
+	*now_bytes = to_units(read_sum(&live));
 	for (size_t i = 0; i < PF_COUNT(allocated); i++)
 		ever += read_sum(&allocated[i].sum);
 	*ever_bytes = to_units(ever);
@@ -370,7 +376,8 @@ int pf_site_init(void)
 void pf_site_clear(void)
 {
 	overflow = (struct row){.key = KEY_USED};
-	live_parts = peak_parts = peak_ns = 0;
+	live = (struct sum){0};
+	peak_bytes = peak_ns = 0;
 	memset(allocated, 0, sizeof(allocated));
 	made = 0;
 	peak = 1; /* no row has noted anything of it */

@@ -111,6 +111,41 @@ static void a_petabyte_does_not_overflow(void **state)
 	assert_true(sums_of(9).alloc_objects == 1024 + (1ll << 40));
 }
 
+/* A mapping may be so large, touched or not. In parts of a byte it is 2^64 and more. */
+static void terabytes_in_use_are_in_the_total_and_in_the_peak(void **state)
+{
+	uint32_t small = site_of(11, 100), large = site_of(12, 1ull << 44);
+	struct sums at_peak = {.stack = 12};
+	int64_t now = 0, ever = 0;
+
+	pf_site_add(small, PF_SITE_OBJECTS, 100, ONE);
+	for (int i = 1; i <= 3; i++) {
+		pf_site_add(large, PF_SITE_OBJECTS, 1ull << 44, ONE);
+		pf_site_totals(&now, &ever);
+		assert_true(now == ((int64_t)i << 44) + 100);
+	}
+	for (int i = 2; i >= 0; i--) {
+		pf_site_add(large, PF_SITE_FREED_OBJECTS, 1ull << 44, ONE);
+		pf_site_totals(&now, &ever);
+		assert_true(now == ((int64_t)i << 44) + 100);
+	}
+	assert_true(ever == (3ll << 44) + 100);
+	pf_site_for_each_at_peak(add_if_of_stack, &at_peak);
+	assert_int_equal(at_peak.live_objects, 3);
+	assert_true(at_peak.live_bytes == 3ll << 44);
+}
+
+/* Half a million mappings of sixteen terabytes: all of 64 bits. */
+static void what_is_more_than_a_number_holds_stays_at_the_most(void **state)
+{
+	uint32_t row = site_of(13, 1ull << 44);
+
+	pf_site_add(row, PF_SITE_OBJECTS, 1ull << 44, ONE << 20);
+	assert_true(sums_of(13).alloc_bytes == INT64_MAX);
+	pf_site_add(row, PF_SITE_FREED_OBJECTS, 1ull << 44, ONE << 20);
+	assert_int_equal(sums_of(13).live_bytes, 0);
+}
+
 /* Sums go round at every 256 terabytes: what is in use is what came less what went, at any place. */
 static void sums_go_round_and_keep_their_difference(void **state)
 {
@@ -170,6 +205,8 @@ int main(void)
 	    cmocka_unit_test_setup(sums_are_to_the_nearest_unit, fresh),
 	    cmocka_unit_test_setup(totals_are_the_sums_of_all_rows, fresh),
 	    cmocka_unit_test_setup(a_petabyte_does_not_overflow, fresh),
+	    cmocka_unit_test_setup(terabytes_in_use_are_in_the_total_and_in_the_peak, fresh),
+	    cmocka_unit_test_setup(what_is_more_than_a_number_holds_stays_at_the_most, fresh),
 	    cmocka_unit_test_setup(sums_go_round_and_keep_their_difference, fresh),
 	    cmocka_unit_test_setup(threads_add_to_the_same_rows, fresh),
 	    cmocka_unit_test_setup(without_room_the_total_stays_true, fresh),
