@@ -76,8 +76,8 @@ void pf_heap_profile_fork_child(void)
 /* ---- begin and end ---- */
 
 /* Who allocates is of interest, not by what: "operator new" would be first in every C++ program.
- * The names of C, C++ (with its allocators, where they are not inlined) and Rust; wrappers of a
- * library's or the program's own are not ours to hide. */
+ * The names of C, C++ (with its allocators, where they are not inlined) and Rust (with what makes its
+ * vectors larger); wrappers of a library's or the program's own are not ours to hide. */
 static const char allocators[] =
     "(__libc_|je_|mi_|tc_)?(malloc|calloc|realloc|reallocarray|memalign|aligned_alloc|"
     "posix_memalign|valloc|pvalloc)|"
@@ -86,7 +86,8 @@ static const char allocators[] =
     "allocate|"
     "(__rustc(\\[[0-9a-f]+\\])?::)?__(rust|rdl|rg)_(alloc|alloc_zeroed|realloc)|"
     "alloc::alloc::(alloc|alloc_zeroed|realloc|exchange_malloc|Global::.*)|"
-    "<alloc::alloc::Global as .*>::.*";
+    "<?alloc::raw_vec::.*|"
+    "<alloc::alloc::Global( as .*)?>::.*";
 
 int pf_heap_profile_begin(struct pf_profile *out)
 {

@@ -18,6 +18,8 @@
 #include <errno.h>
 #include <malloc.h>
 #include <pthread.h>
+#include <regex.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -149,6 +151,37 @@ static void two_profiles_can_be_subtracted(void **state)
 	pf_profile_finish(&after);
 	free(quiet);
 	free(busy);
+}
+
+/* As a program and its v0 mangling have them, compared as render/drop.c does. */
+static void what_makes_rusts_vectors_larger_is_not_shown_as_who_allocates(void **state)
+{
+	static const char *const goes[] = {"malloc", "alloc::raw_vec::finish_grow",
+	    "alloc::raw_vec::finish_grow::<alloc::alloc::Global>",
+	    "alloc::raw_vec::RawVec<T,A>::grow_amortized",
+	    "alloc::raw_vec::RawVec<T,A>::reserve::do_reserve_and_handle",
+	    "alloc::raw_vec::RawVecInner<A>::try_allocate_in",
+	    "<alloc::raw_vec::RawVec<u8>>::grow_one",
+	    "<alloc::raw_vec::RawVecInner>::reserve::do_reserve_and_handle::<alloc::alloc::Global>",
+	    "alloc::alloc::exchange_malloc", "alloc::alloc::Global::alloc_impl",
+	    "<alloc::alloc::Global>::alloc_impl",
+	    "<alloc::alloc::Global as core::alloc::Allocator>::allocate"};
+	static const char *const stays[] = {"alloc::vec::Vec<T,A>::push",
+	    "mine::raw_vec::finish_grow", "<alloc::vec::Vec<u8>>::push", "finish_grow"};
+	struct pf_profile p;
+	char whole[2048];
+	regex_t regex;
+
+	pf_profile_init(&p);
+	assert_int_equal(pf_heap_collect(&p, &(struct pf_query){0}, NULL), 0);
+	snprintf(whole, sizeof(whole), "^(%s)$", p.drop_frames);
+	assert_int_equal(regcomp(&regex, whole, REG_EXTENDED | REG_NOSUB), 0);
+	for (size_t i = 0; i < PF_COUNT(goes); i++)
+		assert_int_equal(regexec(&regex, goes[i], 0, NULL, 0), 0);
+	for (size_t i = 0; i < PF_COUNT(stays); i++)
+		assert_int_not_equal(regexec(&regex, stays[i], 0, NULL, 0), 0);
+	regfree(&regex);
+	pf_profile_finish(&p);
 }
 
 static void off_there_is_nothing_to_read(void **state)
@@ -552,6 +585,9 @@ int main(void)
 	    cmocka_unit_test_setup_teardown(a_block_outlives_readings, enable_at_rate_1, disable),
 	    cmocka_unit_test_setup_teardown(
 		the_heaps_text_ends_with_a_sum, enable_at_rate_1, disable),
+	    cmocka_unit_test_setup_teardown(
+		what_makes_rusts_vectors_larger_is_not_shown_as_who_allocates, enable_at_rate_1,
+		disable),
 	    cmocka_unit_test(off_there_is_nothing_to_read),
 	    cmocka_unit_test(enabling_twice_changes_nothing),
 	    cmocka_unit_test(free_memory_is_given_back),
