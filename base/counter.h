@@ -54,9 +54,10 @@
 	    "samples without the name of their thread: the table of names was full")               \
 	X(HEAP_LOST_NESTED, "heap_lost_nested",                                                    \
 	    "allocations not sampled: our own, or inside our code")                                \
-	X(HEAP_MISSED_FREES, "heap_missed_frees", "sampled blocks whose free we did not see")      \
+	X(HEAP_MISSED_FREES, "heap_missed_frees",                                                  \
+	    "sampled blocks whose free we did not see, at least: where another was sampled")       \
 	X(HEAP_MISSED_ESTIMATE, "heap_missed_frees_estimate",                                      \
-	    "frees of any block that we did not see, estimated from those")                        \
+	    "frees of any block that we did not see, at least: estimated from those")              \
 	X(HEAP_LOST_REGIONS, "heap_lost_regions",                                                  \
 	    "mappings not sampled: the table of mappings was full")                                \
 	X(MUTEX_CONTENTIONS, "mutex_contentions", "releases of a lock that others waited for")     \
