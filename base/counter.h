@@ -54,6 +54,8 @@
 	    "samples without the name of their thread: the table of names was full")               \
 	X(HEAP_LOST_NESTED, "heap_lost_nested",                                                    \
 	    "allocations not sampled: our own, or inside our code")                                \
+	X(HEAP_FETCHED, "heap_fetched",                                                            \
+	    "times that dlsym was asked for malloc or its like: calls by that are not seen")       \
 	X(HEAP_MISSED_FREES, "heap_missed_frees",                                                  \
 	    "sampled blocks whose free we did not see, at least: where another was sampled")       \
 	X(HEAP_MISSED_ESTIMATE, "heap_missed_frees_estimate",                                      \

@@ -187,6 +187,7 @@ int pf_heap_direct_on(bool every_block)
 			continue;
 		d->set.skip = pf_real_pointers[d->first];
 		d->set.patches = every_block ? d->every : d->counting;
+		d->set.counts_asking = true;
 		rc = pf_patch_on(&d->set);
 	}
 	return rc;

@@ -145,7 +145,8 @@ static const struct pf_patch counting[] = {
 static const struct pf_patch every[] = {
     HOOKS_FREEING(PF_CALL_COUNT_ROW) HOOKS_ALLOCATING(PF_CALL_EVERY_ROW)};
 
-static struct pf_patch_set set = {.patches = counting, .count = PF_COUNT(counting)};
+static struct pf_patch_set set = {
+    .patches = counting, .count = PF_COUNT(counting), .counts_asking = true};
 
 int pf_heap_hook_on(bool every_block)
 {

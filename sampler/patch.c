@@ -56,7 +56,7 @@ static const int64_t DEAF_NS = 10 * (int64_t)PF_NS_PER_MS;
 
 /* All guarded by `lock`, which is taken inside the gate: then no fork finds it held. */
 static struct pf_lock lock = PF_LOCK_INIT(PF_LOCK_MAP);
-static struct pf_patch_set *sets; /* every set ever seen */
+static struct pf_patch_set *sets; /* atomic; every set ever seen */
 static struct slots known;
 static struct slots spare; /* empty: room for the next scan's, so that it need not be mapped anew */
 static struct match matches[MATCHES_MAX];
@@ -418,7 +418,12 @@ static void register_locked(struct pf_patch_set *set)
 		if (s == set)
 			return;
 	set->next = sets;
-	sets = set;
+	__atomic_store_n(&sets, set, __ATOMIC_RELEASE);
+}
+
+PF_HOOK const struct pf_patch_set *pf_patch_sets(void)
+{
+	return __atomic_load_n(&sets, __ATOMIC_ACQUIRE);
 }
 
 static void off_locked(struct pf_patch_set *set)

@@ -5,6 +5,7 @@
  * disabled they are written back. Off therefore costs nothing at all. (reference/hooks.md 7, 8)
  */
 #pragma once
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -19,6 +20,7 @@ struct pf_patch {
 struct pf_patch_set {
 	const struct pf_patch *patches;
 	size_t count;
+	bool counts_asking;        /* who fetches one of them by dlsym: PF_COUNTER_HEAP_FETCHED */
 	const void *skip;          /* an address in a module that is left alone, or NULL */
 	void (*resolve)(void);     /* NULL, or finds the real functions anew, before each scan */
 	struct pf_patch_set *next; /* of patch.c */
@@ -31,6 +33,9 @@ struct pf_patch_set {
  * On again with other `patches` for the same symbols in the same order: the slots follow. */
 int pf_patch_on(struct pf_patch_set *set);
 int pf_patch_off(struct pf_patch_set *set);
+
+/* Every set that was ever on, linked by `next`. PF_HOOK. */
+const struct pf_patch_set *pf_patch_sets(void);
 
 /* A futex word that moves when the program calls dlopen, dlmopen or dlclose. */
 extern uint32_t pf_patch_poke;

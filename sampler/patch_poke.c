@@ -28,7 +28,7 @@ static PF_TLS bool opened;    /* this thread has called dlopen, and not dlsym si
 PF_HIDDEN void *pf_patch_poke_dlopen, *pf_patch_poke_dlmopen, *pf_patch_poke_dlclose;
 PF_HIDDEN void *pf_patch_poke_dlsym, *pf_patch_poke_dlvsym;
 PF_HIDDEN void pf_patch_poke_opening(void);
-PF_HIDDEN void pf_patch_poke_asking(void);
+PF_HIDDEN void pf_patch_poke_asking(void *handle, const char *symbol);
 void pf_real_after_poke_dlopen(void);
 void pf_real_after_poke_dlmopen(void);
 void pf_real_after_poke_dlsym(void);
@@ -70,11 +70,39 @@ static PF_HOOK void ask_and_wait(int64_t deadline_ns)
 	}
 }
 
+PF_INLINE bool is_same(const char *a, const char *b)
+{
+	while (*a && *a == *b)
+		a++, b++;
+	return *a == *b;
+}
+
+static PF_HOOK bool has(const struct pf_patch_set *set, const char *symbol)
+{
+	const struct pf_patch *patches = __atomic_load_n(&set->patches, __ATOMIC_RELAXED);
+
+	for (size_t i = 0; i < set->count; i++)
+		if (is_same(patches[i].symbol, symbol) &&
+		    __atomic_load_n(patches[i].real, __ATOMIC_RELAXED))
+			return true;
+	return false;
+}
+
+/* What dlsym returns is the function itself, which no slot leads to. */
+static PF_HOOK void count_fetched(const char *symbol)
+{
+	for (const struct pf_patch_set *s = pf_patch_sets(); s; s = s->next)
+		if (s->counts_asking && __atomic_load_n(&s->on, __ATOMIC_RELAXED) && has(s, symbol))
+			pf_count(PF_COUNTER_HEAP_FETCHED);
+}
+
 /* Who has opened a module and now asks for a function in it is about to call it. */
-__attribute__((used)) PF_HOOK void pf_patch_poke_asking(void)
+__attribute__((used)) PF_HOOK void pf_patch_poke_asking(void *handle, const char *symbol)
 {
 	int64_t now_ns;
 
+	if (symbol)
+		count_fetched(symbol);
 	if (PF_LIKELY(!opened))
 		return;
 	opened = false;

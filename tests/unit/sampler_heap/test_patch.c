@@ -246,6 +246,27 @@ static void modules_opened_after_are_reached_by_the_next_look(void **state)
 	assert_int_equal(off(NULL), 0);
 }
 
+static void who_fetches_a_hooked_function_by_dlsym_is_counted(void **state)
+{
+	static const struct pf_patch all[] = {{"getppid", (void *)hook, &real, NULL}};
+	static struct pf_patch_set counted = {.patches = all, .count = 1, .counts_asking = true};
+
+	assert_int_equal(pf_patch_on(&counted), 0);
+	assert_ptr_equal(dlsym(RTLD_DEFAULT, "getppid"), real);
+	assert_int_equal(pf_counter_get(PF_COUNTER_HEAP_FETCHED), 1);
+	dlvsym(RTLD_DEFAULT, "getppid", "GLIBC_2.2.5");
+	assert_int_equal(pf_counter_get(PF_COUNTER_HEAP_FETCHED), 2);
+	assert_null(dlsym(RTLD_DEFAULT, "getppi"));
+	assert_null(dlsym(RTLD_DEFAULT, "getppid_"));
+	assert_non_null(dlsym(RTLD_DEFAULT, "getpid"));
+	assert_int_equal(pf_counter_get(PF_COUNTER_HEAP_FETCHED), 2);
+	assert_int_equal(pf_patch_off(&counted), 0);
+	assert_int_equal(pf_patch_on(&set), 0); /* which does not ask for it */
+	dlsym(RTLD_DEFAULT, "getppid");
+	assert_int_equal(off(NULL), 0);
+	assert_int_equal(pf_counter_get(PF_COUNTER_HEAP_FETCHED), 2);
+}
+
 static void *real_group;
 static const struct pf_patch group_patches[] = {{"getpgrp", (void *)other_hook, &real_group, NULL}};
 static struct pf_patch_set group_set = {.patches = group_patches, .count = 1};
@@ -433,6 +454,7 @@ int main(void)
 	    cmocka_unit_test_teardown(another_version_of_the_symbol_is_another_function, off),
 	    cmocka_unit_test_teardown(modules_opened_before_are_reached, off),
 	    cmocka_unit_test_teardown(modules_opened_after_are_reached_by_the_next_look, off),
+	    cmocka_unit_test_teardown(who_fetches_a_hooked_function_by_dlsym_is_counted, off),
 	    cmocka_unit_test_teardown(a_slot_that_is_bound_late_and_other_names_are_found, off),
 	    cmocka_unit_test_teardown(a_module_closed_meanwhile_is_not_touched, off),
 	    cmocka_unit_test_teardown(a_module_that_is_bound_elsewhere_is_left_alone, off),
