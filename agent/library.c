@@ -33,8 +33,11 @@ const char *pf_library_file(const char *private_dir, const char *name, char *out
 static int open_gated(const char *path, struct pf_library *found, const char **why)
 {
 	static char reason[256];
-	void *library = dlopen(path, RTLD_NOW | RTLD_LOCAL);
+	void *library;
 
+	pf_gate_open_begin();
+	library = dlopen(path, RTLD_NOW | RTLD_LOCAL);
+	pf_gate_open_end();
 	if (!library) {
 		const char *said = dlerror();
 

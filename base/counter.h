@@ -42,6 +42,8 @@
 	X(STACK_NO_ROOM, "stack_no_room", "stacks not taken: too many captures at once")           \
 	X(MODULES_LATE, "modules_late",                                                            \
 	    "modules asked for a function before they were patched: its first calls are not seen") \
+	X(MODULES_UNASKED, "modules_unasked",                                                      \
+	    "modules not asked for a function: patched some ms late, first calls not seen")        \
 	X(MODULES_FORGOTTEN, "modules_forgotten",                                                  \
 	    "closed modules whose names were lost: too many different ones")                       \
 	X(STACK_OVERFLOW, "stack_store_full", "stacks not stored: the stack store was full")       \

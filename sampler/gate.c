@@ -13,6 +13,9 @@ static const int64_t FORK_PATIENCE_NS = PF_NS_PER_SECOND;
 static uint32_t inside;  /* atomic futex word: our threads in the loader */
 static uint32_t forking; /* atomic futex word: the program's threads in fork() */
 
+static uint32_t opening; /* atomic; own dlopens on their way */
+static bool opened;      /* atomic */
+
 static bool shut; /* written by the last thread there is */
 
 /* Of the fork that this thread is in: how many of its handlers have passed, and how long they wait. */
@@ -37,6 +40,28 @@ void pf_gate_leave(void)
 {
 	if (__atomic_sub_fetch(&inside, 1, __ATOMIC_SEQ_CST) == 0)
 		pf_futex_wake(&inside, INT_MAX);
+}
+
+void pf_gate_open_begin(void)
+{
+	__atomic_fetch_add(&opening, 1, __ATOMIC_SEQ_CST);
+}
+
+void pf_gate_open_end(void)
+{
+	__atomic_store_n(&opened, true, __ATOMIC_SEQ_CST);
+	__atomic_fetch_sub(&opening, 1, __ATOMIC_SEQ_CST);
+}
+
+bool pf_gate_opens(void)
+{
+	return __atomic_load_n(&opening, __ATOMIC_SEQ_CST) != 0 ||
+	       __atomic_load_n(&opened, __ATOMIC_SEQ_CST);
+}
+
+void pf_gate_forget_opens(void)
+{
+	__atomic_store_n(&opened, false, __ATOMIC_SEQ_CST);
 }
 
 bool pf_gate_try(void)

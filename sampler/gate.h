@@ -18,6 +18,13 @@ bool pf_gate_try(void);
 /* Of the dead, one may have held the loader's lock: the last thread there is stays outside. */
 void pf_gate_shut(void);
 
+/* Around a dlopen of our own, inside: what comes with it is not the program's. */
+void pf_gate_open_begin(void);
+void pf_gate_open_end(void);
+/* Who looks for what has come: is one of ours being opened, or was there one since the last who forgot? */
+bool pf_gate_opens(void);
+void pf_gate_forget_opens(void);
+
 /* Does a fork() wait for who is inside? */
 bool pf_gate_is_wanted(void);
 

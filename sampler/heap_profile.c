@@ -22,7 +22,7 @@ static void add_comments(struct pf_profile *out)
 {
 	static const enum pf_counter losses[] = {PF_COUNTER_HEAP_LOST_TABLE,
 	    PF_COUNTER_HEAP_SITES_FULL, PF_COUNTER_HEAP_MISSED_FREES, PF_COUNTER_HEAP_FETCHED,
-	    PF_COUNTER_PATCH_FOREIGN,
+	    PF_COUNTER_MODULES_LATE, PF_COUNTER_MODULES_UNASKED, PF_COUNTER_PATCH_FOREIGN,
 	    PF_COUNTER_PATCH_REFUSED, PF_COUNTER_STACK_OVERFLOW};
 
 	pf_profile_comment(out, "heap_sample_bytes %lld", (long long)out->period);

@@ -112,7 +112,7 @@ struct scan {
 	size_t cursor; /* into `known` */
 	struct pf_module program;
 	unsigned long long adds, subs;
-	uint64_t modules, foreign;
+	uint64_t modules, foreign, fresh_modules; /* fresh: nothing of them was patched before */
 	bool begun, by_list;
 	bool unfinished; /* the loader is at work on a module: come back */
 };
@@ -257,9 +257,19 @@ static void tell_by_others(size_t count)
 	}
 }
 
+/* Nothing of the module at hand is patched yet. */
+static bool is_new(size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		if (matches[i].verdict == OURS)
+			return false;
+	return true;
+}
+
 static void patch_module(struct scan *scan, struct pf_module *m)
 {
 	size_t count = find_matches(scan, m);
+	size_t before = scan->fresh.count;
 
 	tell_by_others(count);
 	for (size_t i = 0; i < count; i++) {
@@ -269,6 +279,7 @@ static void patch_module(struct scan *scan, struct pf_module *m)
 		    (matches[i].verdict == PATCH && !set_is_foreign(matches[i].name.set, count)))
 			point_at_hook(scan, m, &matches[i]);
 	}
+	scan->fresh_modules += scan->fresh.count != before && is_new(count);
 	pf_module_lock(m);
 }
 
@@ -317,9 +328,11 @@ static int visit(struct dl_phdr_info *info, size_t size, void *arg)
 	return 0;
 }
 
-static int scan_locked(void)
+/* If nobody waits for it, what it finds new has been running for a while. */
+static int scan_locked(bool waited_for)
 {
 	struct scan scan = {.fresh = spare};
+	bool ours = pf_gate_opens();
 	struct slots old = known;
 	int64_t start_ns = pf_clock_now_ns();
 	int64_t pause_ns, settling_ns;
@@ -337,7 +350,10 @@ static int scan_locked(void)
 		spare = scan.fresh;
 		return -ENOMEM;
 	}
+	pf_gate_forget_opens();
 	dl_iterate_phdr(visit, &scan);
+	if (!waited_for && !ours && !pf_gate_opens())
+		pf_count_many(PF_COUNTER_MODULES_UNASKED, scan.fresh_modules);
 	pf_patch_list_end();
 	if (scan.unfinished)
 		pf_patch_list_drop(); /* look at all of it again when it is there */
@@ -455,7 +471,7 @@ int pf_patch_on(struct pf_patch_set *set)
 		pf_patch_list_drop();
 	set->on = pf_patch_poke_set.on = pf_patch_ask_set.on = 1;
 	scans_since_change = 0; /* lazy binding on its way may overwrite what we write */
-	rc = scan_locked();
+	rc = scan_locked(true);
 	if (rc < 0)
 		set->on = 0;
 	leave();
@@ -499,7 +515,7 @@ static void scan_at_once_locked(void)
 {
 	int64_t before_ns = pf_clock_ns(CLOCK_THREAD_CPUTIME_ID);
 
-	scan_locked();
+	scan_locked(true);
 	credit_ns -= pf_clock_ns(CLOCK_THREAD_CPUTIME_ID) - before_ns;
 }
 
@@ -524,7 +540,7 @@ static int64_t refresh_locked(bool hurry)
 		changed = false;
 	} else if (changed ? now >= next_scan_ns
 			   : scans_since_change < SETTLE_SCANS && now >= next_settling_ns) {
-		scan_locked();
+		scan_locked(false);
 		changed = false;
 	}
 	/* The dlopen that poked us is only beginning: look often for a while. */

@@ -200,7 +200,9 @@ int pf_unwind_lib_open(void)
 	if (__atomic_load_n(&space, __ATOMIC_ACQUIRE))
 		return 0;
 	pf_gate_enter();
+	pf_gate_open_begin();
 	handle = dlopen(LIBRARY, RTLD_NOW | RTLD_LOCAL);
+	pf_gate_open_end();
 	complete = handle && find_all(handle);
 	pf_gate_leave();
 	if (!handle)

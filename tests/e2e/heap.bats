@@ -27,6 +27,13 @@ first_row() {
 	is "$(column 1 leak <<<"$objects")" 1000
 }
 
+@test "modules of the agent's own are not said to have been found late" {
+	keeper
+	sleep 2 # until our thread has looked
+	hasnt "$(cat "$TREE/status")" modules_unasked
+	hasnt "$(cat "$TREE/status")" heap_fetched
+}
+
 @test "a forked child knows the blocks of its parent, and what it did in its first moments" {
 	background "$PROFFS" run -m "$TREE-%p" --set heap_sample_bytes=1 -- "$TARGET/forked"
 	wait_until 10 grep -q "ready child" "$OUT"

@@ -10,6 +10,7 @@
 #include "base/clock.h"
 #include "base/counter.h"
 #include "base/lock.h"
+#include "sampler/gate.h"
 #include "sampler/patch.h"
 #include "sampler/patch_poke.h"
 #include "tests/unit/sampler_heap/fake.h"
@@ -220,6 +221,7 @@ static void modules_opened_before_are_reached(void **state)
 
 		assert_int_equal(pf_patch_on(&set), 0);
 		assert_int_equal(call(), HOOKED);
+		assert_int_equal(pf_counter_get(PF_COUNTER_MODULES_UNASKED), 0);
 		assert_int_equal(writable_mappings(kinds[i].file), writable);
 		assert_int_equal(off(NULL), 0);
 		assert_int_equal(call(), getppid());
@@ -241,8 +243,35 @@ static void modules_opened_after_are_reached_by_the_next_look(void **state)
 			pf_patch_refresh();
 		}
 		assert_int_equal(call(), HOOKED);
+		/* Nobody waited for it, so it may have run for a while; once found, it is not new. */
+		assert_int_equal(pf_counter_get(PF_COUNTER_MODULES_UNASKED), i + 1);
+		for (int look = 0; look < 5; look++) {
+			usleep(2000);
+			pf_patch_refresh();
+		}
+		assert_int_equal(pf_counter_get(PF_COUNTER_MODULES_UNASKED), i + 1);
 		dlclose(handle);
 	}
+	assert_int_equal(off(NULL), 0);
+}
+
+static void what_we_open_ourselves_is_not_counted_as_found_late(void **state)
+{
+	uint64_t before = pf_counter_get(PF_COUNTER_MODULES_UNASKED);
+	int (*call)(void);
+	void *handle;
+
+	assert_int_equal(pf_patch_on(&set), 0);
+	pf_gate_open_begin();
+	call = open_module("libheap_module_now.so", RTLD_NOW, &handle);
+	pf_gate_open_end();
+	for (int look = 0; look < 1200 && call() != HOOKED; look++) {
+		usleep(50000);
+		pf_patch_refresh();
+	}
+	assert_int_equal(call(), HOOKED);
+	assert_int_equal(pf_counter_get(PF_COUNTER_MODULES_UNASKED), before);
+	dlclose(handle);
 	assert_int_equal(off(NULL), 0);
 }
 
@@ -454,6 +483,7 @@ int main(void)
 	    cmocka_unit_test_teardown(another_version_of_the_symbol_is_another_function, off),
 	    cmocka_unit_test_teardown(modules_opened_before_are_reached, off),
 	    cmocka_unit_test_teardown(modules_opened_after_are_reached_by_the_next_look, off),
+	    cmocka_unit_test_teardown(what_we_open_ourselves_is_not_counted_as_found_late, off),
 	    cmocka_unit_test_teardown(who_fetches_a_hooked_function_by_dlsym_is_counted, off),
 	    cmocka_unit_test_teardown(a_slot_that_is_bound_late_and_other_names_are_found, off),
 	    cmocka_unit_test_teardown(a_module_closed_meanwhile_is_not_touched, off),
