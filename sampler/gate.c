@@ -109,4 +109,5 @@ void pf_gate_fork_child(void)
 	passed = 0;
 	__atomic_store_n(&inside, 0, __ATOMIC_SEQ_CST);
 	__atomic_store_n(&forking, 0, __ATOMIC_SEQ_CST);
+	__atomic_store_n(&opening, 0, __ATOMIC_SEQ_CST); /* by a thread that is not here */
 }
