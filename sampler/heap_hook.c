@@ -111,7 +111,10 @@ static PF_HOOK void *every_reallocarray(void *at, size_t count, size_t size)
 	X(_aligned_malloc)                                                                         \
 	X(memalign)                                                                                \
 	X(valloc)                                                                                  \
-	X(pvalloc)                                                                                 \
+	X(pvalloc)
+
+/* The last of the tables: a library's calls of its own operator new are not the program's. */
+#define HOOKS_NEW(X)                                                                               \
 	X(_Znwm)                                                                                   \
 	X(_Znam)                                                                                   \
 	X(_ZnwmRKSt9nothrow_t)                                                                     \
@@ -140,13 +143,19 @@ static PF_HOOK void *every_reallocarray(void *at, size_t count, size_t size)
 	X(_ZdlPvSt11align_val_tRKSt9nothrow_t)                                                     \
 	X(_ZdaPvSt11align_val_tRKSt9nothrow_t)
 
-static const struct pf_patch counting[] = {
-    HOOKS_FREEING(PF_CALL_COUNT_ROW) HOOKS_ALLOCATING(PF_CALL_COUNT_ROW)};
-static const struct pf_patch every[] = {
-    HOOKS_FREEING(PF_CALL_COUNT_ROW) HOOKS_ALLOCATING(PF_CALL_EVERY_ROW)};
+static const struct pf_patch counting[] = {HOOKS_FREEING(PF_CALL_COUNT_ROW)
+	HOOKS_ALLOCATING(PF_CALL_COUNT_ROW) HOOKS_NEW(PF_CALL_COUNT_ROW)};
+static const struct pf_patch every[] = {HOOKS_FREEING(PF_CALL_COUNT_ROW)
+	HOOKS_ALLOCATING(PF_CALL_EVERY_ROW) HOOKS_NEW(PF_CALL_EVERY_ROW)};
+
+#define ONE(name) +1
+enum { NEW_COUNT = HOOKS_NEW(ONE) };
 
 static struct pf_patch_set set = {
-    .patches = counting, .count = PF_COUNT(counting), .counts_asking = true};
+    .patches = counting,
+    .count = PF_COUNT(counting),
+    .rest = PF_COUNT(counting) - NEW_COUNT,
+    .counts_asking = true};
 
 int pf_heap_hook_on(bool every_block)
 {
@@ -155,6 +164,8 @@ int pf_heap_hook_on(bool every_block)
 	/* An allocator's calls of itself are not the program's. In libc, strdup's are. */
 	if (pf_real_home() == PF_REAL_HOME_LIBRARY)
 		set.skip = pf_real_pointers[PF_REAL_malloc];
+	set.skip_rest = pf_real_operators();
+	set.told = pf_real_runtime();
 	pf_shortcut_make(counting, PF_COUNT(counting), &pf_draw_here);
 	set.patches = every_block ? every : counting;
 	rc = pf_patch_on(&set);

@@ -126,6 +126,12 @@ static bool is_plt_of_program(const struct scan *scan, const struct match *match
 	       !pf_module_has(&scan->program, *match->name.patch->real);
 }
 
+static bool is_told(const struct pf_module *m, const struct pf_patch_set *set)
+{
+	return (set->told && pf_module_has(m, set->told)) ||
+	       (set->skip_rest && pf_module_has(m, set->skip_rest));
+}
+
 /* Where does this slot lead? */
 static enum verdict judge(
     const struct scan *scan, const struct pf_module *m, const struct match *match)
@@ -144,8 +150,16 @@ static enum verdict judge(
 		return LOADING;
 	/* Not bound yet. */
 	if (match->kind == PF_SLOT_PLT && pf_module_has(m, match->now))
-		return match->defined_here ? UNTOLD : PATCH;
+		return match->defined_here && !is_told(m, match->name.set) ? UNTOLD : PATCH;
 	return is_plt_of_program(scan, match) ? LEAVE : FOREIGN;
+}
+
+static bool is_skipped(const struct pf_module *m, const struct pf_patch_name *name)
+{
+	const struct pf_patch_set *set = name->set;
+
+	return (set->skip && pf_module_has(m, set->skip)) ||
+	       (set->skip_rest && name->index >= set->rest && pf_module_has(m, set->skip_rest));
 }
 
 static void add_match(
@@ -164,7 +178,7 @@ static void add_match(
 		pf_patch_list_add(relocation);
 	if ((uintptr_t)at % sizeof(*at) != 0 || !pf_module_may_write(m, at))
 		return;
-	if (name.set->skip && pf_module_has(m, name.set->skip))
+	if (is_skipped(m, &name))
 		return;
 	if (name.patch->version && !pf_module_has_version(m, symbol, name.patch->version))
 		return;

@@ -20,8 +20,12 @@ struct pf_patch {
 struct pf_patch_set {
 	const struct pf_patch *patches;
 	size_t count;
-	bool counts_asking;        /* who fetches one of them by dlsym: PF_COUNTER_HEAP_FETCHED */
-	const void *skip;          /* an address in a module that is left alone, or NULL */
+	bool counts_asking;    /* who fetches one of them by dlsym: PF_COUNTER_HEAP_FETCHED */
+	const void *skip;      /* an address in a module that is left alone, or NULL */
+	const void *skip_rest; /* the same, for the patches from `rest` on alone */
+	size_t rest;
+	/* An address in a module that has such functions itself and is known to call these; or NULL. */
+	const void *told;
 	void (*resolve)(void);     /* NULL, or finds the real functions anew, before each scan */
 	struct pf_patch_set *next; /* of patch.c */
 	int on;                    /* of patch.c */

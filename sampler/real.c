@@ -4,6 +4,7 @@
 #include "sampler/find_object.h"
 #include "sampler/gate.h"
 #include "sampler/module.h"
+#include "sampler/operator.h"
 
 #include <dlfcn.h>
 #include <errno.h>
@@ -13,7 +14,9 @@
 
 void *pf_real_pointers[PF_REAL_COUNT];
 static enum pf_real_home home;
-static int resolved; /* atomic */
+static const void *operators; /* in a library that has operator new with a pool of its own */
+static const void *runtime;   /* in the one that has what that library lacks of them */
+static int resolved;          /* atomic */
 
 #define X(name, type, params, args)                                                                \
 	PF_HOOK type pf_real_##name params                                                         \
@@ -26,7 +29,7 @@ PF_REALS(X)
 /* ---- looking up ---- */
 
 /* dladdr() would walk all symbols of the module for the nearest one: 25 us in libc. */
-static const struct link_map *module_of(void *address)
+const struct link_map *pf_real_module(const void *address)
 {
 	struct link_map *module = NULL;
 	struct dl_find_object object;
@@ -43,15 +46,15 @@ static const struct link_map *module_of(void *address)
 
 bool pf_real_are_together(void *a, void *b)
 {
-	const struct link_map *module = module_of(a);
+	const struct link_map *module = pf_real_module(a);
 
-	return module && module == module_of(b);
+	return module && module == pf_real_module(b);
 }
 
 /* The executable is the first in its list. */
 static bool is_in_executable(void *address)
 {
-	const struct link_map *module = module_of(address);
+	const struct link_map *module = pf_real_module(address);
 
 	return !module || !module->l_prev;
 }
@@ -106,7 +109,7 @@ static void *find_behind(const struct link_map *executable, const char *symbol)
 		/* This also searches what m depends on, which is not its turn yet. */
 		found = dlsym(handle, symbol);
 		dlclose(handle);
-		if (found && module_of(found) == m)
+		if (found && pf_real_module(found) == m)
 			return found;
 	}
 	return NULL;
@@ -119,7 +122,7 @@ void *pf_real_find(const char *symbol)
 
 	if (!found || !is_plt_entry(symbol, found))
 		return found;
-	executable = module_of(found);
+	executable = pf_real_module(found);
 	return executable ? find_behind(executable, symbol) : NULL;
 }
 
@@ -139,11 +142,11 @@ static bool exports_a_mark(void)
 static bool stands_in_for_libc(void)
 {
 	static const char *const names[] = {"malloc", "pthread_create", "sigaction"};
-	const struct link_map *libc = module_of(dlsym(RTLD_DEFAULT, "gnu_get_libc_version"));
-	const struct link_map *first = module_of(pf_real_find(names[0]));
+	const struct link_map *libc = pf_real_module(dlsym(RTLD_DEFAULT, "gnu_get_libc_version"));
+	const struct link_map *first = pf_real_module(pf_real_find(names[0]));
 
 	for (size_t i = 1; i < PF_COUNT(names); i++)
-		if (module_of(pf_real_find(names[i])) != first)
+		if (pf_real_module(pf_real_find(names[i])) != first)
 			return false;
 	return first && first != libc;
 }
@@ -175,7 +178,7 @@ static enum pf_real_home find_home(const struct link_map *module, bool sanitized
 {
 	if (sanitized)
 		return PF_REAL_HOME_SANITIZER;
-	if (module && module == module_of(dlsym(RTLD_DEFAULT, "gnu_get_libc_version")))
+	if (module && module == pf_real_module(dlsym(RTLD_DEFAULT, "gnu_get_libc_version")))
 		return PF_REAL_HOME_LIBC;
 	/* The executable is the first in every list and has no name. */
 	if (module && !module->l_prev && module->l_name[0] == '\0')
@@ -183,7 +186,8 @@ static enum pf_real_home find_home(const struct link_map *module, bool sanitized
 	return PF_REAL_HOME_LIBRARY;
 }
 
-/* libstdc++'s operator new calls malloc, and would be counted twice. An allocator's own does not. */
+/* libstdc++'s operator new calls malloc, and would be counted twice. An allocator's own does not, nor one
+ * with a pool of its own. */
 static bool is_operator(enum pf_real which)
 {
 	return which >= PF_REAL__Znwm && which < PF_REAL_cfree;
@@ -211,11 +215,39 @@ static bool is_wanted(enum pf_real which)
 {
 	enum pf_real first = leader(which);
 
-	if (is_operator(which) && home == PF_REAL_HOME_LIBC)
+	if (is_operator(which) && home == PF_REAL_HOME_LIBC && !operators)
 		return false;
 	if (is_alias(which) && home == PF_REAL_HOME_PROGRAM)
 		return false;
 	return first == which || pf_real_pointers[first];
+}
+
+/* The first of the operators stands for all: a library that leaves it to another has none to speak of. */
+static const void *find_operators(const struct link_map *allocator)
+{
+	void *found = home == PF_REAL_HOME_SANITIZER ? NULL : pf_real_find("_Znwm");
+
+	return found && pf_operator_is_own(found, allocator) ? found : NULL;
+}
+
+/* What was found under an allocator's or an operator's name: is it to be hooked? libstdc++'s forms beside a
+ * library's end in that one's, through slots of libstdc++. */
+static bool is_accepted(enum pf_real which, const void *found, const struct link_map *allocator)
+{
+	const struct link_map *module;
+
+	if (!is_operator(which) && !is_alias(which))
+		return true;
+	module = pf_real_module(found);
+	if (module == allocator)
+		return true;
+	if (!operators || is_alias(which) || !module)
+		return false;
+	if (module == pf_real_module(operators))
+		return true;
+	if (module->l_prev)
+		runtime = found;
+	return false;
 }
 
 static void look_up_all(bool sanitized)
@@ -225,14 +257,15 @@ static void look_up_all(bool sanitized)
 	    PF_REALS(X)
 #undef X
 	};
-	const struct link_map *allocator = module_of(pf_real_find("malloc"));
+	const struct link_map *allocator = pf_real_module(pf_real_find("malloc"));
 
 	home = find_home(allocator, sanitized);
+	operators = find_operators(allocator);
 	for (int i = 0; i < PF_REAL_COUNT; i++) {
 		enum pf_real which = (enum pf_real)i;
 		void *found = is_wanted(which) ? pf_real_find(names[i]) : NULL;
 
-		if ((is_operator(which) || is_alias(which)) && module_of(found) != allocator)
+		if (!is_accepted(which, found, allocator))
 			found = NULL;
 		__atomic_store_n(&pf_real_pointers[i], found, __ATOMIC_RELEASE);
 	}
@@ -257,4 +290,14 @@ int pf_real_resolve(void)
 enum pf_real_home pf_real_home(void)
 {
 	return home;
+}
+
+const void *pf_real_operators(void)
+{
+	return operators;
+}
+
+const void *pf_real_runtime(void)
+{
+	return runtime;
 }

@@ -6,6 +6,7 @@
 #pragma once
 #include "base/mark.h"
 
+#include <link.h>
 #include <stdbool.h>
 #include <stddef.h>
 
@@ -277,6 +278,9 @@ enum pf_real_home {
  * Inside the gate (gate.h); not in a hook. */
 void *pf_real_find(const char *symbol);
 
+/* Whose address it is; NULL: nobody's. Inside the gate; not in a hook. */
+const struct link_map *pf_real_module(const void *address);
+
 /* Are they in one module? Inside the gate; not in a hook. */
 bool pf_real_are_together(void *a, void *b);
 
@@ -291,3 +295,11 @@ bool pf_real_clock_is_replaced(void);
 int pf_real_resolve(void);
 
 enum pf_real_home pf_real_home(void);
+
+/* In the library whose operator new and delete are hooked though it is not the allocator (operator.h);
+ * NULL: there is none. After pf_real_resolve(). */
+const void *pf_real_operators(void);
+
+/* In the language's runtime, where that has the forms that the library has not: what it calls of the others
+ * is the library's. NULL: nobody has. */
+const void *pf_real_runtime(void);
