@@ -1,6 +1,7 @@
 #include "sampler/heap_builtin.h"
 #include "base/mark.h"
 #include "base/place.h"
+#include "sampler/operator.h"
 
 #include <elf.h>
 #include <fcntl.h>
@@ -84,7 +85,7 @@ static const char *find_in_file(const struct file *file)
 	return said;
 }
 
-const char *pf_heap_builtin(void)
+static const char *find_in_executable(void)
 {
 	int fd = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
 	struct file file;
@@ -102,5 +103,15 @@ const char *pf_heap_builtin(void)
 		}
 	}
 	close(fd);
+	return said;
+}
+
+const char *pf_heap_builtin(void)
+{
+	const char *said = find_in_executable();
+
+	if (!said && pf_operator_is_hidden())
+		said =
+		    "the executable has an operator new of its own, beside malloc: its calls cannot be seen";
 	return said;
 }

@@ -263,3 +263,35 @@ has_answered() {
 	exec {ask}>&-
 	is "$(grep -cx mapped "$OUT")" 2
 }
+
+# nomad HOW: its blocks are in the heap, once each, and nothing is amiss.
+nomad() {
+	tree_start --set heap_sample_bytes=1 -- "$TARGET/$1"
+	wait_until 10 says ready
+	cp "$TREE/heap" heap
+	cat heap
+	is "$(row stays heap | awk '{print $1}')" 1000000
+	is "$(row arrays heap | awk '{print $1}')" 100000
+	is "$(row stays "$TREE/inuse_objects" | awk '{print $1}')" 1000
+	is "$(row arrays "$TREE/inuse_objects" | awk '{print $1}')" 1000
+	is "$(row goes "$TREE/allocs" | awk '{print $1}')" 500000
+	is "$(row goes heap | awk '$1 > 0')" ""
+	grep '^heap  *ok' "$TREE/status"
+	tree_stop
+}
+
+@test "what a library's operator new takes from a pool of its own is in the heap, once, until it is deleted" {
+	nomad nomad
+	LD_BIND_NOW=1 nomad nomad
+	# Preloaded before what it is linked to.
+	LD_PRELOAD=$TARGET/libpool.so nomad nomad_malloc
+	nomad nomad_malloc
+	nomad nomad_alone_malloc
+}
+
+@test "an operator new of the executable's own that does not end in malloc is said, and breaks nothing" {
+	tree_start --set heap_sample_bytes=1 -- "$TARGET/nomad_alone"
+	wait_until 10 says ready
+	is "$(row stays "$TREE/heap")" ""
+	has "$(grep '^heap  *degraded' "$TREE/status")" "operator new of its own"
+}
