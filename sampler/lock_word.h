@@ -27,6 +27,7 @@ enum {
 	PF_RWLOCK_WRITE_PHASE = 1,
 	PF_RWLOCK_WRITER = 2,
 	PF_RWLOCK_READER_SHIFT = 3,
+	PF_RWLOCK_SLEPT_FOR = 2, /* in the words that are slept by */
 };
 
 PF_INLINE uint32_t pf_mutex_word(const pthread_mutex_t *m)
@@ -96,13 +97,15 @@ PF_INLINE bool pf_rwlock_stops_writer(const pthread_rwlock_t *l)
 	return pf_rwlock_word(l) > PF_RWLOCK_WRITE_PHASE;
 }
 
-/* Readers that wait for a writer are counted among the readers; writers that wait, by themselves,
- * but for the first, who is the writer already and waits for the readers to leave. */
+/* Readers that wait for a writer are counted among the readers. Writers that wait are counted where writers are
+ * preferred; of the other kinds, the default one among them, only the word that they sleep by tells. (It may tell
+ * of those who have left, too.) The first of them is the writer already and waits for the readers to leave. */
 PF_INLINE bool pf_rwlock_is_awaited(const pthread_rwlock_t *l)
 {
 	uint32_t word = pf_rwlock_word(l);
 
-	if (__atomic_load_n(&l->__data.__writers, __ATOMIC_RELAXED) != 0)
+	if (__atomic_load_n(&l->__data.__writers, __ATOMIC_RELAXED) != 0 ||
+	    __atomic_load_n(&l->__data.__writers_futex, __ATOMIC_RELAXED) & PF_RWLOCK_SLEPT_FOR)
 		return true;
 	if (word & PF_RWLOCK_WRITE_PHASE)
 		return word >> PF_RWLOCK_READER_SHIFT;

@@ -39,6 +39,14 @@ ms() {
 	has "$(pprof_rows "$TREE/block.pprof" -tagfocus=kind=rwlock)" take
 }
 
+@test "writers who wait for a writer, as those of std::shared_mutex do, are charged to it" {
+	SETS=(--set mutex_fraction=1)
+	contend mutex,block writers 3
+	cat "$TREE/mutex"
+	between 1485 "$(head -n 1 "$OUT" | awk '{print 1.01 * $1}')" "$(ms hold_long <"$TREE/mutex")"
+	has "$(pprof_rows "$TREE/block.pprof" -tagfocus=kind=rwlock)" take
+}
+
 # weighs_right RATE_MS: what the profile says is what was waited, by the waiter's own clock. Each stretch of
 # RATE_MS is hit exactly once, whatever waits it is made of: more than one stretch is never missing.
 weighs_right() {

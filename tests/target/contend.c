@@ -5,6 +5,7 @@
  *                500 ms of waiting each at least, released in hold_long; prints the milliseconds that all
  *                have been in there, which is the most
  *   rwlock N     the same by rwlock (hold_long writes, the five read)
+ *   writers N    the same by rwlock, and the five write, too
  *   waits US COUNT   wait_for_us() waits COUNT times, each time until it has been seen asleep for so many
  *                microseconds (pthread_cond_timedwait); prints the milliseconds it was seen asleep, and those
  *                it has been in there: it has waited for as long as the first at least, as the second at most
@@ -30,7 +31,7 @@ enum { WAITERS = 5 };
 static pthread_mutex_t a = PTHREAD_MUTEX_INITIALIZER, b = PTHREAD_MUTEX_INITIALIZER;
 static pthread_rwlock_t rw = PTHREAD_RWLOCK_INITIALIZER;
 static pthread_barrier_t gate;
-static int by_rwlock, rounds;
+static int by_rwlock, all_write, rounds;
 
 static void sleep_us(long us)
 {
@@ -51,7 +52,10 @@ static int64_t now_ns(void)
 static void take(void)
 {
 	if (by_rwlock) {
-		pthread_rwlock_rdlock(&rw);
+		if (all_write)
+			pthread_rwlock_wrlock(&rw);
+		else
+			pthread_rwlock_rdlock(&rw);
 		pthread_rwlock_unlock(&rw);
 	} else {
 		pthread_mutex_lock(&a);
@@ -272,8 +276,9 @@ int main(int argc, char **argv)
 
 	while (access("go", F_OK) != 0)
 		sleep_us(10000);
-	if (is(way, "holder") || is(way, "rwlock")) {
-		by_rwlock = is(way, "rwlock");
+	if (is(way, "holder") || is(way, "rwlock") || is(way, "writers")) {
+		all_write = is(way, "writers");
+		by_rwlock = all_write || is(way, "rwlock");
 		rounds = atoi(argv[2]);
 		run_holder();
 	} else if (is(way, "waits") && argc == 4) {
