@@ -517,16 +517,18 @@ void pf_waiter_flush(void)
 	pf_counter_set(PF_COUNTER_WAIT_SHORT, sums[3]);
 }
 
-/* A wait that begins meanwhile may be forgotten a second early: then the next one is remembered. */
+/* A wait that begins meanwhile may be forgotten a second early: then the next one is remembered. Where somebody still
+ * waits it is not long ago: behind a writer who waits, a rwlock that prefers writers stops readers and does not look so. */
 void pf_waiter_cool(void)
 {
 	bool any = false;
 
 	for (int i = 0; i < PF_WAITER_SHARDS; i++) {
-		uint32_t left = __atomic_load_n(&pf_waiter_shards[i].lately, __ATOMIC_RELAXED);
+		struct pf_waiter_shard *s = &pf_waiter_shards[i];
+		uint32_t left = __atomic_load_n(&s->lately, __ATOMIC_RELAXED);
 
-		if (left)
-			__atomic_store_n(&pf_waiter_shards[i].lately, --left, __ATOMIC_RELAXED);
+		if (left && !__atomic_load_n(&s->waiting, __ATOMIC_RELAXED))
+			__atomic_store_n(&s->lately, --left, __ATOMIC_RELAXED);
 		any |= left > 0;
 	}
 	if (any != pf_waiter_lately())

@@ -42,7 +42,7 @@ enum pf_wait_kind {
 const char *pf_wait_kind_name(enum pf_wait_kind kind);
 
 /* In the number of a futex, whose address is a multiple of four: how it is let go of (wait_futex_hook.c). */
-enum { PF_WAITER_GATE = 1, PF_WAITER_WRITER = 2, PF_WAITER_FUTEX = 3 };
+enum { PF_WAITER_GATE = 1, PF_WAITER_FUTEX = 3 };
 
 /* A wait under way, on the waiter's stack. */
 struct pf_wait_turn {
@@ -147,7 +147,7 @@ PF_INLINE bool pf_waiter_was_lately(const void *lock)
 	return __atomic_load_n(&pf_waiter_shard_of((uintptr_t)lock)->lately, __ATOMIC_RELAXED);
 }
 
-/* To be called each second: what was lately is long ago. Normal code. */
+/* To be called each second: what was lately, and is over, is long ago. Normal code. */
 void pf_waiter_cool(void);
 
 /* Between two looks at what another processor is about to write. */
