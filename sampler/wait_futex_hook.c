@@ -6,7 +6,8 @@
  *   state   bit 31 writers wait, bit 30 readers wait, below them how often it is held, all ones by a writer
  *   wakes   how often a writer was woken
  *
- * Readers wait for the first to change, writers for the second. Whoever wakes any of these has released a
+ * Readers wait for the first to change, writers for the second; both are entered as waiting for the first, since
+ * whoever lets go of it may wake a writer and leave the readers asleep. Whoever wakes any of these has released a
  * lock. All others wait for something to happen, and whoever wakes them has done no harm: a std::future
  * waits for a word that is its top bit and nothing else, a condition for a number that follows no state.
  *
@@ -71,14 +72,14 @@ static PF_HOOK bool waits_to_write(long futex)
 }
 
 /* Whoever wakes a writer has said in the state that none waits any more. Who wakes has let the lock go,
- * and its memory may be gone, but for a writer that waits. */
+ * and its memory may be gone, but for one that waits. */
 static PF_HOOK bool wakes_writer(long futex)
 {
 	uint32_t state;
 
 	return has_before(futex) &&
 	       pf_waiter_look(
-		   lock_of(futex, PF_WAITER_WRITER), (const uint32_t *)futex - 1, &state) &&
+		   lock_of(futex - WORD, PF_WAITER_GATE), (const uint32_t *)futex - 1, &state) &&
 	       !(state & WRITERS_WAIT);
 }
 
@@ -97,12 +98,12 @@ static PF_HOOK enum pf_wait_outcome outcome_of(const long args[7], long rc)
 		   : PF_WAIT_GAVE_UP;
 }
 
-static PF_HOOK long wait_in_futex(const long args[7], int kind, bool lock_like)
+static PF_HOOK long wait_in_futex(const long args[7], const void *lock, bool lock_like)
 {
 	struct pf_wait_turn turn;
 	long rc;
 
-	pf_waiter_begin(&turn, lock_of(args[1], kind), PF_WAIT_FUTEX, lock_like);
+	pf_waiter_begin(&turn, lock, PF_WAIT_FUTEX, lock_like);
 	rc = pf_real_syscall_of(args);
 	pf_waiter_end(&turn, outcome_of(args, rc));
 	return rc;
@@ -111,23 +112,22 @@ static PF_HOOK long wait_in_futex(const long args[7], int kind, bool lock_like)
 static PF_HOOK long wait_for_word(const long args[7], uint32_t value)
 {
 	if (value == 2)
-		return wait_in_futex(args, 0, true);
+		return wait_in_futex(args, lock_of(args[1], 0), true);
 	if (is_state(args[1], value))
-		return wait_in_futex(args, PF_WAITER_GATE, true);
+		return wait_in_futex(args, lock_of(args[1], PF_WAITER_GATE), true);
 	if (waits_to_write(args[1]))
-		return wait_in_futex(args, PF_WAITER_WRITER, true);
-	return wait_in_futex(args, 0, false);
+		return wait_in_futex(args, lock_of(args[1] - WORD, PF_WAITER_GATE), true);
+	return wait_in_futex(args, lock_of(args[1], 0), false);
 }
 
 static PF_HOOK void wake(long futex, uint32_t count)
 {
+	if (count == 1 && pf_waiter_maybe(lock_of(futex - WORD, 0)) && wakes_writer(futex))
+		pf_waiter_charge(lock_of(futex - WORD, PF_WAITER_GATE), PF_WAIT_FUTEX);
 	if (!pf_waiter_maybe(lock_of(futex, 0)))
 		return;
-	if (count == 1) {
+	if (count == 1)
 		pf_waiter_charge(lock_of(futex, 0), PF_WAIT_FUTEX);
-		if (wakes_writer(futex))
-			pf_waiter_charge(lock_of(futex, PF_WAITER_WRITER), PF_WAIT_FUTEX);
-	}
 	pf_waiter_charge(lock_of(futex, PF_WAITER_GATE), PF_WAIT_FUTEX);
 }
 
@@ -142,7 +142,7 @@ __attribute__((used)) PF_HOOK long pf_wait_futex(const long args[7])
 	case FUTEX_LOCK_PI:
 	case FUTEX_LOCK_PI2:
 	case FUTEX_WAIT_REQUEUE_PI:
-		return wait_in_futex(args, 0, true);
+		return wait_in_futex(args, lock_of(args[1], 0), true);
 	case FUTEX_WAKE:
 	case FUTEX_WAKE_BITSET:
 		wake(args[1], value);

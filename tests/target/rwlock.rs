@@ -3,7 +3,7 @@
 // seen asleep until they were let go, and by their own clocks.
 //
 //   writer_lets_writer, writer_lets_reader, reader_lets_writer, mutex_lets_go
-//   writer_lets_three   two writers and a reader; of them the next in turn lets the others go, in `take`
+//   writer_lets_three   two writers and a reader; it wakes one of them only, and all have waited for it
 //   second_lets_reader  a writer who had waited, and left it in the lock that writers do
 //
 // Then "done": two threads have waited for nobody's lock. wait_behind did in a Condvar behind a -1 that became 0
