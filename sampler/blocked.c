@@ -14,6 +14,7 @@
 #include "sampler/waiter.h"
 
 #include <errno.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -94,9 +95,50 @@ static enum sleep read_sleep(pid_t tid, struct futex *futex)
 	return IN_FUTEX;
 }
 
+/* Is there a rwlock at `lock` whose word `place` is slept by with this value? It has a writer, who is one of our
+ * threads; or the writer who is next waits there for the readers to leave, and nobody holds it alone. */
+static bool is_rwlock(uint64_t lock, size_t place, uint32_t value, pid_t *writer)
+{
+	pthread_rwlock_t l;
+
+	if (!read_memory(lock, &l, sizeof(l)) || l.__data.__pad3 || l.__data.__pad4 ||
+	    l.__data.__flags > PTHREAD_RWLOCK_PREFER_WRITER_NONRECURSIVE_NP ||
+	    !(l.__data.__readers & PF_RWLOCK_WRITER))
+		return false;
+	*writer = known((uint32_t)l.__data.__cur_writer);
+	if (l.__data.__cur_writer)
+		return *writer;
+	return place == offsetof(pthread_rwlock_t, __data.__wrphase_futex) &&
+	       value == PF_RWLOCK_SLEPT_FOR && l.__data.__readers >> PF_RWLOCK_READER_SHIFT != 0;
+}
+
+/* Both words by which glibc's rwlocks are slept for are a 2 or a 3 meanwhile. */
+static bool judge_rwlock(const struct futex *futex, struct blocked *b)
+{
+	static const uint8_t places[] = {offsetof(pthread_rwlock_t, __data.__wrphase_futex),
+	    offsetof(pthread_rwlock_t, __data.__writers_futex)};
+	pid_t writer;
+
+	if ((futex->value & ~1u) != PF_RWLOCK_SLEPT_FOR)
+		return false;
+	for (size_t i = 0; i < PF_COUNT(places); i++) {
+		uint64_t lock = futex->address - places[i];
+
+		if (!is_rwlock(lock, places[i], futex->value, &writer))
+			continue;
+		b->kind = PF_WAIT_RWLOCK;
+		b->lock = lock;
+		b->owner = writer;
+		b->lock_like = true;
+		return true;
+	}
+	return false;
+}
+
 /* What the word slept at says by itself. A thread's id in it: a PI or robust mutex, which have the bit
  * of those waited for as well, or, as joined threads have it, the thread whose end is waited for: no
- * lock. A 2: perhaps a mutex of glibc, and then what follows looks like one. */
+ * lock. A 2: perhaps a mutex of glibc, and then what follows looks like one, or a rwlock, and then what is
+ * before it does. */
 static void judge_futex(const struct futex *futex, struct blocked *b)
 {
 	bool pi = futex->command == FUTEX_LOCK_PI || futex->command == FUTEX_LOCK_PI2;
@@ -110,6 +152,8 @@ static void judge_futex(const struct futex *futex, struct blocked *b)
 		b->lock_like |= b->owner && (word & FUTEX_WAITERS);
 	}
 	b->lock_like |= pi || futex->value == 2 || futex->value == UINT32_MAX;
+	if (!b->owner && word == futex->value && judge_rwlock(futex, b))
+		return;
 	if (b->owner || futex->value != 2 || word != 2 ||
 	    !read_memory(futex->address, &m, sizeof(m)))
 		return;

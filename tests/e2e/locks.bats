@@ -112,6 +112,21 @@ thread_named() {
 	is "$(find "$TREE/thread" -name blocked_on -type l | wc -l)" 3
 }
 
+@test "a deadlock of writers is named with no hook, and who reads waits for one of them" {
+	contend cpu rwdeadlock
+	text=$(cat "$TREE/mutex")
+	echo "$text"
+	has "$text" "DEADLOCK: 2 threads"
+	for name in lock_ab lock_ba wait_a; do
+		has "$text" "$name  [contend]"
+	done
+	has "$text" "waiting now: 1 thread for locks"
+	for name in ab ba third; do
+		run realpath "$TREE/thread/$(thread_named "$name")/blocked_on"
+		has "$output" "Too many levels of symbolic links"
+	done
+}
+
 @test "a thread that locks its own lock again waits for itself" {
 	contend mutex self
 	text=$(cat "$TREE/mutex")

@@ -11,6 +11,7 @@
  *                it has been in there: it has waited for as long as the first at least, as the second at most
  *   deadlock     lock_ab and lock_ba hold one mutex each and want the other's; a third, wait_a, waits
  *                for the first
+ *   rwdeadlock   the same with locks for readers and writers: lock_ab and lock_ba write, wait_a reads
  *   self         a thread that locks its own normal mutex again
  *   chain        hold_still() keeps a mutex and sleeps, wait_for_it() waits for it
  */
@@ -29,7 +30,7 @@
 enum { WAITERS = 5 };
 
 static pthread_mutex_t a = PTHREAD_MUTEX_INITIALIZER, b = PTHREAD_MUTEX_INITIALIZER;
-static pthread_rwlock_t rw = PTHREAD_RWLOCK_INITIALIZER;
+static pthread_rwlock_t rw = PTHREAD_RWLOCK_INITIALIZER, rw_b = PTHREAD_RWLOCK_INITIALIZER;
 static pthread_barrier_t gate;
 static int by_rwlock, all_write, rounds;
 
@@ -186,23 +187,39 @@ static void run_waits(long us, int count)
 
 /* ---- who waits for ever ---- */
 
+static void lock_a(void)
+{
+	if (by_rwlock)
+		pthread_rwlock_wrlock(&rw);
+	else
+		pthread_mutex_lock(&a);
+}
+
+static void lock_b(void)
+{
+	if (by_rwlock)
+		pthread_rwlock_wrlock(&rw_b);
+	else
+		pthread_mutex_lock(&b);
+}
+
 static void *lock_ab(void *tid)
 {
 	pthread_setname_np(pthread_self(), "ab");
-	pthread_mutex_lock(&a);
+	lock_a();
 	pthread_barrier_wait(&gate);
 	task_says(tid);
-	pthread_mutex_lock(&b);
+	lock_b();
 	return tid;
 }
 
 static void *lock_ba(void *tid)
 {
 	pthread_setname_np(pthread_self(), "ba");
-	pthread_mutex_lock(&b);
+	lock_b();
 	pthread_barrier_wait(&gate);
 	task_says(tid);
-	pthread_mutex_lock(&a);
+	lock_a();
 	return tid;
 }
 
@@ -211,7 +228,7 @@ static void *wait_a(void *tid)
 	pthread_setname_np(pthread_self(), "third");
 	pthread_barrier_wait(&gate);
 	task_says(tid);
-	pthread_mutex_lock(&a);
+	take();
 	return tid;
 }
 
@@ -283,7 +300,8 @@ int main(int argc, char **argv)
 		run_holder();
 	} else if (is(way, "waits") && argc == 4) {
 		run_waits(atol(argv[2]), atoi(argv[3]));
-	} else if (is(way, "deadlock")) {
+	} else if (is(way, "deadlock") || is(way, "rwdeadlock")) {
+		by_rwlock = is(way, "rwdeadlock");
 		run_for_ever(deadlock, 3);
 	} else if (is(way, "self")) {
 		run_for_ever(self, 1);
