@@ -184,6 +184,12 @@ static bool read_note(const struct pf_thread *t, struct blocked *b)
 	       __atomic_load_n(&t->waits_for, __ATOMIC_ACQUIRE) == lock;
 }
 
+/* Words in there are numbers, of which any may look like a lock's. */
+static bool is_within_condition(const struct blocked *b, uint64_t address)
+{
+	return b->kind == PF_WAIT_COND && address - b->lock < sizeof(pthread_cond_t);
+}
+
 /* Does the thread wait for another? */
 static bool look(struct pf_thread *t, struct blocked *b)
 {
@@ -209,7 +215,7 @@ static bool look(struct pf_thread *t, struct blocked *b)
 		b->owner = owner_of_mutex(b->lock);
 	else if (b->kind == PF_WAIT_RWLOCK)
 		b->owner = owner_of_rwlock(b->lock);
-	else if (sleep == IN_FUTEX)
+	else if (sleep == IN_FUTEX && !is_within_condition(b, futex.address))
 		judge_futex(&futex, b); /* a join; a mutex that a condition's wait takes again */
 	/* Between the note and the sleep, or on its way out: only spinning looks like that for long. */
 	return sleep != RUNS || b->kind == PF_WAIT_SPIN;
@@ -223,6 +229,13 @@ bool pf_blocked_is_lock_like(pid_t tid)
 	if (read_sleep(tid, &futex) == IN_FUTEX)
 		judge_futex(&futex, &b);
 	return b.lock_like;
+}
+
+bool pf_blocked_sleeps_by(pid_t tid, uint64_t futex)
+{
+	struct futex found;
+
+	return read_sleep(tid, &found) == IN_FUTEX && found.address == futex;
 }
 
 pid_t pf_blocked_on(pid_t tid, bool *endless)

@@ -7,6 +7,7 @@
  */
 #pragma once
 #include <stdbool.h>
+#include <stdint.h>
 #include <sys/types.h>
 
 struct pf_profile;
@@ -23,3 +24,6 @@ pid_t pf_blocked_on(pid_t tid, bool *endless);
 
 /* Of a thread that sleeps in a futex: does the word look like a lock's? Our own threads. */
 bool pf_blocked_is_lock_like(pid_t tid);
+
+/* Does it sleep by the word at `futex`? Any thread of ours. */
+bool pf_blocked_sleeps_by(pid_t tid, uint64_t futex);

@@ -85,6 +85,9 @@ struct pf_thread {
 	uint64_t answer; /* atomic */
 	uint32_t asks;   /* atomic: how many are under way */
 
+	/* Of wait_hook.c: what its last wait for a condition takes again. In what is left of this line. */
+	uint64_t waits_mutex; /* atomic; 0: it has waited for none */
+
 	/* Of waiter.c: what it waits for now. Whoever takes `waits_for` out (to 0) settles it. Written twice
 	 * for each wait, so in a cache line that no other slot has a part of. */
 	uint64_t waits_for __attribute__((aligned(64))); /* atomic: an address; 0: nothing */

@@ -295,13 +295,20 @@ UNLOCKING(pthread_spin_unlock, const void, pf_waiter_maybe, PF_WAIT_SPIN)
 
 /* ---- waiting for something else ---- */
 
-/* A condition's wait releases the mutex, inside the C library. */
+PF_INLINE void note_mutex(const void *m)
+{
+	if (PF_LIKELY(pf_thread_self))
+		__atomic_store_n(&pf_thread_self->waits_mutex, (uintptr_t)m, __ATOMIC_RELAXED);
+}
+
+/* A condition's wait releases the mutex and takes it again, inside the C library: that is for the poller to see. */
 #define CONDITION(name)                                                                            \
 	WATCHED(name, a, PF_WAIT_COND, false, true)                                                \
 	static PF_HOOK long pf_real_after_##name(PF_CALL_PARAMS)                                   \
 	{                                                                                          \
 		if (pf_waiter_maybe((const void *)b))                                              \
 			release_own_mutex((const pthread_mutex_t *)b);                             \
+		note_mutex((const void *)b);                                                       \
 		return wait_in_##name(PF_CALL_ARGS);                                               \
 	}
 

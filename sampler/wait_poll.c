@@ -8,6 +8,7 @@
 #include "sampler/contention.h"
 #include "sampler/cpu.h"
 #include "sampler/drain.h"
+#include "sampler/own_memory.h"
 #include "sampler/proc.h"
 #include "sampler/stack.h"
 #include "sampler/thread.h"
@@ -36,6 +37,7 @@ struct seen {
 	uint64_t note; /* since when a hook has it waiting */
 	uint32_t odd;  /* looks in a row at which it ran on with this note */
 	bool in_futex, lock_like;
+	bool retakes;   /* within a hook: a condition's wait takes its mutex again */
 	uint32_t stack; /* in which it slept there */
 };
 
@@ -78,9 +80,11 @@ static void add_sleeper(const struct seen *s, bool fresh, int64_t elapsed_ns)
 {
 	if (!s->in_futex)
 		return;
-	pf_count(PF_COUNTER_BLOCK_POLLED);
-	if (pf_block_watches_sync())
-		add(PF_WAIT_OF_BLOCK, s->stack, fresh, elapsed_ns);
+	if (!s->retakes) { /* else the hook has it */
+		pf_count(PF_COUNTER_BLOCK_POLLED);
+		if (pf_block_watches_sync())
+			add(PF_WAIT_OF_BLOCK, s->stack, fresh, elapsed_ns);
+	}
 	if (!s->lock_like || !pf_mutex_enabled())
 		return;
 	pf_count_many(PF_COUNTER_MUTEX_POLLED_NS, (uint64_t)elapsed_ns);
@@ -125,6 +129,33 @@ static bool is_unnoted(const struct pf_thread *t, int64_t cpu_ns)
 	       pf_clock_ns(pf_clock_of_thread(t->tid)) == cpu_ns;
 }
 
+/* Of a thread that has run, and that a hook has in a condition's wait. Most of those wait for the condition still, or
+ * again, and nobody for their mutex: its word says so. */
+static bool takes_mutex_again(struct poll *p, struct pf_thread *t, const struct seen *s)
+{
+	uint64_t mutex = __atomic_load_n(&t->waits_mutex, __ATOMIC_RELAXED);
+	uint32_t word;
+
+	return mutex &&
+	       pf_own_memory_read(&word, (const void *)(uintptr_t)mutex, sizeof(word)) ==
+		   (ssize_t)sizeof(word) &&
+	       word > 1 && pf_blocked_sleeps_by(t->tid, mutex) &&
+	       pf_proc_read(p->reader, t, &p->stack) == PF_PROC_ASLEEP &&
+	       p->stack.state == SYS_futex && p->stack.cpu_ns == s->cpu_ns;
+}
+
+/* Who has not run since the last look is where it was. */
+static void look_at_noted(struct poll *p, struct pf_thread *t, struct seen *s, bool ran)
+{
+	if (t->waits_kind != PF_WAIT_COND || !pf_mutex_enabled())
+		s->retakes = false;
+	else if (ran)
+		s->retakes = takes_mutex_again(p, t, s);
+	if (s->retakes && ran)
+		s->stack = p->stack.stack;
+	s->in_futex = s->lock_like = s->retakes;
+}
+
 /* Returns whether it has run since the last look. */
 static bool look_at(struct poll *p, struct pf_thread *t, int64_t elapsed_ns)
 {
@@ -140,9 +171,11 @@ static bool look_at(struct poll *p, struct pf_thread *t, int64_t elapsed_ns)
 	ran = has_run(t, s);
 	if (noted) {
 		check_note(t, s, ran);
-		s->in_futex = false;
+		look_at_noted(p, t, s, ran);
+		add_sleeper(s, ran, elapsed_ns);
 		return ran;
 	}
+	s->retakes = false;
 	if (t->tid == __atomic_load_n(&left_out, __ATOMIC_ACQUIRE)) {
 		s->in_futex = false;
 	} else if (ran) {

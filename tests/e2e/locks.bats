@@ -214,18 +214,38 @@ as_long() {
 		"$(awk -v name="${4:-$3}" '$1 == name {print 1.01 * $3}' "$OUT")" "$waited"
 }
 
-# next_look: waits until one more look at wait_raw has been added; $SUM_US is its sum then, and the look was
-# between $LOOK_FROM_US and $LOOK_TO_US.
+# next_look PROFILE NAME: waits until one more look at NAME has been added; $SUM_US is its sum then, and the look
+# was between $LOOK_FROM_US and $LOOK_TO_US.
 next_look() {
 	local was='' begun
 	while :; do
 		begun=${EPOCHREALTIME/[.,]/}
-		SUM_US=$(awk '/;wait_raw/ {sum += $NF} END {printf "%d", sum / 1000}' "$TREE/block.folded")
+		SUM_US=$(awk -v name=";$2" 'index($0, name) {sum += $NF} END {printf "%d", sum / 1000}' "$TREE/$1.folded")
 		LOOK_TO_US=${EPOCHREALTIME/[.,]/}
 		[ "$SUM_US" = "${was:-$SUM_US}" ] || return 0
 		was=$SUM_US LOOK_FROM_US=$begun
 		sleep 0.01
 	done
+}
+
+# grows_by_time THREADS PROFILE NAME: so many wait there all the time, and a second later it has that much more.
+grows_by_time() {
+	local sum from to
+	next_look "$2" "$3"
+	sum=$SUM_US from=$LOOK_FROM_US to=$LOOK_TO_US
+	sleep 1
+	next_look "$2" "$3"
+	between $(((LOOK_FROM_US - to) * $1 * 99 / 100)) $(((LOOK_TO_US - from) * $1 * 101 / 100)) $((SUM_US - sum))
+}
+
+@test "who is told to go on and waits for the mutex again, within a condition's wait, is in mutex as polled" {
+	contend mutex,block again
+	grows_by_time 5 mutex wait_for_turn
+	cat "$TREE/mutex"
+	has "$(cat "$TREE/mutex")" "# polled "
+	hasnt "$(cat "$TREE/mutex.folded")" wait_for_nothing
+	hasnt "$(cat "$TREE/block.folded")" wait_for_turn # its hook has it when it is over
+	has "$(cat "$TREE/mutex")" "waiting now: 5 threads for locks"
 }
 
 @test "std::mutex, Rust's kind of lock, C++20's waits, raw futexes, sleeps and reads: each by its kind" {
@@ -234,11 +254,7 @@ next_look() {
 	touch go
 	wait_until 30 says waiting
 	# Who waits without the C library is looked at again and again: its sum is exact from look to look.
-	next_look
-	sum=$SUM_US from=$LOOK_FROM_US to=$LOOK_TO_US
-	sleep 1
-	next_look
-	between $(((LOOK_FROM_US - to) * 99 / 100)) $(((LOOK_TO_US - from) * 101 / 100)) $((SUM_US - sum))
+	grows_by_time 1 block wait_raw
 	touch end
 	wait_until 30 says done
 	cp "$TREE/mutex.pprof" "$TREE/block.pprof" .

@@ -9,6 +9,8 @@
  *   waits US COUNT   wait_for_us() waits COUNT times, each time until it has been seen asleep for so many
  *                microseconds (pthread_cond_timedwait); prints the milliseconds it was seen asleep, and those
  *                it has been in there: it has waited for as long as the first at least, as the second at most
+ *   again        hold_on() tells five threads in wait_for_turn() to go on, and keeps their mutex for ever: all
+ *                five wait for it again. wait_for_nothing() waits for another condition with that mutex
  *   deadlock     lock_ab and lock_ba hold one mutex each and want the other's; a third, wait_a, waits
  *                for the first
  *   rwdeadlock   the same with locks for readers and writers: lock_ab and lock_ba write, wait_a reads
@@ -185,6 +187,63 @@ static void run_waits(long us, int count)
 	printf("%.3f %.3f\n", (double)asleep_ns / 1e6, (double)the_waiter.waited_ns / 1e6);
 }
 
+/* ---- who waits for its mutex again ---- */
+
+static pthread_cond_t nothing = PTHREAD_COND_INITIALIZER;
+
+static void *wait_for_turn(void *tid)
+{
+	pthread_mutex_lock(&turn);
+	task_says(tid);
+	pthread_cond_wait(&turned, &turn);
+	return tid;
+}
+
+static void *wait_for_nothing(void *tid)
+{
+	pthread_mutex_lock(&turn);
+	task_says(tid);
+	pthread_cond_wait(&nothing, &turn);
+	return tid;
+}
+
+/* Does it sleep by this word? */
+static int sleeps_by(pid_t tid, const void *word)
+{
+	char path[64], text[256] = "";
+	unsigned long at = 0;
+	FILE *file;
+
+	snprintf(path, sizeof(path), "/proc/self/task/%d/syscall", (int)tid);
+	file = fopen(path, "r");
+	if (!file || !fgets(text, sizeof(text), file))
+		abort();
+	fclose(file);
+	return sscanf(text, "%*d %lx", &at) == 1 && at == (unsigned long)word;
+}
+
+static void hold_on(const pid_t *tids)
+{
+	pthread_mutex_lock(&turn);
+	pthread_cond_broadcast(&turned);
+	for (int i = 0; i < WAITERS; i++)
+		while (!sleeps_by(tids[i], &turn))
+			sleep_us(1000);
+}
+
+static void run_again(void)
+{
+	static pid_t tids[WAITERS + 1];
+	pthread_t thread;
+
+	for (int i = 0; i <= WAITERS; i++) {
+		pthread_create(
+		    &thread, NULL, i < WAITERS ? wait_for_turn : wait_for_nothing, &tids[i]);
+		task_wait_asleep(&tids[i]);
+	}
+	hold_on(tids);
+}
+
 /* ---- who waits for ever ---- */
 
 static void lock_a(void)
@@ -303,6 +362,8 @@ int main(int argc, char **argv)
 	} else if (is(way, "deadlock") || is(way, "rwdeadlock")) {
 		by_rwlock = is(way, "rwdeadlock");
 		run_for_ever(deadlock, 3);
+	} else if (is(way, "again")) {
+		run_again();
 	} else if (is(way, "self")) {
 		run_for_ever(self, 1);
 	} else if (is(way, "chain")) {
