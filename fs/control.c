@@ -308,6 +308,11 @@ static int take_word(struct switches *s, int *last, const char *word, size_t len
 	return 0;
 }
 
+static bool parts_words(char c)
+{
+	return isspace((unsigned char)c) || c == ',';
+}
+
 void pf_enable_show(struct pf_buf *out, struct pf_live *live, int arg)
 {
 	for (int id = 0; id < PF_COLLECTOR_COUNT; id++)
@@ -329,7 +334,7 @@ int pf_enable_store(
 		size_t end = at;
 		int rc;
 
-		while (end < length && !isspace((unsigned char)text[end]))
+		while (end < length && !parts_words(text[end]))
 			end++;
 		rc = end > at ? take_word(&s, &last, text + at, end - at) : 0;
 		if (rc < 0)

@@ -155,6 +155,10 @@ static void enable_takes_words_in_every_form(void **state)
 	assert_string_equal(read_from("enable"), "cpu on\nwall on\nheap off\n");
 	assert_int_equal(write_to("enable", "0 +wall"), 0);
 	assert_string_equal(read_from("enable"), "cpu off\nwall on\nheap off\n");
+	assert_int_equal(write_to("enable", "+cpu,-wall, heap\n"), 0);
+	assert_string_equal(read_from("enable"), "cpu on\nwall off\nheap on\n");
+	assert_int_equal(write_to("enable", "-cpu,+wall,-heap"), 0);
+	assert_int_equal(write_to("enable", ","), -EINVAL);
 	assert_int_equal(write_to("enable", "on"), -EINVAL);
 	assert_int_equal(write_to("enable", "cpu on off"), -EINVAL);
 	assert_string_equal(read_from("enable"), "cpu off\nwall on\nheap off\n");
