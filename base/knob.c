@@ -50,31 +50,46 @@ static int64_t find_word(const char *words, const char *text, size_t length)
 	}
 }
 
-/* Some of the words "sync+sleep+io": their bits, the first word's the lowest. Or -1. */
-static int64_t find_words(const char *words, const char *text, size_t length)
+/* Which of the words "sync+sleep+io" is this: its bit, the first word's the lowest. Or 0. */
+static int64_t bit_of(const char *words, const char *text, size_t length)
 {
-	int64_t value = 0;
+	for (int64_t bit = 1; *words; bit <<= 1) {
+		size_t word = strcspn(words, "+");
 
+		if (word == length && memcmp(words, text, length) == 0)
+			return bit;
+		words += word + (words[word] == '+');
+	}
+	return 0;
+}
+
+/* Some of these words: their bits. What begins with a sign changes those of `value` ("+io", "-sync"); in between
+ * a + parts words. Or -1. */
+static int64_t find_words(const char *words, const char *text, size_t length, int64_t value)
+{
+	bool some = false, off = false;
+
+	if (length > 0 && *text != '+' && *text != '-')
+		value = 0;
 	for (size_t end = 0; length > 0; text += end, length -= end) {
-		int64_t bit = 1;
-		const char *word = words;
+		int64_t bit;
 
-		if (isspace((unsigned char)*text) || *text == ',' || *text == '+') {
+		if (isspace((unsigned char)*text) || *text == ',' || *text == '+' || *text == '-') {
+			off = *text == '-';
 			end = 1;
+			if (off && (length == 1 || !isalpha((unsigned char)text[1])))
+				return -1;
 			continue;
 		}
 		for (end = 0; end < length && isalpha((unsigned char)text[end]);)
 			end++;
-		while (*word && (strcspn(word, "+") != end || memcmp(word, text, end) != 0)) {
-			word += strcspn(word, "+");
-			word += *word == '+';
-			bit <<= 1;
-		}
-		if (!*word || end == 0)
+		bit = bit_of(words, text, end);
+		if (bit == 0)
 			return -1;
-		value |= bit;
+		value = off ? value & ~bit : value | bit;
+		some = true;
 	}
-	return value ? value : -1;
+	return some ? value : -1;
 }
 
 static void trim(const char **text, size_t *length)
@@ -97,9 +112,9 @@ int pf_knob_parse(enum pf_knob_id id, const char *text, size_t length, int64_t *
 			return 0;
 	}
 	if (strchr(knob->unit, '+')) {
-		*out = find_words(knob->unit, text, length);
+		*out = find_words(knob->unit, text, length, pf_knob_get(id));
 		if (*out >= 0)
-			return 0;
+			return *out < knob->min ? -ERANGE : 0;
 	}
 	rc = pf_parse_int(text, length, out);
 	if (rc < 0)

@@ -25,7 +25,7 @@
 	X(BLOCK_RATE_NS, "config/block_rate_ns", "ns", 1, 1000000000000, 100000,                   \
 	    "waits so long are all sampled, shorter ones the more often the longer they are")      \
 	X(BLOCK_KINDS, "config/block_kinds", "sync+sleep+io", 1, 7, 1,                             \
-	    "what block counts: sync (locks, conditions, joins), sleep, io; several at once")      \
+	    "what block counts: sync (locks, conditions, joins), sleep, io; several, or +io, -io") \
 	X(EXCEPTION_STACKS, "config/exception_stacks", "stacks/s", 1, 1000000, 1000,               \
 	    "stacks of throws taken a second; of more, a sample that stands for all")              \
 	X(EXCEPTION_MESSAGES, "config/exception_messages", "", 0, 2, 1,                            \

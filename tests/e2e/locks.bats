@@ -312,6 +312,8 @@ grows_by_time() {
 @test "block_kinds is set by words, and counts nothing else" {
 	tree_start --set enable=block --set block_rate_ns=1 -- "$TARGET/waits"
 	is "$(cat "$TREE/config/block_kinds")" sync
+	echo "+sleep" >"$TREE/config/block_kinds"
+	is "$(cat "$TREE/config/block_kinds")" "sync sleep"
 	echo "sleep io" >"$TREE/config/block_kinds"
 	is "$(cat "$TREE/config/block_kinds")" "sleep io"
 	run bash -c "echo naps >'$TREE/config/block_kinds'"
