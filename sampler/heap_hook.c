@@ -151,8 +151,7 @@ static const struct pf_patch every[] = {HOOKS_FREEING(PF_CALL_COUNT_ROW)
 #define ONE(name) +1
 enum { NEW_COUNT = HOOKS_NEW(ONE) };
 
-static struct pf_patch_set set = {
-    .patches = counting,
+static struct pf_patch_set set = {.patches = counting,
     .count = PF_COUNT(counting),
     .rest = PF_COUNT(counting) - NEW_COUNT,
     .counts_asking = true};
