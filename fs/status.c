@@ -136,8 +136,10 @@ out:
 	pf_profile_finish(&p);
 }
 
-static void show_counters(struct pf_buf *out)
+static void show_counters(struct pf_buf *out, struct pf_live *live)
 {
+	if (live->door->flush_counters)
+		live->door->flush_counters();
 	for (int i = 0; i < PF_COUNTER_COUNT; i++) {
 		enum pf_counter counter = (enum pf_counter)i;
 		uint64_t value = pf_counter_get(counter);
@@ -186,7 +188,7 @@ void pf_status_show(struct pf_buf *out, struct pf_live *live, int arg)
 	pf_buf_str(out, "\n# what works here\n");
 	show_features(out);
 	pf_buf_str(out, "\n# counters (those at 0 left out)\n");
-	show_counters(out);
+	show_counters(out, live);
 }
 
 void pf_window_status_show(struct pf_buf *out, struct pf_live *live, int row)

@@ -35,6 +35,7 @@
 #include "sampler/throw.h"
 #include "sampler/throw_last.h"
 #include "sampler/unwind.h"
+#include "sampler/waiter.h"
 #include "sampler/wall.h"
 
 static int64_t all_cpu_ns(void)
@@ -95,6 +96,7 @@ static struct pf_sampler door = {
     .cpu_ns = all_cpu_ns,
     .memory_bytes = all_memory_bytes,
     .stack_usage = pf_stack_usage,
+    .flush_counters = pf_waiter_flush,
     .start_thread = pf_crew_start,
 };
 

@@ -79,6 +79,8 @@ struct pf_allocator {
 struct pf_sampler {
 	const char *version; /* PF_VERSION; both shared objects must be of one build */
 	uint64_t *counters;
+	/* Brings those up to date that are added up in the threads and summed once a second; or NULL. */
+	void (*flush_counters)(void);
 	struct pf_knob *knobs;
 	struct pf_feature_entry *features;
 	struct pf_births *births;

@@ -167,7 +167,7 @@ void pf_waiter_settle(struct pf_thread *thread);
 enum { PF_WATCH_SYNC = 1, PF_WATCH_SLEEP = 2, PF_WATCH_IO = 4, PF_WATCH_MUTEX = 8 };
 void pf_waiter_watch(uint32_t what);
 
-/* Brings the counters up to date. */
+/* Brings the counters up to date. Any thread of ours, several at once. */
 void pf_waiter_flush(void);
 
 /* In the child after fork: nobody waits. PF_SIGSAFE. */

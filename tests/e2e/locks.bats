@@ -17,6 +17,7 @@ ms() {
 @test "a lock held for 100 ms while five wait: 500 ms where it is released, one contention each time" {
 	SETS=(--set mutex_fraction=1)
 	contend mutex,block holder 4
+	[ "$(awk '$1 == "mutex_waited_ns" {print $2}' "$TREE/status")" -ge 1980000000 ] # not only a second later
 	cat "$TREE/mutex"
 	has "$(cat "$TREE/mutex")" "(contentions 4,"
 	most=$(head -n 1 "$OUT" | awk '{print 1.01 * $1}')
