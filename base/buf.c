@@ -132,17 +132,28 @@ size_t pf_buf_character(const char *text)
 	return length;
 }
 
-void pf_buf_plain(struct pf_buf *buf, const char *text)
+static void add_plain(struct pf_buf *buf, const char *text, bool only_utf8)
 {
 	while (*text) {
 		size_t length = pf_buf_character(text);
+		bool stray = length == 1 && (unsigned char)*text >= 0x80;
 
-		if (pf_buf_control(text))
+		if (pf_buf_control(text) || (only_utf8 && stray))
 			pf_buf_char(buf, '?');
 		else
 			pf_buf_add(buf, text, length);
 		text += length;
 	}
+}
+
+void pf_buf_plain(struct pf_buf *buf, const char *text)
+{
+	add_plain(buf, text, false);
+}
+
+void pf_buf_plain_utf8(struct pf_buf *buf, const char *text)
+{
+	add_plain(buf, text, true);
 }
 
 void pf_buf_vprintf(struct pf_buf *buf, const char *format, va_list args)

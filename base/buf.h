@@ -39,6 +39,8 @@ size_t pf_buf_control(const char *text);
 size_t pf_buf_character(const char *text);
 /* Text from outside (thread names, symbols) for a terminal: control characters become '?'. */
 void pf_buf_plain(struct pf_buf *buf, const char *text);
+/* And so does every byte that is no UTF-8. */
+void pf_buf_plain_utf8(struct pf_buf *buf, const char *text);
 void pf_buf_fail(struct pf_buf *buf, int error); /* make -errno stick */
 
 /* Room for `more` bytes behind length, or NULL with the error set. The caller then adds to

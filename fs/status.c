@@ -126,7 +126,7 @@ static void show_last_exception(struct pf_buf *out, struct pf_live *live)
 
 		pf_buf_printf(out, "exception_%s ", l->key);
 		if (l->str)
-			pf_buf_plain(out, l->str);
+			pf_buf_plain_utf8(out, l->str); /* what() may be any bytes */
 		else
 			pf_buf_printf(out, "%lld", (long long)l->num);
 		pf_buf_char(out, '\n');

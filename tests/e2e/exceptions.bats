@@ -224,7 +224,9 @@ message() {
 		is "$(message std::bad_alloc)" '"std::bad_alloc"'
 		is "$(message counted)" ""
 		is "$(message hidden)" ""
-		has "$text" "# total 9"
+		is "$(message bytes)" $'"caf\xef\xbf\xbd ?[1m"'
+		has "$(cat "$TREE/status")" 'exception_message caf? ?[1m'
+		has "$text" "# total 10"
 		says "asked 0"
 		tree_stop
 	done

@@ -7,6 +7,7 @@
  *     counted   "2"                kept by nobody before it is asked: only what() itself knows,
  *                                  and it counts how often it was asked
  *     hidden    nothing            std::runtime_error in private
+ *     bytes     "caf\xe9 \033[1m"  Latin-1, and a control character; the last one thrown
  *     and a pointer, an int, std::bad_alloc ("std::bad_alloc")
  *
  * Throws each once, prints how often `counted` was asked, then "ready".
@@ -24,6 +25,10 @@ struct member : std::exception {
 
 struct literal : std::exception {
 	const char *what() const noexcept override { return "a literal"; }
+};
+
+struct bytes : std::exception {
+	const char *what() const noexcept override { return "caf\xe9 \033[1m"; }
 };
 
 struct shelf {
@@ -73,14 +78,16 @@ static void throw_one(int which)
 		throw &target;
 	case 7:
 		throw 7;
-	default:
+	case 8:
 		throw std::bad_alloc();
+	default:
+		throw bytes();
 	}
 }
 
 int main()
 {
-	for (int i = 0; i < 9; i++) {
+	for (int i = 0; i < 10; i++) {
 		try {
 			throw_one(i);
 		} catch (...) {

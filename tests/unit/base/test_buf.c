@@ -120,6 +120,9 @@ static void plain_text_has_no_control_bytes(void **state)
 			   "2J \xc3\x9b \xe2\x82\xac \xf0\x9f\x9b\x91 \xe2\x9b \xff");
 	assert_string_equal(
 	    pf_buf_text(&buf), "?2J \xc3\x9b \xe2\x82\xac \xf0\x9f\x9b\x91 \xe2? \xff");
+	pf_buf_clear(&buf);
+	pf_buf_plain_utf8(&buf, "\033[2J \xe2\x82\xac caf\xe9 \xe2\x9b");
+	assert_string_equal(pf_buf_text(&buf), "?[2J \xe2\x82\xac caf? ??");
 }
 
 static void the_held_bytes_come_back_to_what_they_were(void **state)
