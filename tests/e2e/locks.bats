@@ -218,8 +218,8 @@ as_long() {
 # next_look PROFILE NAME: waits until one more look at NAME has been added; $SUM_US is its sum then, and the look
 # was between $LOOK_FROM_US and $LOOK_TO_US.
 next_look() {
-	local was='' begun
-	while :; do
+	local was='' begun until=$((SECONDS + 30))
+	while [ "$SECONDS" -lt "$until" ]; do
 		begun=${EPOCHREALTIME/[.,]/}
 		SUM_US=$(awk -v name=";$2" 'index($0, name) {sum += $NF} END {printf "%d", sum / 1000}' "$TREE/$1.folded")
 		LOOK_TO_US=${EPOCHREALTIME/[.,]/}
@@ -227,6 +227,8 @@ next_look() {
 		was=$SUM_US LOOK_FROM_US=$begun
 		sleep 0.01
 	done
+	echo "nobody has looked at $2"
+	return 1
 }
 
 # grows_by_time THREADS PROFILE NAME: so many wait there all the time, and a second later it has that much more.
