@@ -87,7 +87,7 @@ static void let_go_of(int first, int last)
 		close(null);
 }
 
-enum { LOW_NUMBERS = 64 }; /* see fill_low_numbers() */
+enum { LOW_NUMBERS = 32 }; /* see fill_low_numbers() */
 
 /* The program's stderr, for our one line: a copy, or where none is to be had itself; -1: closed. */
 static int keep_notice(void)

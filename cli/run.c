@@ -219,6 +219,22 @@ static int prepend(const char *variable, const char *item)
 	return rc;
 }
 
+/* A child may be built with AddressSanitizer, whose runtime as a shared library ends the program when it is not the
+ * first of all, unless its options tell it not to look. The agent finds it there and does nothing. AFL's fuzzers end
+ * when there are options and not all that they want. */
+static bool minds_options(const char *program)
+{
+	const char *slash = strrchr(program, '/');
+	const char *name = slash ? slash + 1 : program;
+
+	if (strncmp(name, "afl-", 4) == 0)
+		return true;
+	for (char **variable = environ; *variable; variable++)
+		if (strncmp(*variable, "AFL_", 4) == 0)
+			return true;
+	return false;
+}
+
 /* Everything that makes the agent start in the program; 0, or -errno with *why. */
 static int prepare(const struct request *request, const char *program, const char **why)
 {
@@ -255,9 +271,7 @@ static int prepare(const struct request *request, const char *program, const cha
 	if (setenv("PROFFS_RUN", pid, 1) != 0)
 		return -errno;
 	rc = prepend("LD_PRELOAD", agent);
-	/* A child may be built with AddressSanitizer, whose runtime as a shared library ends the program when it
-	 * is not the first of all, unless it is told not to look. The agent finds it there and does nothing. */
-	if (rc == 0)
+	if (rc == 0 && !minds_options(program))
 		rc = prepend("ASAN_OPTIONS", "verify_asan_link_order=0");
 	if (rc < 0)
 		return rc;

@@ -70,6 +70,7 @@ static pid_t owner_of_rwlock(uint64_t lock)
 struct futex {
 	uint64_t address;
 	uint32_t command, value;
+	bool shared; /* between processes, or said to be */
 };
 
 enum sleep { RUNS, IN_FUTEX, ELSEWHERE, UNTOLD };
@@ -92,6 +93,7 @@ static enum sleep read_sleep(pid_t tid, struct futex *futex)
 	futex->address = args[0];
 	futex->command = (uint32_t)args[1] & FUTEX_CMD_MASK;
 	futex->value = (uint32_t)args[2];
+	futex->shared = !(args[1] & FUTEX_PRIVATE_FLAG);
 	return IN_FUTEX;
 }
 
@@ -135,9 +137,16 @@ static bool judge_rwlock(const struct futex *futex, struct blocked *b)
 	return false;
 }
 
-/* What the word slept at says by itself. A thread's id in it: a PI or robust mutex, which have the bit
- * of those waited for as well, or, as joined threads have it, the thread whose end is waited for: no
- * lock. A 2: perhaps a mutex of glibc, and then what follows looks like one, or a rwlock, and then what is
+/* A thread's id in the word slept at: a PI or robust mutex, which have the bit of those waited for as well, or, as joined
+ * threads have it, the thread whose end is waited for: no lock, and glibc sleeps there as if it were shared. Any other
+ * word may be a small number, as ids are in a container. */
+static bool names_thread(const struct futex *futex, uint32_t word)
+{
+	return word == futex->value && (word & FUTEX_TID_MASK) > 2 &&
+	       ((word & FUTEX_WAITERS) || futex->shared);
+}
+
+/* What the word slept at says by itself. A 2: perhaps a mutex of glibc, and then what follows looks like one, or a rwlock, and then what is
  * before it does. */
 static void judge_futex(const struct futex *futex, struct blocked *b)
 {
@@ -147,13 +156,13 @@ static void judge_futex(const struct futex *futex, struct blocked *b)
 
 	if (!read_memory(futex->address, &word, sizeof(word)))
 		return;
-	if (pi || (word == futex->value && (word & FUTEX_TID_MASK) > 2)) {
+	if (word == futex->value && judge_rwlock(futex, b))
+		return;
+	if (pi || names_thread(futex, word)) {
 		b->owner = known(word & FUTEX_TID_MASK);
 		b->lock_like |= b->owner && (word & FUTEX_WAITERS);
 	}
 	b->lock_like |= pi || futex->value == 2 || futex->value == UINT32_MAX;
-	if (!b->owner && word == futex->value && judge_rwlock(futex, b))
-		return;
 	if (b->owner || futex->value != 2 || word != 2 ||
 	    !read_memory(futex->address, &m, sizeof(m)))
 		return;
@@ -184,16 +193,20 @@ static bool read_note(const struct pf_thread *t, struct blocked *b)
 	       __atomic_load_n(&t->waits_for, __ATOMIC_ACQUIRE) == lock;
 }
 
-/* Words in there are numbers, of which any may look like a lock's. */
-static bool is_within_condition(const struct blocked *b, uint64_t address)
+/* A join; a mutex that a condition's wait takes again. Words within a condition are numbers, as those of barriers are,
+ * and any may look like a lock's. */
+static bool may_be_another(const struct blocked *b, uint64_t address)
 {
-	return b->kind == PF_WAIT_COND && address - b->lock < sizeof(pthread_cond_t);
+	if (b->kind == PF_WAIT_COND)
+		return address - b->lock >= sizeof(pthread_cond_t);
+	return b->kind == PF_WAIT_JOIN || b->kind == PF_WAIT_FUTEX;
 }
 
 /* Does the thread wait for another? */
 static bool look(struct pf_thread *t, struct blocked *b)
 {
 	struct futex futex;
+	enum pf_wait_kind noted_kind;
 	enum sleep sleep;
 	bool noted;
 
@@ -211,12 +224,15 @@ static bool look(struct pf_thread *t, struct blocked *b)
 		judge_futex(&futex, b);
 		return true;
 	}
+	noted_kind = b->kind;
 	if (b->kind == PF_WAIT_MUTEX)
 		b->owner = owner_of_mutex(b->lock);
 	else if (b->kind == PF_WAIT_RWLOCK)
 		b->owner = owner_of_rwlock(b->lock);
-	else if (sleep == IN_FUTEX && !is_within_condition(b, futex.address))
-		judge_futex(&futex, b); /* a join; a mutex that a condition's wait takes again */
+	else if (sleep == IN_FUTEX && may_be_another(b, futex.address))
+		judge_futex(&futex, b);
+	if (b->kind != noted_kind) /* that wait may be younger than the note */
+		b->since_ns = 0;
 	/* Between the note and the sleep, or on its way out: only spinning looks like that for long. */
 	return sleep != RUNS || b->kind == PF_WAIT_SPIN;
 }

@@ -208,7 +208,7 @@ static void comment_polled(struct pf_profile *out)
 
 	if (polled_ns)
 		pf_profile_comment(out,
-		    "polled %.3f ms since the start: no hook saw who released these locks, so they stand at who waited",
+		    "polled %.3f ms since the start: nobody is charged for these, they stand at who waited",
 		    (double)polled_ns / PF_NS_PER_MS);
 }
 

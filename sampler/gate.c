@@ -59,9 +59,11 @@ bool pf_gate_opens(void)
 	       __atomic_load_n(&opened, __ATOMIC_SEQ_CST);
 }
 
-void pf_gate_forget_opens(void)
+bool pf_gate_forget_opens(void)
 {
-	__atomic_store_n(&opened, false, __ATOMIC_SEQ_CST);
+	bool before = __atomic_exchange_n(&opened, false, __ATOMIC_SEQ_CST);
+
+	return before || __atomic_load_n(&opening, __ATOMIC_SEQ_CST) != 0;
 }
 
 bool pf_gate_try(void)

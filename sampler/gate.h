@@ -23,7 +23,7 @@ void pf_gate_open_begin(void);
 void pf_gate_open_end(void);
 /* Who looks for what has come: is one of ours being opened, or was there one since the last who forgot? */
 bool pf_gate_opens(void);
-void pf_gate_forget_opens(void);
+bool pf_gate_forget_opens(void); /* the same, and forgets */
 
 /* Does a fork() wait for who is inside? */
 bool pf_gate_is_wanted(void);

@@ -97,11 +97,17 @@ static void say_enabled(void)
 void pf_heap_look_for_builtin(void)
 {
 	static bool looked; /* atomic */
+	const char *found;
 
-	if (!pf_heap_enabled() || __atomic_exchange_n(&looked, true, __ATOMIC_ACQ_REL))
+	if (!pf_heap_enabled() || __atomic_load_n(&looked, __ATOMIC_ACQUIRE))
 		return;
-	__atomic_store_n(&builtin, pf_heap_builtin(), __ATOMIC_RELEASE);
-	say_enabled();
+	found = pf_heap_builtin();
+	pf_lock_take(&lock);
+	__atomic_store_n(&builtin, found, __ATOMIC_RELEASE);
+	if (enabled)
+		say_enabled();
+	pf_lock_give(&lock);
+	__atomic_store_n(&looked, true, __ATOMIC_RELEASE);
 }
 
 static int enable_locked(void)

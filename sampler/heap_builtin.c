@@ -1,7 +1,7 @@
 #include "sampler/heap_builtin.h"
 #include "base/mark.h"
 #include "base/place.h"
-#include "sampler/operator.h"
+#include "sampler/real.h"
 
 #include <elf.h>
 #include <fcntl.h>
@@ -110,7 +110,7 @@ const char *pf_heap_builtin(void)
 {
 	const char *said = find_in_executable();
 
-	if (!said && pf_operator_is_hidden())
+	if (!said && pf_real_hides_operators())
 		said =
 		    "the executable has an operator new of its own, beside malloc: its calls cannot be seen";
 	return said;

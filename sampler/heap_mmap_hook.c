@@ -125,6 +125,7 @@ int pf_heap_mmap_on(void)
 		return rc;
 	if (pf_real_home() == PF_REAL_HOME_LIBRARY)
 		set.skip = pf_real_pointers[PF_REAL_malloc];
+	set.skip_rest = pf_real_operators(); /* a pool's blocks are counted one by one */
 	return pf_patch_on(&set);
 }
 

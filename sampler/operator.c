@@ -1,6 +1,5 @@
 #include "sampler/operator.h"
 #include "base/mark.h"
-#include "sampler/gate.h"
 #include "sampler/module.h"
 #include "sampler/real.h"
 
@@ -118,17 +117,13 @@ bool pf_operator_is_own(void *function, const struct link_map *allocator)
 
 /* ---- the executable ---- */
 
-bool pf_operator_is_hidden(void)
+bool pf_operator_is_hidden(void *function, const struct link_map *allocator)
 {
-	struct search search = {.found = false};
-	const struct link_map *module;
+	struct search search = {.address = function};
+	const struct link_map *module = pf_real_module(function);
 
-	pf_gate_enter();
-	search.address = pf_real_find("_Znwm");
-	module = pf_real_module(search.address);
 	if (module && !module->l_prev)
 		dl_iterate_phdr(look_into_module, &search);
-	dlerror(); /* nobody shall find our misses */
-	pf_gate_leave();
-	return search.found && !has_import(&search.module, allocates, NULL);
+	return search.found && !has_import(&search.module, allocates, NULL) &&
+	       !has_import(&search.module, leads_astray, allocator);
 }

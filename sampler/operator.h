@@ -13,6 +13,5 @@
  * Inside the gate (gate.h); not in a hook. */
 bool pf_operator_is_own(void *function, const struct link_map *allocator);
 
-/* Has the executable an operator new with a pool of its own? Its calls pass no slot. Passes the gate; not
- * in a hook. */
-bool pf_operator_is_hidden(void);
+/* Is this the executable's, with a pool of its own? Its calls pass no slot. Inside the gate; not in a hook. */
+bool pf_operator_is_hidden(void *function, const struct link_map *allocator);

@@ -53,6 +53,7 @@ static const int64_t SHORTEST_NS = 1 * (int64_t)PF_NS_PER_MS;
 static const int64_t LONGEST_NS = 1 * (int64_t)PF_NS_PER_SECOND;
 static const int64_t CREDIT_NS = 100 * (int64_t)PF_NS_PER_MS;
 static const int64_t DEAF_NS = 10 * (int64_t)PF_NS_PER_MS;
+static const int64_t ASK_NS = 100 * (int64_t)PF_NS_PER_MS;
 
 /* All guarded by `lock`, which is taken inside the gate: then no fork finds it held. */
 static struct pf_lock lock = PF_LOCK_INIT(PF_LOCK_MAP);
@@ -61,6 +62,8 @@ static struct slots known;
 static struct slots spare; /* empty: room for the next scan's, so that it need not be mapped anew */
 static struct match matches[MATCHES_MAX];
 static unsigned long long seen_adds, seen_subs;
+static uint64_t unasked;   /* modules that the last scans found new, unless somebody asks soon */
+static int64_t unasked_ns; /* when */
 static uint32_t seen_poke;
 static unsigned looks_since_poke;
 static unsigned scans_since_change; /* up to SETTLE_SCANS */
@@ -271,29 +274,22 @@ static void tell_by_others(size_t count)
 	}
 }
 
-/* Nothing of the module at hand is patched yet. */
-static bool is_new(size_t count)
-{
-	for (size_t i = 0; i < count; i++)
-		if (matches[i].verdict == OURS)
-			return false;
-	return true;
-}
-
 static void patch_module(struct scan *scan, struct pf_module *m)
 {
 	size_t count = find_matches(scan, m);
 	size_t before = scan->fresh.count;
+	bool is_new = true; /* nothing of it is patched yet */
 
 	tell_by_others(count);
 	for (size_t i = 0; i < count; i++) {
+		is_new &= matches[i].verdict != OURS;
 		scan->unfinished |= matches[i].verdict == LOADING;
 		scan->foreign += matches[i].verdict == FOREIGN;
 		if (matches[i].verdict == OURS ||
 		    (matches[i].verdict == PATCH && !set_is_foreign(matches[i].name.set, count)))
 			point_at_hook(scan, m, &matches[i]);
 	}
-	scan->fresh_modules += scan->fresh.count != before && is_new(count);
+	scan->fresh_modules += scan->fresh.count != before && is_new;
 	pf_module_lock(m);
 }
 
@@ -342,11 +338,11 @@ static int visit(struct dl_phdr_info *info, size_t size, void *arg)
 	return 0;
 }
 
-/* If nobody waits for it, what it finds new has been running for a while. */
+/* If nobody waits for it, what it finds new may have been running for a while. */
 static int scan_locked(bool waited_for)
 {
 	struct scan scan = {.fresh = spare};
-	bool ours = pf_gate_opens();
+	bool ours = pf_gate_forget_opens();
 	struct slots old = known;
 	int64_t start_ns = pf_clock_now_ns();
 	int64_t pause_ns, settling_ns;
@@ -364,10 +360,11 @@ static int scan_locked(bool waited_for)
 		spare = scan.fresh;
 		return -ENOMEM;
 	}
-	pf_gate_forget_opens();
 	dl_iterate_phdr(visit, &scan);
-	if (!waited_for && !ours && !pf_gate_opens())
-		pf_count_many(PF_COUNTER_MODULES_UNASKED, scan.fresh_modules);
+	if (!waited_for && !ours && !pf_gate_opens() && scan.fresh_modules) {
+		unasked += scan.fresh_modules;
+		unasked_ns = start_ns;
+	}
 	pf_patch_list_end();
 	if (scan.unfinished)
 		pf_patch_list_drop(); /* look at all of it again when it is there */
@@ -533,6 +530,16 @@ static void scan_at_once_locked(void)
 	credit_ns -= pf_clock_ns(CLOCK_THREAD_CPUTIME_ID) - before_ns;
 }
 
+/* Who asks soon for a function of what was found has not called it before: it was found in time. */
+static void settle_unasked_locked(bool is_asked, int64_t now_ns)
+{
+	if (!is_asked && now_ns < unasked_ns + ASK_NS)
+		return;
+	if (!is_asked && unasked)
+		pf_count_many(PF_COUNTER_MODULES_UNASKED, unasked);
+	unasked = 0;
+}
+
 static int64_t refresh_locked(bool hurry)
 {
 	struct scan counts = {.adds = 0};
@@ -541,6 +548,7 @@ static int64_t refresh_locked(bool hurry)
 	int64_t next_look_ns;
 	bool changed;
 
+	settle_unasked_locked(hurry, now);
 	dl_iterate_phdr(look_at_counts, &counts);
 	changed = counts.adds != seen_adds || counts.subs != seen_subs;
 	hurry = hurry && (changed || scans_since_change < SETTLE_SCANS);

@@ -15,6 +15,7 @@
 void *pf_real_pointers[PF_REAL_COUNT];
 static enum pf_real_home home;
 static const void *operators; /* in a library that has operator new with a pool of its own */
+static bool hidden_operators; /* they are the executable's */
 static const void *runtime;   /* in the one that has what that library lacks of them */
 static int resolved;          /* atomic */
 
@@ -227,6 +228,7 @@ static const void *find_operators(const struct link_map *allocator)
 {
 	void *found = home == PF_REAL_HOME_SANITIZER ? NULL : pf_real_find("_Znwm");
 
+	hidden_operators = found && pf_operator_is_hidden(found, allocator);
 	return found && pf_operator_is_own(found, allocator) ? found : NULL;
 }
 
@@ -295,6 +297,11 @@ enum pf_real_home pf_real_home(void)
 const void *pf_real_operators(void)
 {
 	return operators;
+}
+
+bool pf_real_hides_operators(void)
+{
+	return hidden_operators;
 }
 
 const void *pf_real_runtime(void)

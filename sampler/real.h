@@ -303,3 +303,6 @@ const void *pf_real_operators(void);
 /* In the language's runtime, where that has the forms that the library has not: what it calls of the others
  * is the library's. NULL: nobody has. */
 const void *pf_real_runtime(void);
+
+/* Has the executable an operator new with a pool of its own (operator.h)? */
+bool pf_real_hides_operators(void);

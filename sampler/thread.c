@@ -103,6 +103,7 @@ static PF_HOOK struct pf_thread *take_locked(void)
 	free_head = t->next;
 	t->next = 0;
 	t->tid = 0;
+	t->waits_mutex = 0;
 	t->name[0] = '\0';
 	t->start = 0;
 	t->argument = NULL;

@@ -38,6 +38,7 @@ struct seen {
 	uint32_t odd;  /* looks in a row at which it ran on with this note */
 	bool in_futex, lock_like;
 	bool retakes;   /* within a hook: a condition's wait takes its mutex again */
+	bool unjudged;  /* whether it does so: mutex was off when it had run */
 	uint32_t stack; /* in which it slept there */
 };
 
@@ -50,6 +51,7 @@ struct poll {
 	uint32_t start;
 	uint32_t stage; /* at the last look at every thread (activity.h) */
 	bool has_looked;
+	bool for_mutex; /* then that was on */
 };
 
 static struct poll *poll; /* the drainer's alone; NULL: stopped */
@@ -70,9 +72,10 @@ static bool reserve(struct poll *p, uint32_t limit)
 	return true;
 }
 
-static void add(enum pf_wait_profile profile, uint32_t stack, bool fresh, int64_t elapsed_ns)
+static void add(enum pf_wait_profile profile, enum pf_wait_kind kind, uint32_t stack, bool fresh,
+    int64_t elapsed_ns)
 {
-	pf_wait_site_add(pf_wait_site_find(profile, PF_WAIT_FUTEX, stack),
+	pf_wait_site_add(pf_wait_site_find(profile, kind, stack),
 	    fresh ? 1ull << PF_WAIT_COUNT_BITS : 0, (uint64_t)elapsed_ns);
 }
 
@@ -83,12 +86,13 @@ static void add_sleeper(const struct seen *s, bool fresh, int64_t elapsed_ns)
 	if (!s->retakes) { /* else the hook has it */
 		pf_count(PF_COUNTER_BLOCK_POLLED);
 		if (pf_block_watches_sync())
-			add(PF_WAIT_OF_BLOCK, s->stack, fresh, elapsed_ns);
+			add(PF_WAIT_OF_BLOCK, PF_WAIT_FUTEX, s->stack, fresh, elapsed_ns);
 	}
 	if (!s->lock_like || !pf_mutex_enabled())
 		return;
 	pf_count_many(PF_COUNTER_MUTEX_POLLED_NS, (uint64_t)elapsed_ns);
-	add(PF_WAIT_OF_MUTEX, s->stack, fresh, elapsed_ns);
+	add(PF_WAIT_OF_MUTEX, s->retakes ? PF_WAIT_MUTEX : PF_WAIT_FUTEX, s->stack, fresh,
+	    elapsed_ns);
 }
 
 /* A note of a thread that has ended, or that was met elsewhere for some looks although a hook has it
@@ -144,16 +148,21 @@ static bool takes_mutex_again(struct poll *p, struct pf_thread *t, const struct 
 	       p->stack.state == SYS_futex && p->stack.cpu_ns == s->cpu_ns;
 }
 
-/* Who has not run since the last look is where it was. */
-static void look_at_noted(struct poll *p, struct pf_thread *t, struct seen *s, bool ran)
+/* Who has not run since the last look for mutex is where it was. */
+static void look_at_noted(
+    struct poll *p, struct pf_thread *t, struct seen *s, bool ran, int64_t elapsed_ns)
 {
-	if (t->waits_kind != PF_WAIT_COND || !pf_mutex_enabled())
+	bool judged = ran || s->unjudged;
+
+	s->unjudged = judged && !pf_mutex_enabled();
+	if (t->waits_kind != PF_WAIT_COND || s->unjudged)
 		s->retakes = false;
-	else if (ran)
+	else if (judged)
 		s->retakes = takes_mutex_again(p, t, s);
-	if (s->retakes && ran)
+	if (s->retakes && judged)
 		s->stack = p->stack.stack;
 	s->in_futex = s->lock_like = s->retakes;
+	add_sleeper(s, judged, elapsed_ns);
 }
 
 /* Returns whether it has run since the last look. */
@@ -171,8 +180,7 @@ static bool look_at(struct poll *p, struct pf_thread *t, int64_t elapsed_ns)
 	ran = has_run(t, s);
 	if (noted) {
 		check_note(t, s, ran);
-		look_at_noted(p, t, s, ran);
-		add_sleeper(s, ran, elapsed_ns);
+		look_at_noted(p, t, s, ran, elapsed_ns);
 		return ran;
 	}
 	s->retakes = false;
@@ -194,7 +202,7 @@ static bool look_at(struct poll *p, struct pf_thread *t, int64_t elapsed_ns)
  * wait in a hook, has run. */
 static bool is_quiet(const struct poll *p, uint32_t limit, uint32_t stage)
 {
-	if (!p->has_looked || stage != p->stage)
+	if (!p->has_looked || stage != p->stage || p->for_mutex != pf_mutex_enabled())
 		return false;
 	for (uint32_t i = 0; i < limit; i++) {
 		const struct pf_thread *t = pf_thread_at(i);
@@ -228,6 +236,7 @@ static void look_round(struct poll *p, int64_t now_ns, struct pf_activity *activ
 	}
 	p->stage = stage;
 	p->has_looked = true;
+	p->for_mutex = pf_mutex_enabled();
 	for (uint32_t i = 0; i < limit; i++) {
 		struct pf_thread *t = pf_thread_at(i);
 

@@ -506,8 +506,11 @@ static void sum_up(const struct pf_thread *t, uint64_t sums[4])
 
 void pf_waiter_flush(void)
 {
+	static bool busy; /* atomic: of two at once the older sum might be put last */
 	uint64_t sums[4] = {0};
 
+	if (__atomic_exchange_n(&busy, true, __ATOMIC_ACQUIRE))
+		return;
 	sum_up(&nobody, sums);
 	for (uint32_t i = 0; i < pf_thread_limit(); i++)
 		sum_up(pf_thread_at(i), sums);
@@ -515,22 +518,38 @@ void pf_waiter_flush(void)
 	pf_counter_set(PF_COUNTER_MUTEX_WAITED_NS, pf_tick_ns(sums[1]));
 	pf_counter_set(PF_COUNTER_MUTEX_UNBLAMED_NS, pf_tick_ns(sums[2]));
 	pf_counter_set(PF_COUNTER_WAIT_SHORT, sums[3]);
+	__atomic_store_n(&busy, false, __ATOMIC_RELEASE);
 }
 
-/* A wait that begins meanwhile may be forgotten a second early: then the next one is remembered. Where somebody still
- * waits it is not long ago: behind a writer who waits, a rwlock that prefers writers stops readers and does not look so. */
+/* Behind a writer who waits, a rwlock that prefers writers stops readers and does not look so: there it is not long
+ * ago while somebody waits. Of other locks the word tells. */
+static void hold_rwlocks(void)
+{
+	for (uint32_t i = 0; i < pf_thread_limit(); i++) {
+		const struct pf_thread *t = pf_thread_at(i);
+		uint64_t lock = t ? __atomic_load_n(&t->waits_for, __ATOMIC_ACQUIRE) : 0;
+
+		if (lock && t->waits_kind == PF_WAIT_RWLOCK && t->waits_queued &&
+		    t->waits_generation == pf_thread_generation(t))
+			__atomic_store_n(
+			    &pf_waiter_shard_of(lock)->lately, LATELY, __ATOMIC_RELAXED);
+	}
+}
+
+/* A wait that begins meanwhile may be forgotten a second early: then the next one is remembered. */
 void pf_waiter_cool(void)
 {
 	bool any = false;
 
 	for (int i = 0; i < PF_WAITER_SHARDS; i++) {
-		struct pf_waiter_shard *s = &pf_waiter_shards[i];
-		uint32_t left = __atomic_load_n(&s->lately, __ATOMIC_RELAXED);
+		uint32_t left = __atomic_load_n(&pf_waiter_shards[i].lately, __ATOMIC_RELAXED);
 
-		if (left && !__atomic_load_n(&s->waiting, __ATOMIC_RELAXED))
-			__atomic_store_n(&s->lately, --left, __ATOMIC_RELAXED);
-		any |= left > 0;
+		if (left)
+			__atomic_store_n(&pf_waiter_shards[i].lately, left - 1, __ATOMIC_RELAXED);
 	}
+	hold_rwlocks();
+	for (int i = 0; i < PF_WAITER_SHARDS && !any; i++)
+		any = __atomic_load_n(&pf_waiter_shards[i].lately, __ATOMIC_RELAXED) > 0;
 	if (any != pf_waiter_lately())
 		__atomic_store_n(&pf_waiter_any_lately, any, __ATOMIC_RELAXED);
 }

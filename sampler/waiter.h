@@ -147,7 +147,7 @@ PF_INLINE bool pf_waiter_was_lately(const void *lock)
 	return __atomic_load_n(&pf_waiter_shard_of((uintptr_t)lock)->lately, __ATOMIC_RELAXED);
 }
 
-/* To be called each second: what was lately, and is over, is long ago. Normal code. */
+/* To be called each second: what was lately is long ago. Normal code. */
 void pf_waiter_cool(void);
 
 /* Between two looks at what another processor is about to write. */

@@ -264,9 +264,53 @@ has_answered() {
 	is "$(grep -cx mapped "$OUT")" 2
 }
 
+# A module that is found while it is still being opened was found in time, if its first function is asked for;
+# one whose constructor hands it out may have been called before.
+@test "a plugin whose constructor takes long is patched in time, and nobody who reads waits for it" {
+	cat >plugin.c <<-'END'
+		#include <stdlib.h>
+		#include <unistd.h>
+		extern void (*registered)(void);
+		void allocates(void) { for (int i = 0; i < 1000; i++) *(char *volatile *)&(char *){malloc(100)} += 0; }
+		__attribute__((constructor)) static void begin(void) { if (REGISTERS) registered = allocates; usleep(TAKES); }
+	END
+	cat >host.c <<-'END'
+		#include <dlfcn.h>
+		#include <stddef.h>
+		#include <unistd.h>
+		void (*registered)(void);
+		int main(int n, char **v) {
+			sleep(1);
+			void *h = dlopen(v[1], RTLD_NOW);
+			(registered ? registered : (void (*)(void))dlsym(h, "allocates"))();
+			if (write(1, "ready\n", 6) == 6) for (;;) pause();
+		}
+	END
+	gcc -O1 -rdynamic -o host host.c
+	gcc -O0 -shared -fPIC -DREGISTERS=0 -DTAKES=30000 -o asked.so plugin.c
+	gcc -O0 -shared -fPIC -DREGISTERS=1 -DTAKES=0 -o unasked.so plugin.c
+	gcc -O0 -shared -fPIC -DREGISTERS=0 -DTAKES=8000000 -o slow.so plugin.c
+	tree_start --set heap_sample_bytes=1 -- ./host "$PWD/asked.so"
+	wait_until 10 says ready
+	is "$(row allocates "$TREE/inuse_objects" | awk '{print $1}')" 1000
+	sleep 2
+	hasnt "$(cat "$TREE/status")" modules_unasked
+	tree_stop
+	tree_start --set heap_sample_bytes=1 -- ./host "$PWD/unasked.so"
+	wait_until 10 says ready
+	is_counted() { grep -q '^modules_unasked  *1 ' "$TREE/status"; }
+	wait_until 10 is_counted
+	tree_stop
+	tree_start --set heap_sample_bytes=1 -- ./host "$PWD/slow.so"
+	sleep 2 # it sleeps with the loader's lock
+	timeout 3 cat "$TREE/status" >status
+	timeout 3 cat "$TREE/heap" >heap
+	hasnt "$(cat "$OUT")" ready
+}
+
 # nomad HOW: its blocks are in the heap, once each, and nothing is amiss.
 nomad() {
-	tree_start --set heap_sample_bytes=1 -- "$TARGET/$1"
+	tree_start --set heap_sample_bytes=1 "${@:2}" -- "$TARGET/$1"
 	wait_until 10 says ready
 	cp "$TREE/heap" heap
 	cat heap
@@ -287,6 +331,8 @@ nomad() {
 	LD_PRELOAD=$TARGET/libpool.so nomad nomad_malloc
 	nomad nomad_malloc
 	nomad nomad_alone_malloc
+	# The pool is a mapping; its blocks are counted one by one.
+	nomad nomad --set heap_mmap=1
 }
 
 @test "an operator new of the executable's own that does not end in malloc is said, and breaks nothing" {
@@ -294,4 +340,23 @@ nomad() {
 	wait_until 10 says ready
 	is "$(row stays "$TREE/heap")" ""
 	has "$(grep '^heap  *degraded' "$TREE/status")" "operator new of its own"
+	tree_stop
+	# One that takes it from a library's function, which may be malloc, or end there.
+	printf '#include <stdlib.h>\nvoid *take(unsigned long n) { return malloc(n); }\nvoid give(void *p) { free(p); }\n' >take.c
+	gcc -shared -fPIC -o libtake.so take.c
+	cat >takes.cc <<-'END'
+		#include <cstddef>
+		#include <unistd.h>
+		extern "C" void *take(unsigned long); extern "C" void give(void *);
+		void *operator new(std::size_t n) { return take(n); }
+		void operator delete(void *p) noexcept { give(p); }
+		void operator delete(void *p, std::size_t) noexcept { give(p); }
+		__attribute__((noinline)) static char *stays() { char *p = static_cast<char *>(::operator new(1000)); *p = 1; return p; }
+		int main() { static char *volatile kept[1000]; for (int i = 0; i < 1000; i++) kept[i] = stays(); if (write(1, "ready\n", 6) == 6) for (;;) pause(); }
+	END
+	g++ -O1 -o takes takes.cc -L. -ltake -Wl,-rpath,"$PWD"
+	tree_start --set heap_sample_bytes=1 -- ./takes
+	wait_until 10 says ready
+	is "$(row take "$TREE/heap" | awk '{print $1}')" 1000000
+	grep '^heap  *ok' "$TREE/status"
 }

@@ -349,3 +349,45 @@ grows_by_time() {
 	between 990 "$(head -n 1 "$OUT" | awk '{print 1.01 * $1}')" \
 		"$(awk '$6 == "hold_long" && !/^#/ {print $1}' "$TREE/mutex")"
 }
+
+# A barrier of 8 is slept for by a word that counts: 8, in its second round.
+@test "in a container, where thread ids are small numbers, no count is taken for one" {
+	[ "$(id -u)" -eq 0 ] || skip "for root"
+	cat >barrier.c <<-'END'
+		#include <pthread.h>
+		#include <stdio.h>
+		#include <unistd.h>
+		enum { N = 8 };
+		static pthread_barrier_t barrier;
+		static void *comes(void *late) {
+			for (int round = 0;; round++) {
+				if (late && round == 1) for (;;) pause();
+				pthread_barrier_wait(&barrier);
+			}
+			return NULL;
+		}
+		int main(void) {
+			pthread_t thread;
+			pthread_barrier_init(&barrier, NULL, N);
+			for (long i = 0; i < N; i++) pthread_create(&thread, NULL, comes, (void *)(long)!i);
+			sleep(1);
+			if (write(1, "ready\n", 6) == 6) pause();
+		}
+	END
+	gcc -O1 -pthread -o barrier barrier.c
+	cat >inside <<-'END'
+		"$PROFFS" run -m "$1" --set enable="$2" -- ./barrier >out 2>&1 3>&- &
+		for i in {1..100}; do grep -q ready out && [ -e "$1/README" ] && break; sleep 0.1; done
+		ls "$1/thread" | sort -n
+		readlink "$1"/thread/*/blocked_on
+		grep DEADLOCK "$1/mutex" "$1/block"
+		kill %1
+	END
+	mkdir tree
+	for enable in cpu mutex,block; do
+		PROFFS=$PROFFS unshare -pfm --mount-proc bash inside "$PWD/tree" "$enable" >seen
+		has "$(cat seen)" 8 # an id like the count
+		hasnt "$(cat seen)" ../
+		hasnt "$(cat seen)" DEADLOCK
+	done
+}

@@ -383,9 +383,17 @@ static void a_lock_is_remembered_as_waited_for_between_one_and_two_seconds(void 
 		pf_waiter_cool();
 	assert_false(pf_waiter_was_lately(&locks[0]));
 	begin(&a, 1, &locks[0]);
+	for (int seconds = 0; seconds < 2; seconds++) {
+		assert_true(pf_waiter_was_lately(&locks[0]));
+		pf_waiter_cool();
+	}
+	assert_false(pf_waiter_lately()); /* the word tells of who waits still */
+	end(&a, 1, true);
+	pf_thread_self = &slots[1];
+	pf_waiter_begin(&a, &locks[0], PF_WAIT_RWLOCK, true);
 	for (int seconds = 0; seconds < 5; seconds++)
 		pf_waiter_cool();
-	assert_true(pf_waiter_lately()); /* who waits still waits lately, too */
+	assert_true(pf_waiter_lately()); /* that of a rwlock may not */
 	assert_true(pf_waiter_was_lately(&locks[0]));
 	end(&a, 1, true);
 	while (pf_waiter_shard_of((uintptr_t)quiet) == pf_waiter_shard_of((uintptr_t)locks))
