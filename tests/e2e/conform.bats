@@ -458,7 +458,7 @@ C
 	gcc -O1 -pthread -o deaf deaf.c
 	tree_start --set enable=heap,mutex,block,exceptions --set stack_depth=77 --set mutex_fraction=3 -- ./deaf
 	said() { go_pprof -comments "$1"; }
-	cp "$TREE/debug/pprof/profile?seconds=1&hz=50" cpu.pprof
+	cp "$TREE/debug/pprof/profile?seconds=2&hz=50" cpu.pprof
 	for file in cpu.pprof "$TREE/"{heap,allocs,heap_peak,mutex,block,threads,threadcreate,exceptions}.pprof; do
 		comments=$(said "$file")
 		has "$comments" "proffs 0."
