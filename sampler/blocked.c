@@ -98,7 +98,8 @@ static enum sleep read_sleep(pid_t tid, struct futex *futex)
 }
 
 /* Is there a rwlock at `lock` whose word `place` is slept by with this value? It has a writer, who is one of our
- * threads; or the writer who is next waits there for the readers to leave, and nobody holds it alone. */
+ * threads; or the writer who is next waits for the readers to leave, nobody holds it alone, and either it is he who
+ * sleeps here, or a reader behind him where writers are preferred. */
 static bool is_rwlock(uint64_t lock, size_t place, uint32_t value, pid_t *writer)
 {
 	pthread_rwlock_t l;
@@ -108,22 +109,31 @@ static bool is_rwlock(uint64_t lock, size_t place, uint32_t value, pid_t *writer
 	    !(l.__data.__readers & PF_RWLOCK_WRITER))
 		return false;
 	*writer = known((uint32_t)l.__data.__cur_writer);
+	if (place == offsetof(pthread_rwlock_t, __data.__readers))
+		return l.__data.__flags == PTHREAD_RWLOCK_PREFER_WRITER_NONRECURSIVE_NP &&
+		       l.__data.__cur_writer == 0 && value >> PF_RWLOCK_READER_SHIFT != 0;
 	if (l.__data.__cur_writer)
 		return *writer;
 	return place == offsetof(pthread_rwlock_t, __data.__wrphase_futex) &&
 	       value == PF_RWLOCK_SLEPT_FOR && l.__data.__readers >> PF_RWLOCK_READER_SHIFT != 0;
 }
 
-/* Both words by which glibc's rwlocks are slept for are a 2 or a 3 meanwhile. */
+/* Two of the words by which glibc's rwlocks are slept for are a 2 or a 3 meanwhile; the third is the word of the
+ * readers. */
 static bool judge_rwlock(const struct futex *futex, struct blocked *b)
 {
-	static const uint8_t places[] = {offsetof(pthread_rwlock_t, __data.__wrphase_futex),
+	static const uint8_t places[] = {offsetof(pthread_rwlock_t, __data.__readers),
+	    offsetof(pthread_rwlock_t, __data.__wrphase_futex),
 	    offsetof(pthread_rwlock_t, __data.__writers_futex)};
+	const uint32_t behind = PF_RWLOCK_READER_WAITS | PF_RWLOCK_WRITER;
+	size_t first = 1, end = PF_COUNT(places);
 	pid_t writer;
 
-	if ((futex->value & ~1u) != PF_RWLOCK_SLEPT_FOR)
+	if ((futex->value & (behind | PF_RWLOCK_WRITE_PHASE)) == behind)
+		first = 0, end = 1;
+	else if ((futex->value & ~1u) != PF_RWLOCK_SLEPT_FOR)
 		return false;
-	for (size_t i = 0; i < PF_COUNT(places); i++) {
+	for (size_t i = first; i < end; i++) {
 		uint64_t lock = futex->address - places[i];
 
 		if (!is_rwlock(lock, places[i], futex->value, &writer))

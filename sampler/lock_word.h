@@ -26,6 +26,7 @@ enum {
 	PF_MUTEX_CEILING_SHIFT = 19,
 	PF_RWLOCK_WRITE_PHASE = 1,
 	PF_RWLOCK_WRITER = 2,
+	PF_RWLOCK_READER_WAITS = 4,
 	PF_RWLOCK_READER_SHIFT = 3,
 	PF_RWLOCK_SLEPT_FOR = 2, /* in the words that are slept by */
 };

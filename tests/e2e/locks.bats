@@ -391,3 +391,28 @@ grows_by_time() {
 		hasnt "$(cat seen)" DEADLOCK
 	done
 }
+
+# It sleeps by another word than all who wait for a writer to leave.
+@test "a reader behind a writer who waits is a waiter, though no hook is on" {
+	cat >behind.c <<-'END'
+		#include <pthread.h>
+		#include <unistd.h>
+		static pthread_rwlock_t lock;
+		static void *writes(void *p) { pthread_rwlock_wrlock(&lock); return p; }
+		static void *reads(void *p) { sleep(1); pthread_rwlock_rdlock(&lock); return p; }
+		int main(void) {
+			pthread_rwlockattr_t kind; pthread_t thread;
+			pthread_rwlockattr_init(&kind);
+			pthread_rwlockattr_setkind_np(&kind, PTHREAD_RWLOCK_PREFER_WRITER_NONRECURSIVE_NP);
+			pthread_rwlock_init(&lock, &kind);
+			pthread_rwlock_rdlock(&lock);
+			pthread_create(&thread, NULL, writes, NULL); pthread_create(&thread, NULL, reads, NULL);
+			sleep(2);
+			if (write(1, "ready\n", 6) == 6) for (;;) pause();
+		}
+	END
+	gcc -O1 -pthread -o behind behind.c
+	tree_start --set enable=0 -- ./behind
+	wait_until 10 says ready
+	has "$(cat "$TREE/mutex")" "waiting now: 2 threads for locks"
+}
