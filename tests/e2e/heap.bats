@@ -201,6 +201,11 @@ first_row() {
 	is "$output" $'fine\n3'
 	is "$status" 5
 	has "$stderr" heap-buffer-overflow
+	# AFL minds options that are not its own.
+	has "$("$PROFFS" run -m "$TREE" -- env)" "ASAN_OPTIONS=verify_asan_link_order=0"
+	hasnt "$(AFL_SKIP_CPUFREQ=1 "$PROFFS" run -m "$TREE" -- env)" ASAN_OPTIONS
+	ln -s "$(command -v env)" afl-env
+	hasnt "$("$PROFFS" run -m "$TREE" -- ./afl-env)" ASAN_OPTIONS
 	# Asked by the program itself.
 	printf '#include <proffs/proffs.h>\n#include <stdio.h>\n' >c.c
 	printf 'int main() { printf("%%d\\n", proffs_start(NULL)); return 3; }\n' >>c.c

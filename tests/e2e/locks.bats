@@ -69,8 +69,9 @@ weighs_right() {
 	weighs_right 0
 }
 
-@test "a deadlock is named with both stacks" {
-	contend cpu deadlock
+# locked_crosswise MODE: two threads, and a third that waits for one of them; no hook is on.
+locked_crosswise() {
+	contend cpu "$1"
 	text=$(cat "$TREE/mutex")
 	echo "$text"
 	has "$text" "DEADLOCK: 2 threads"
@@ -78,6 +79,10 @@ weighs_right() {
 		has "$text" "$name  [contend]"
 	done
 	has "$text" "waiting now: 1 thread for locks"
+}
+
+@test "a deadlock is named with both stacks" {
+	locked_crosswise deadlock
 }
 
 # thread_named NAME: its number.
@@ -114,14 +119,7 @@ thread_named() {
 }
 
 @test "a deadlock of writers is named with no hook, and who reads waits for one of them" {
-	contend cpu rwdeadlock
-	text=$(cat "$TREE/mutex")
-	echo "$text"
-	has "$text" "DEADLOCK: 2 threads"
-	for name in lock_ab lock_ba wait_a; do
-		has "$text" "$name  [contend]"
-	done
-	has "$text" "waiting now: 1 thread for locks"
+	locked_crosswise rwdeadlock
 	for name in ab ba third; do
 		run realpath "$TREE/thread/$(thread_named "$name")/blocked_on"
 		has "$output" "Too many levels of symbolic links"
