@@ -1,6 +1,8 @@
 #include "sampler/heap_builtin.h"
 #include "base/mark.h"
 #include "base/place.h"
+#include "sampler/gate.h"
+#include "sampler/operator.h"
 #include "sampler/real.h"
 
 #include <elf.h>
@@ -9,6 +11,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <string.h>
+#include <sys/auxv.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -31,6 +34,8 @@ static const struct {
 struct file {
 	const char *bytes;
 	size_t size;
+	/* Where its table of symbols has them; 0: it has none. */
+	uint64_t operator_new, throws[PF_REACH_CLOSED];
 };
 
 /* `count` items of `size` bytes at this offset, or NULL: they are not all in the file. */
@@ -44,8 +49,31 @@ static const void *part(const struct file *file, uint64_t offset, uint64_t count
 	return file->bytes + offset;
 }
 
+/* Is this the symbol's name? */
+static bool is_named(
+    const struct file *file, const ElfW(Shdr) * names, const ElfW(Sym) * symbol, const char *name)
+{
+	size_t length = strlen(name) + 1;
+
+	return symbol->st_shndx != SHN_UNDEF && symbol->st_name < names->sh_size &&
+	       length <= names->sh_size - symbol->st_name &&
+	       memcmp(file->bytes + names->sh_offset + symbol->st_name, name, length) == 0;
+}
+
+static void note(struct file *file, const ElfW(Shdr) * names, const ElfW(Sym) * symbol)
+{
+	static const char *const throws[PF_REACH_CLOSED] = {
+	    "__cxa_allocate_exception", "__cxa_throw"};
+
+	if (is_named(file, names, symbol, "_Znwm"))
+		file->operator_new = symbol->st_value;
+	for (int i = 0; i < PF_REACH_CLOSED; i++)
+		if (is_named(file, names, symbol, throws[i]))
+			file->throws[i] = symbol->st_value;
+}
+
 static const char *find_in_table(
-    const struct file *file, const ElfW(Shdr) * table, const ElfW(Shdr) * names)
+    struct file *file, const ElfW(Shdr) * table, const ElfW(Shdr) * names)
 {
 	size_t count = table->sh_size / sizeof(ElfW(Sym));
 	const ElfW(Sym) *symbols = part(file, table->sh_offset, count, sizeof(*symbols));
@@ -53,21 +81,16 @@ static const char *find_in_table(
 	if (!symbols || names->sh_size > file->size ||
 	    names->sh_offset > file->size - names->sh_size)
 		return NULL;
-	for (size_t i = 0; i < count; i++)
-		for (size_t k = 0; k < PF_COUNT(allocators); k++) {
-			size_t length = strlen(allocators[k].symbol) + 1;
-
-			if (symbols[i].st_shndx != SHN_UNDEF &&
-			    symbols[i].st_name < names->sh_size &&
-			    length <= names->sh_size - symbols[i].st_name &&
-			    memcmp(file->bytes + names->sh_offset + symbols[i].st_name,
-				allocators[k].symbol, length) == 0)
+	for (size_t i = 0; i < count; i++) {
+		for (size_t k = 0; k < PF_COUNT(allocators); k++)
+			if (is_named(file, names, &symbols[i], allocators[k].symbol))
 				return allocators[k].said;
-		}
+		note(file, names, &symbols[i]);
+	}
 	return NULL;
 }
 
-static const char *find_in_file(const struct file *file)
+static const char *find_in_file(struct file *file)
 {
 	const ElfW(Ehdr) *header = part(file, 0, 1, sizeof(*header));
 	const ElfW(Shdr) * sections;
@@ -85,16 +108,41 @@ static const char *find_in_file(const struct file *file)
 	return said;
 }
 
-static const char *find_in_executable(void)
+/* Also of one that no other module may call, and that the loader does not know. */
+static enum pf_operator_calls calls_of(const struct file *file)
 {
+	const struct link_map *executable;
+	enum pf_operator_calls calls = pf_real_operator_calls();
+	uintptr_t throws[PF_REACH_CLOSED] = {0};
+
+	if (!file->operator_new)
+		return calls;
+	pf_gate_enter();
+	executable = pf_real_module((void *)getauxval(AT_ENTRY));
+	for (int i = 0; executable && i < PF_REACH_CLOSED; i++)
+		throws[i] = file->throws[i] ? executable->l_addr + file->throws[i] : 0;
+	if (executable)
+		calls = pf_operator_calls((void *)(executable->l_addr + file->operator_new), throws,
+		    pf_real_module(pf_real_pointers[PF_REAL_malloc]));
+	pf_gate_leave();
+	return calls;
+}
+
+const char *pf_heap_builtin(void)
+{
+	static const char *const operators[] = {
+	    [PF_OPERATOR_HIDDEN] =
+		"the executable has an operator new of its own, beside malloc: its calls cannot be seen",
+	    [PF_OPERATOR_UNKNOWN] =
+		"the executable has an operator new of its own: its calls are seen where it calls malloc, "
+		"which its code does not tell",
+	};
 	int fd = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
-	struct file file;
+	struct file file = {0};
 	struct stat st;
 	const char *said = NULL;
 
-	if (fd < 0)
-		return NULL;
-	if (fstat(fd, &st) == 0 && st.st_size > 0) {
+	if (fd >= 0 && fstat(fd, &st) == 0 && st.st_size > 0) {
 		file.size = (size_t)st.st_size;
 		file.bytes = pf_place_map(file.size, PROT_READ, 0, fd);
 		if (file.bytes != MAP_FAILED) {
@@ -102,16 +150,7 @@ static const char *find_in_executable(void)
 			munmap((void *)file.bytes, file.size);
 		}
 	}
-	close(fd);
-	return said;
-}
-
-const char *pf_heap_builtin(void)
-{
-	const char *said = find_in_executable();
-
-	if (!said && pf_real_hides_operators())
-		said =
-		    "the executable has an operator new of its own, beside malloc: its calls cannot be seen";
-	return said;
+	if (fd >= 0)
+		close(fd);
+	return said ? said : operators[calls_of(&file)];
 }

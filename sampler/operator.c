@@ -117,13 +117,22 @@ bool pf_operator_is_own(void *function, const struct link_map *allocator)
 
 /* ---- the executable ---- */
 
-bool pf_operator_is_hidden(void *function, const struct link_map *allocator)
+enum pf_operator_calls pf_operator_calls(
+    void *function, const uintptr_t throws[PF_REACH_CLOSED], const struct link_map *allocator)
 {
+	static const enum pf_operator_calls calls[] = {
+	    [PF_REACH_UNKNOWN] = PF_OPERATOR_UNKNOWN,
+	    [PF_REACH_NO] = PF_OPERATOR_HIDDEN,
+	    [PF_REACH_YES] = PF_OPERATOR_SEEN,
+	};
 	struct search search = {.address = function};
 	const struct link_map *module = pf_real_module(function);
 
-	if (module && !module->l_prev)
-		dl_iterate_phdr(look_into_module, &search);
-	return search.found && !has_import(&search.module, allocates, NULL) &&
-	       !has_import(&search.module, leads_astray, allocator);
+	if (module && !module->l_prev && module != allocator)
+		dl_iterate_phdr(look_into_module, &search); /* it stays for ever */
+	if (!search.found)
+		return PF_OPERATOR_SEEN;
+	if (!has_import(&search.module, leads_astray, allocator))
+		return PF_OPERATOR_HIDDEN;
+	return calls[pf_reach(&search.module, function, throws, leads_astray, allocator)];
 }

@@ -1,10 +1,12 @@
 /* Operator: does a module's operator new get its memory from nobody that we see?
  *
- * One that ends in malloc is seen there, and by itself would be counted twice. What a function does is
- * not to be read off it; but what its module could do stands in the slots of that module. One that has
- * no slot for malloc and its like has a pool of its own.
+ * One that ends in malloc is seen there, and by itself would be counted twice. What a module could call
+ * stands in its slots: one that has none for malloc and its like has a pool of its own. Of one that has, the
+ * executable's code is read (reach.h).
  */
 #pragma once
+#include "sampler/reach.h"
+
 #include <link.h>
 #include <stdbool.h>
 
@@ -13,5 +15,13 @@
  * Inside the gate (gate.h); not in a hook. */
 bool pf_operator_is_own(void *function, const struct link_map *allocator);
 
-/* Is this the executable's, with a pool of its own? Its calls pass no slot. Inside the gate; not in a hook. */
-bool pf_operator_is_hidden(void *function, const struct link_map *allocator);
+enum pf_operator_calls {
+	PF_OPERATOR_SEEN,    /* they end in malloc, or pass a slot */
+	PF_OPERATOR_HIDDEN,  /* the executable's, with a pool of its own: its calls pass no slot */
+	PF_OPERATOR_UNKNOWN, /* the executable's, and may be either */
+};
+
+/* The functions in `throws` are how it throws, where the executable has those itself: addresses, or 0. Inside
+ * the gate; not in a hook. */
+enum pf_operator_calls pf_operator_calls(
+    void *function, const uintptr_t throws[PF_REACH_CLOSED], const struct link_map *allocator);

@@ -5,6 +5,7 @@
  */
 #pragma once
 #include "base/mark.h"
+#include "sampler/operator.h"
 
 #include <link.h>
 #include <stdbool.h>
@@ -304,5 +305,5 @@ const void *pf_real_operators(void);
  * is the library's. NULL: nobody has. */
 const void *pf_real_runtime(void);
 
-/* Has the executable an operator new with a pool of its own (operator.h)? */
-bool pf_real_hides_operators(void);
+/* Of the first operator new of all, where it is the executable's. After pf_real_resolve(). */
+enum pf_operator_calls pf_real_operator_calls(void);

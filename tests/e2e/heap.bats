@@ -346,22 +346,67 @@ nomad() {
 	is "$(row stays "$TREE/heap")" ""
 	has "$(grep '^heap  *degraded' "$TREE/status")" "operator new of its own"
 	tree_stop
-	# One that takes it from a library's function, which may be malloc, or end there.
-	printf '#include <stdlib.h>\nvoid *take(unsigned long n) { return malloc(n); }\nvoid give(void *p) { free(p); }\n' >take.c
-	gcc -shared -fPIC -o libtake.so take.c
+}
+
+# takes FLAGS...: a program whose operator new is take(), with a call of malloc beside it, until it is ready.
+takes() {
 	cat >takes.cc <<-'END'
 		#include <cstddef>
+		#include <cstdlib>
+		#include <new>
 		#include <unistd.h>
-		extern "C" void *take(unsigned long); extern "C" void give(void *);
-		void *operator new(std::size_t n) { return take(n); }
+		extern "C" { void *take(std::size_t n); void give(void *p); }
+		#ifdef POOL
+		static char pool[1 << 22]; static std::size_t used;
+		void *take(std::size_t n) { std::size_t at = __atomic_fetch_add(&used, n, 0); return at + n <= sizeof pool ? pool + at : nullptr; }
+		void give(void *) {}
+		#endif
+		#ifdef OVER_MALLOC
+		void *take(std::size_t n) { return std::malloc(n); }
+		void give(void *p) { std::free(p); }
+		#endif
+		#ifdef BY_POINTER
+		void *(*volatile taker)(std::size_t) = std::malloc;
+		void *take(std::size_t n) { return taker(n); }
+		void give(void *p) { std::free(p); }
+		#endif
+		void *operator new(std::size_t n) { if (void *p = take(n)) return p; throw std::bad_alloc(); }
 		void operator delete(void *p) noexcept { give(p); }
 		void operator delete(void *p, std::size_t) noexcept { give(p); }
 		__attribute__((noinline)) static char *stays() { char *p = static_cast<char *>(::operator new(1000)); *p = 1; return p; }
-		int main() { static char *volatile kept[1000]; for (int i = 0; i < 1000; i++) kept[i] = stays(); if (write(1, "ready\n", 6) == 6) for (;;) pause(); }
+		int main() {
+			static char *volatile kept[1000];
+			static void *volatile other = std::malloc(10);
+			for (int i = 0; i < 1000; i++) kept[i] = stays();
+			if (other && write(1, "ready\n", 6) == 6) for (;;) pause();
+		}
 	END
-	g++ -O1 -o takes takes.cc -L. -ltake -Wl,-rpath,"$PWD"
+	g++ -w -o takes takes.cc "$@"
 	tree_start --set heap_sample_bytes=1 -- ./takes
 	wait_until 10 says ready
-	is "$(row take "$TREE/heap" | awk '{print $1}')" 1000000
+}
+
+@test "what an executable's own operator new takes from a library is seen there" {
+	printf '#include <stdlib.h>\nvoid *take(unsigned long n) { return malloc(n); }\nvoid give(void *p) { free(p); }\n' >take.c
+	gcc -shared -fPIC -o libtake.so take.c
+	takes -O1 -L. -ltake -Wl,-rpath,"$PWD"
+	is "$(row stays "$TREE/heap" | awk '{print $1}')" 1000000
 	grep '^heap  *ok' "$TREE/status"
+}
+
+@test "an executable that calls malloc, and has an operator new that does not, is told from one whose does" {
+	local flags
+	for flags in -O0 -O2 '-O2 -fno-plt' '-O2 -fcf-protection -no-pie' '-O2 -static-libstdc++'; do
+		takes $flags -DPOOL
+		is "$(row stays "$TREE/heap")" ""
+		has "$(grep '^heap  *degraded' "$TREE/status")" "its calls cannot be seen"
+		tree_stop
+		takes $flags -DOVER_MALLOC
+		is "$(row stays "$TREE/heap" | awk '{print $1}')" 1000000
+		grep '^heap  *ok' "$TREE/status"
+		tree_stop
+	done
+	takes -O1 -DBY_POINTER
+	is "$(row stays "$TREE/heap" | awk '{print $1}')" 1000000
+	has "$(grep '^heap  *degraded' "$TREE/status")" "which its code does not tell"
 }
