@@ -93,6 +93,17 @@ PF_INLINE bool pf_rwlock_may_stop_reader(const pthread_rwlock_t *l)
 	return __atomic_load_n(&l->__data.__cur_writer, __ATOMIC_RELAXED) != 0;
 }
 
+/* Of the kind that prefers writers one who waits stops readers, too, where readers have it. */
+PF_INLINE bool pf_rwlock_may_stop_timed_reader(const pthread_rwlock_t *l)
+{
+	uint32_t word = pf_rwlock_word(l);
+
+	return pf_rwlock_may_stop_reader(l) ||
+	       (l->__data.__flags == PTHREAD_RWLOCK_PREFER_WRITER_NONRECURSIVE_NP &&
+		   (word & (PF_RWLOCK_WRITE_PHASE | PF_RWLOCK_WRITER)) == PF_RWLOCK_WRITER &&
+		   word >> PF_RWLOCK_READER_SHIFT);
+}
+
 PF_INLINE bool pf_rwlock_stops_writer(const pthread_rwlock_t *l)
 {
 	return pf_rwlock_word(l) > PF_RWLOCK_WRITE_PHASE;

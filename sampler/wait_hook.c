@@ -229,7 +229,8 @@ static PF_HOOK bool is_spin_mine_soon(const volatile int *lock)
 	LOCKING(name, try, is_never_mine_soon, const pthread_rwlock_t, pf_rwlock_stops_writer,     \
 	    PF_WAIT_RWLOCK)
 #define READING_IN_TIME(name)                                                                      \
-	LOCKING_IN_TIME(name, const pthread_rwlock_t, pf_rwlock_may_stop_reader, PF_WAIT_RWLOCK)
+	LOCKING_IN_TIME(                                                                           \
+	    name, const pthread_rwlock_t, pf_rwlock_may_stop_timed_reader, PF_WAIT_RWLOCK)
 #define WRITING_IN_TIME(name)                                                                      \
 	LOCKING_IN_TIME(name, const pthread_rwlock_t, pf_rwlock_stops_writer, PF_WAIT_RWLOCK)
 
