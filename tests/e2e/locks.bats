@@ -290,6 +290,108 @@ grows_by_time() {
 	done
 }
 
+@test "a read that waits after many in quick succession counts for its wait, not for the work before it" {
+	cat >quick.c <<-'END'
+		#include <fcntl.h>
+		#include <pthread.h>
+		#include <stdio.h>
+		#include <time.h>
+		#include <unistd.h>
+		static int ask[2], answer[2];
+		static double now_ms(void) { struct timespec t; clock_gettime(CLOCK_MONOTONIC, &t); return t.tv_sec * 1e3 + t.tv_nsec / 1e6; }
+		static void *answers(void *unused) {
+			struct timespec pause = {0, 4000000};
+			for (char c; read(ask[0], &c, 1) == 1; nanosleep(&pause, NULL), (void)!write(answer[1], &c, 1)) ;
+			return NULL;
+		}
+		__attribute__((noinline)) static int takes(char *c) { return read(answer[0], c, 1) == 1; }
+		int main(void) {
+			double waited = 0;
+			char c = 0;
+			int zero = open("/dev/zero", O_RDONLY);
+			pthread_t thread;
+			while (access("go", F_OK) != 0) usleep(1000);
+			if (pipe(ask) || pipe(answer) || pthread_create(&thread, NULL, answers, NULL)) return 1;
+			for (int i = 0; i < 100; i++) {
+				for (int k = 0; k < 50; k++) if (read(zero, &c, 1) != 1) return 1;
+				if (write(ask[1], &c, 1) != 1) return 1;
+				for (double from = now_ms(); now_ms() < from + 1;) ;
+				double from = now_ms();
+				if (!takes(&c)) return 1;
+				waited += now_ms() - from;
+			}
+			printf("waited %.3f\ndone\n", waited);
+			fflush(stdout);
+			for (;;) pause();
+		}
+	END
+	gcc -O1 -o quick quick.c
+	tree_start --set enable=block --set block_rate_ns=1 --set block_kinds=io -- ./quick
+	sleep 0.2
+	touch go
+	wait_until 20 says done
+	cat "$OUT" "$TREE/block"
+	between "$(awk '/^waited/ {print 0.97 * $2}' "$OUT")" "$(awk '/^waited/ {print 1.05 * $2}' "$OUT")" \
+		"$(ms takes <"$TREE/block")"
+}
+
+@test "a reader with a time limit, behind a writer who waits and is preferred, is charged to who lets them go" {
+	cat >behind.c <<-'END'
+		#include <pthread.h>
+		#include <stdio.h>
+		#include <time.h>
+		#include <unistd.h>
+		static pthread_rwlock_t lock;
+		static double now_ms(void) { struct timespec t; clock_gettime(CLOCK_MONOTONIC, &t); return t.tv_sec * 1e3 + t.tv_nsec / 1e6; }
+		static void *writes(void *unused) {
+			usleep(50000);
+			pthread_rwlock_wrlock(&lock);
+			usleep(50000);
+			pthread_rwlock_unlock(&lock);
+			return NULL;
+		}
+		__attribute__((noinline)) static void *reads_in_time(void *unused) {
+			struct timespec until;
+			double from;
+			usleep(100000);
+			clock_gettime(CLOCK_REALTIME, &until);
+			until.tv_sec += 20;
+			from = now_ms();
+			if (pthread_rwlock_timedrdlock(&lock, &until)) return NULL;
+			printf("waited %.3f\ndone\n", now_ms() - from);
+			pthread_rwlock_unlock(&lock);
+			return NULL;
+		}
+		int main(void) {
+			pthread_rwlockattr_t how;
+			pthread_t writer, reader;
+			pthread_rwlockattr_init(&how);
+			pthread_rwlockattr_setkind_np(&how, PTHREAD_RWLOCK_PREFER_WRITER_NONRECURSIVE_NP);
+			pthread_rwlock_init(&lock, &how);
+			while (access("go", F_OK) != 0) usleep(1000);
+			pthread_rwlock_rdlock(&lock);
+			pthread_create(&writer, NULL, writes, NULL);
+			pthread_create(&reader, NULL, reads_in_time, NULL);
+			usleep(300000);
+			pthread_rwlock_unlock(&lock);
+			pthread_join(writer, NULL);
+			pthread_join(reader, NULL);
+			fflush(stdout);
+			for (;;) pause();
+		}
+	END
+	gcc -O1 -w -o behind behind.c
+	tree_start --set enable=mutex,block --set mutex_fraction=1 --set block_rate_ns=1 -- ./behind
+	sleep 0.2
+	touch go
+	wait_until 20 says done
+	cat "$OUT" "$TREE/block" "$TREE/mutex"
+	between "$(awk '/^waited/ {print 0.99 * $2}' "$OUT")" "$(awk '/^waited/ {print 1.01 * $2}' "$OUT")" \
+		"$(ms reads_in_time <"$TREE/block")"
+	is "$(ms reads_in_time <"$TREE/mutex")" 0
+	is "$(awk '/^mutex_contentions /{print $2}' "$TREE/status")" 2
+}
+
 @test "Rust's locks: writers and readers are charged to who lets them go, and nobody for a condition" {
 	/usr/bin/rustc -O -g -o rwlock "$SOURCE/tests/target/rwlock.rs"
 	tree_start --set enable=mutex,block --set mutex_fraction=1 --set block_rate_ns=1 -- ./rwlock
