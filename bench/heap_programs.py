@@ -1,21 +1,21 @@
 """Heap sampling at 512 KiB in whole programs, beside the peers.
 
-proffs by switching it on and off inside one process (target/toggle.h); the peers, which start with
-the process, by pairs of processes.
+The agent is in both of a pair, off in one; what it costs to be there is in bench/programs.py.
 
 usage: heap_programs.py [NAME...]     sqlite python redis redis_jemalloc cc1 larson; none: all, some minutes
 """
+import concurrent.futures
 import os
 import pathlib
-import resource
 import shutil
 import socket
+import statistics
 import subprocess
 import sys
 import tempfile
 import time
 
-from bench import PROFFS, TARGET, TIMES, Watched, percent, row
+from bench import PROFFS, TARGET, TIMES, Watched, percent, ratios_together, row, self_cpu_seconds
 
 CC1_FUNCTIONS = 700
 JUMP = TARGET / 'libbench_jump.so'
@@ -30,75 +30,44 @@ PEERS = {
 }
 
 
-def by_way(command, **options):
-    done = subprocess.run(command, capture_output=True, text=True, check=True, **options)
-    ratios = {}
-    for line in done.stdout.splitlines():
-        name, ratio = line.split()
-        ratios.setdefault(name, []).append(float(ratio))
-    return ratios
+def watched(enable, command, env=None):
+    return [PROFFS, 'run', '--set', f'enable={enable}', '--', *command], env or {}
 
 
-def cpu_seconds(command, env=None):
-    """User and system time of one run, children and all."""
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    subprocess.run(command, env={**os.environ, **{k: str(v) for k, v in (env or {}).items()}},
-                   stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, stdin=subprocess.DEVNULL, check=True)
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-
-
-def pairs(plain, changed, count):
-    """Ratios of changed() to the mean of the plain() before and after it."""
-    ratios, before = [], plain()
-    for _ in range(count):
-        middle, after = changed(), plain()
-        ratios.append(middle / ((before + after) / 2))
-        before = after
-    return ratios
-
-
-def peers_of(command, count=9, with_heaptrack=False, env=None):
+def peers_of(command, count=9, with_heaptrack=False, env=None, processors=None):
     cells = []
     for name, (plain, changed) in PEERS.items():
         if plain['LD_PRELOAD'].exists():
-            cells.append(f'{name} ' + percent(pairs(lambda: cpu_seconds(command, {**(env or {}), **plain}),
-                                                    lambda: cpu_seconds(command, {**(env or {}), **changed}), count)))
+            cells.append(f'{name} ' + percent(ratios_together(
+                (command, {**(env or {}), **plain}), (command, {**(env or {}), **changed}), count, processors)))
     if with_heaptrack and shutil.which('heaptrack'):
         with tempfile.TemporaryDirectory() as folder:
-            heaptrack = ['heaptrack', '-o', folder + '/h', *command]
-            cells.append('heaptrack ' + percent(pairs(lambda: cpu_seconds(command, env),
-                                                      lambda: cpu_seconds(heaptrack, env), 3)))
+            cells.append('heaptrack ' + percent(ratios_together(
+                (command, env or {}), (['heaptrack', '-o', folder + '/h', *command], env or {}), 3)))
     return cells
 
 
+def program(what, bar, command, env=None, count=24, processors=None, with_heaptrack=True, more=()):
+    """A program with the agent in it and every collector off, beside the same with the heap's on."""
+    off, heap = watched('0', command, env), watched('0 +heap', command, env)
+    row(what, bar, percent(ratios_together(off, heap, count * TIMES, processors)),
+        '; '.join(['null ' + percent(ratios_together(off, off, count // 2, processors)), *more,
+                   *peers_of(command, 7, with_heaptrack, env, processors)]))
+
+
 def sqlite():
-    ratios = by_way([TARGET / 'sqlite_toggle', '120', '60000'])
-    command = [TARGET / 'sqlite_plain', '10', '60000']
-    row('sqlite3, 1 M rows in batches', '<= 1.0 %', percent(ratios['proffs']),
-        '; '.join(['null ' + percent(ratios['null']), *peers_of(command, with_heaptrack=True)]))
+    program('sqlite3, 1 M rows in batches', '<= 1.0 %', [TARGET / 'sqlite', '16', '60000'])
 
 
 def python():
-    script = pathlib.Path(__file__).parent / 'target/toggle_python.py'
-    env = {**os.environ, 'PYTHONMALLOC': 'malloc'}
-    folder = tempfile.mkdtemp(prefix='proffs-bench-')
-    try:
-        ratios = by_way([PROFFS, 'run', '-m', folder + '/tree', '--set', 'enable=0', '--', '/usr/bin/python3', script,
-                         folder + '/tree', '80'], env=env)
-    finally:
-        subprocess.run(['umount', '-l', folder + '/tree'], stderr=subprocess.DEVNULL)
-        shutil.rmtree(folder, ignore_errors=True)
-    command = ['/usr/bin/python3', script, 'plain', '8']
-    row('python3, PYTHONMALLOC=malloc', '<= 2.5 %', percent(ratios['proffs']),
-        '; '.join(['null ' + percent(ratios['null']),
-                   *peers_of(command, 7, with_heaptrack=True, env={'PYTHONMALLOC': 'malloc'})]))
+    program('python3, PYTHONMALLOC=malloc', '<= 2.5 %',
+            ['/usr/bin/python3', pathlib.Path(__file__).parent / 'target/objects.py', '4'], {'PYTHONMALLOC': 'malloc'})
 
 
 class Redis:
-    """redis-server, spoken to over a socket, timed by its own CPU clock; under proffs, or with only an environment."""
+    """redis-server, spoken to over a socket, timed by its CPU clock; under proffs with `watched` in enable, or with only an environment."""
 
-    def __init__(self, env, watched=True):
+    def __init__(self, env, watched=None):
         self.folder = tempfile.mkdtemp(prefix='proffs-bench-')
         self.socket_path = self.folder + '/s'
         # The package redis-tools has the server's code under another name; its own name makes it a server.
@@ -110,7 +79,7 @@ class Redis:
         if watched:
             os.environ.update(env)
             try:
-                self.program = Watched(*command, sets=['enable=0'])
+                self.program = Watched(*command, sets=[f'enable={watched}'])
             finally:
                 for name in env:
                     del os.environ[name]
@@ -141,29 +110,10 @@ class Redis:
             assert self.connection.recv(64).startswith(b'$-1')
         self.say('FLUSHALL SYNC')
 
-    def cpu(self):
-        pid = self.process.pid
-        return int(pathlib.Path(f'/proc/{pid}/task/{pid}/schedstat').read_text().split()[0])
-
     def timed(self, mixed):
-        start = self.cpu()
+        start = self_cpu_seconds(self.process.pid)
         self.work(mixed)
-        return self.cpu() - start
-
-    def toggled(self, mixed, rounds):
-        ratios = {'null': [], 'proffs': []}
-        self.work(mixed)
-        before = self.timed(mixed)
-        for i in range(rounds):
-            if i % 2:
-                self.program.write('enable', '+heap')
-            middle = self.timed(mixed)
-            if i % 2:
-                self.program.write('enable', '-heap')
-            after = self.timed(mixed)
-            ratios['proffs' if i % 2 else 'null'].append(middle / ((before + after) / 2))
-            before = after
-        return ratios
+        return self_cpu_seconds(self.process.pid) - start
 
     def close(self):
         self.connection.close()
@@ -175,32 +125,41 @@ class Redis:
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
-def redis_cpu(env, mixed, times=4):
-    """The work a few times in a server of its own."""
-    server = Redis(env, watched=False)
+def ratios_of_servers(plain, changed, mixed, count):
+    """Of two servers on one processor that are asked the same at the same time."""
+    everywhere = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {max(everywhere)})
+    servers = []
     try:
-        server.work(mixed)
-        return sum(server.timed(mixed) for _ in range(times))
+        servers += [Redis(**plain), Redis(**changed)]
+        os.sched_setaffinity(0, everywhere)
+        with concurrent.futures.ThreadPoolExecutor(2) as pool:
+            def both():
+                return list(pool.map(lambda server: server.timed(mixed), servers))
+            both()
+            took = [both() for _ in range(count)]
+        return [second / first for first, second in took]
     finally:
-        server.close()
+        os.sched_setaffinity(0, everywhere)
+        for server in servers:
+            server.close()
 
 
-def redis(what, bar, preload, rounds, mixed):
-    server = Redis({'LD_PRELOAD': preload})
-    try:
-        ratios = server.toggled(mixed, rounds)
-    finally:
-        server.close()
-    cells = ['null ' + percent(ratios['null'])]
+def redis(what, bar, preload, mixed):
+    """Pairs of servers, each asked some times: where their memory happens to lie is theirs for ever."""
+    def servers(plain, changed, pairs):
+        return [statistics.median(ratios_of_servers(plain, changed, mixed, 10)) for _ in range(pairs)]
+
+    env = {'LD_PRELOAD': preload}
+    off, heap = {'env': env, 'watched': '0'}, {'env': env, 'watched': '0 +heap'}
+    cells = ['null ' + percent(servers(off, off, 8))]
     for name, (plain, changed) in PEERS.items():
         if plain['LD_PRELOAD'].exists():
-            cells.append(f'{name} ' + percent(pairs(lambda: redis_cpu(plain, mixed),
-                                                    lambda: redis_cpu(changed, mixed), 9)))
-    row(what, bar, percent(ratios['proffs']), '; '.join(cells))
+            cells.append(f'{name} ' + percent(servers({'env': plain}, {'env': changed}, 4)))
+    row(what, bar, percent(servers(off, heap, 16 * TIMES)), '; '.join(cells))
 
 
 def cc1():
-    """A compiler lives too briefly to be switched on and off: pairs of processes with the agent in both."""
     compiler = subprocess.run(['gcc', '-print-prog-name=cc1'], capture_output=True, text=True).stdout.strip()
     with tempfile.NamedTemporaryFile('w', suffix='.c') as source:
         for i in range(CC1_FUNCTIONS):
@@ -210,32 +169,27 @@ def cc1():
                          f's = s->c ? s->c : s; }} return t + {i}; }}\n')
         source.flush()
         plain = [compiler, '-quiet', '-O0', source.name, '-o', '/dev/null']
-        off, heap = ([PROFFS, 'run', '--set', 'enable=' + what, '--', *plain] for what in ('0', '0 +heap'))
-        row('cc1 -O0, pairs of processes: heap on to heap off', '<= 1 %',
-            percent(pairs(lambda: cpu_seconds(off), lambda: cpu_seconds(heap), 61 * TIMES)),
-            '; '.join(['the agent as a whole, with its start and its end '
-                       + percent(pairs(lambda: cpu_seconds(plain), lambda: cpu_seconds(heap), 7)),
-                       *peers_of(plain, 7, with_heaptrack=True)]))
+        program('cc1 -O0', '<= 1 %', plain, count=40,
+                more=['the agent as a whole, with its start and its end '
+                      + percent(ratios_together(plain, watched('0 +heap', plain), 12))])
 
 
 def larson():
     for threads in (2, 8):
-        operations = str(600000 // threads)
-        ratios = by_way([TARGET / 'larson', str(threads), '240', operations])
-        plain = [TARGET / 'larson_plain', str(threads), '20', operations]
-        jumps = pairs(lambda: cpu_seconds(plain), lambda: cpu_seconds(plain, {'LD_PRELOAD': JUMP}), 15)
-        row(f'larson, {threads} threads', '<= +8 %', percent(ratios['proffs']),
-            '; '.join(['null ' + percent(ratios['null']), 'exported symbols that only jump on ' + percent(jumps),
-                       *peers_of(plain)]))
+        command = [TARGET / 'larson', str(threads), '60', str(600000 // threads)]
+        everywhere = os.sched_getaffinity(0)
+        program(f'larson, {threads} threads', '<= +8 %', command, processors=everywhere, with_heaptrack=False,
+                more=['exported symbols that only jump on '
+                      + percent(ratios_together(command, (command, {'LD_PRELOAD': JUMP}), 12, everywhere))])
 
 
 def redis_glibc():
     # Debian's is linked with jemalloc: libc in front of it in the search order makes it glibc's.
-    redis('redis on glibc, mixed', '<= 1.5 %', LIBRARIES / 'libc.so.6', 120, True)
+    redis('redis on glibc, mixed', '<= 1.5 %', LIBRARIES / 'libc.so.6', True)
 
 
 def redis_jemalloc():
-    redis('redis on jemalloc, FLUSHALL loop', '<= 4 %', LIBRARIES / 'libjemalloc.so.2', 240, False)
+    redis('redis on jemalloc, FLUSHALL loop', '<= 4 %', LIBRARIES / 'libjemalloc.so.2', False)
 
 
 PARTS = {'sqlite': sqlite, 'python': python, 'redis': redis_glibc, 'redis_jemalloc': redis_jemalloc, 'cc1': cc1,

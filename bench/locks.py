@@ -1,6 +1,8 @@
 """What mutex and block cost: locks that nobody fights for, a read that does not block, locks that are
 fought for; and how much of the time waited is charged to who held the lock.
 
+usage: locks.py [uncontended | contended | blame]...    none: all
+
 mutrace, the peer, is not in Debian 12. With PROFFS_MUTRACE=/path/to/libmutrace.so it stands beside us in the
 same run. Its mutrace.c (github.com/dbadapt/mutrace) builds by `gcc -O2 -shared -fPIC -DPACKAGE_VERSION='"0.2"'
 -DSONAME='"libmutrace.so"' -o libmutrace.so mutrace.c` once what glibc has no more is taken out, the look at
@@ -10,11 +12,12 @@ anew from it, without libbfd's names, timed locks and most of its settings.)
 import os
 import statistics
 import subprocess
+import sys
 
-from bench import TARGET, Watched, interval, percent, row
+from bench import TARGET, Watched, added_to, bar_of, percent, row
 
 PATTERNS = ('mutex', 'mutex_of_many', 'mutex_recursive', 'rwlock_read', 'read')
-BARS = {'off': '0 +-0.2 ns', 'on': '<= +1 ns'}
+BARS = {'off': '0 +-0.2 ns', 'on': bar_of(1, 3.3), 'io': bar_of(15, 158)}
 
 
 MUTRACE = os.environ.get('PROFFS_MUTRACE')
@@ -37,11 +40,6 @@ def pairs(program, *arguments, preload=None):
     return result
 
 
-def nanoseconds(values):
-    middle, low, high = interval(values)
-    return f'{middle:+.2f} ns [{low:+.2f}, {high:+.2f}] (n={len(values)})'
-
-
 def uncontended(processes=14):
     """In each process: plain, the agent starts, then off, on, off, ... Each "on" stands between two "off"."""
     added = {pattern: {'off': [], 'on': [], 'mutrace': []} for pattern in PATTERNS}
@@ -60,13 +58,14 @@ def uncontended(processes=14):
                 beside, mutrace = (statistics.median(each[pattern]['plain']) for each in peers)
                 added[pattern]['mutrace'].append(mutrace - beside)
     for pattern in PATTERNS:
-        beside = f'plain {statistics.median(plain_ns[pattern]):.2f} ns'
+        plain = statistics.median(plain_ns[pattern])
+        beside = f'plain {plain:.2f} ns'
         call = 'a read() that does not block' if pattern == 'read' else f'one lock and unlock, {pattern}'
-        row(f'agent there, mutex and block off: {call}', BARS['off'], nanoseconds(added[pattern]['off']), beside)
+        row(f'agent there, mutex and block off: {call}', BARS['off'], added_to(plain, added[pattern]['off']), beside)
         on = 'block on with its kind io' if pattern == 'read' else 'mutex and block on'
-        bar = '<= +15 ns' if pattern == 'read' else BARS['on']
-        peer = '; mutrace ' + nanoseconds(added[pattern]['mutrace']) if MUTRACE else f'; {NO_MUTRACE}'
-        row(f'{on}: {call}', bar, nanoseconds(added[pattern]['on']),
+        bar = BARS['io' if pattern == 'read' else 'on']
+        peer = '; mutrace ' + added_to(plain, added[pattern]['mutrace']) if MUTRACE else f'; {NO_MUTRACE}'
+        row(f'{on}: {call}', bar, added_to(plain, added[pattern]['on']),
             beside + (peer if pattern != 'read' else ''))
 
 
@@ -115,22 +114,25 @@ def contended():
 
 
 def blame():
-    """Of the time that three threads wait for one that sleeps with the lock: how much it is charged with."""
+    """Of the time that three threads wait for one that sleeps with the lock, and then for each other: how much is
+    charged to somebody. What is missing is how long whoever is woken takes to run."""
     with Watched(TARGET / 'lock_blame', sets=('enable=mutex',)) as watched:
-        true_ms = float(watched.process.stdout.readline())
+        waited_ms, held_ms = map(float, watched.process.stdout.readline().split())
         held_ns = total_ns = 0
         for line in watched.read('mutex.folded').decode().splitlines():
             stack, value = line.rsplit(' ', 1)
             total_ns += int(value)
             held_ns += int(value) if 'hold' in stack.split(';')[-1] else 0
-    row('of the time waited for a lock, charged to the one who held it', '>= 95 %',
-        f'{held_ns / 1e4 / true_ms:.1f} %', f'waited {true_ms:.0f} ms, charged in all {total_ns / 1e6:.0f} ms')
+    row('of the time waited for a lock, charged to one who had it', '>= 95 %', f'{total_ns / 1e4 / waited_ms:.1f} %',
+        f'waited {waited_ms:.0f} ms; of the {held_ms:.0f} while hold() had it {held_ns / 1e4 / held_ms:.1f} % at hold()')
+
+
+PARTS = {'uncontended': uncontended, 'contended': contended, 'blame': blame}
 
 
 def main():
-    uncontended()
-    contended()
-    blame()
+    for name in sys.argv[1:] or PARTS:
+        PARTS[name]()
 
 
 if __name__ == '__main__':

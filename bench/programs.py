@@ -1,9 +1,8 @@
 """What watching costs whole programs: their user and system time as they are, with the collectors
 that are on by default, and with every collector on.
 
-Two run at once, one as it is and one watched, each on a processor of its own, and then again the other way
-round: what else happens on the machine happens to both. The ratio is the geometric mean of the two. A
-command's time is what the kernel says of it and its children at the end: our threads, our start and our end
+Two run at once on one processor, one as it is and one watched, so what else happens on the machine happens to both
+(bench.py); whoever asks a server is on another. A command's time is what the kernel says of it and its children at the end: our threads, our start and our end
 are in it. A server's is what it takes while it is asked, for the same requests; it has its tree by then.
 
 Each runs for some seconds, as what people profile does; the row says how long. What a start and an end cost,
@@ -14,7 +13,6 @@ usage: programs.py [NAME[:WAY]...]    start redis pgbench sqlite3 gcc python3; n
 """
 import concurrent.futures
 import ctypes
-import math
 import os
 import pathlib
 import shutil
@@ -81,7 +79,7 @@ class Command:
     def __init__(self, folder, *command, **options):
         self.folder, self.command, self.options = folder, command, options
 
-    def run(self, way, on):
+    def run(self, way, on, beside):
         return ended(subprocess.Popen([*on, *watch(self.folder, way), *self.command], stdout=subprocess.DEVNULL,
                                       stderr=subprocess.DEVNULL, **self.options))
 
@@ -105,13 +103,13 @@ def redis(folder):
             return s.connect_ex(address) == 0
 
     class Server:
-        def run(self, way, on):
+        def run(self, way, on, beside):
             process = subprocess.Popen([*on, *watch(folder, way), server, '--port', '0', '--unixsocket', address,
                                         '--save', ''], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
             until('redis-server', answers)
             until_tree(folder, way, process.pid)
             before = spent(process.pid)
-            subprocess.run([*on, 'redis-benchmark', '-s', address, '-q', '-n', '100000', '-c', '20', '-t',
+            subprocess.run([*beside, 'redis-benchmark', '-s', address, '-q', '-n', '100000', '-c', '20', '-t',
                             'set,get,lpush,lrange_100,hset'], stdout=subprocess.DEVNULL, check=True)
             took = spent(process.pid) - before
             subprocess.run(['redis-cli', '-s', address, 'shutdown', 'nosave'], check=True)
@@ -153,12 +151,12 @@ def pgbench(folder):
         return subprocess.run([*user, *command], **quiet).returncode == 0
 
     class Server:
-        def run(self, way, on):
+        def run(self, way, on, beside):
             process = subprocess.Popen([*on, *user, *watch(home, way, proffs), bin_ / 'postgres', '-D', home / 'db'], **quiet)
             until('postgres', lambda: client(bin_ / 'psql', '-h', home, '-c', 'select 1', 'postgres'))
             client(bin_ / 'pgbench', '-h', home, '-i', '-q', '-s', '1', 'postgres')
             until_tree(home, way, process.pid)
-            load = subprocess.Popen([*on, *user, bin_ / 'pgbench', '-h', home, '-n', '-c', '4', '-T', '7', '-l', 'postgres'],
+            load = subprocess.Popen([*beside, *user, bin_ / 'pgbench', '-h', home, '-n', '-c', '4', '-T', '7', '-l', 'postgres'],
                                     **quiet)
             time.sleep(1.5)  # its connections are there, each a process with a tree
             before = {pid: spent(pid) for pid in [process.pid, *children(process.pid)]}
@@ -235,23 +233,24 @@ PROGRAMS = {
 
 def rounds(programs, ways, seconds):
     """Ratios by way, for about that long; and the seconds of the last plain one."""
-    first, second = sorted(os.sched_getaffinity(0))[:2]
+    asking, working = (['taskset', '-c', str(processor)] for processor in sorted(os.sched_getaffinity(0))[:2])
     ratios, took = {way: [] for way in ways}, 0
 
-    def both(way, *processors):
-        """CPU seconds of the plain and the watched one."""
+    def both(way, turned):
+        """CPU seconds of the plain and the watched one; turned: it is the other of two equal programs."""
+        order = [way, 'plain'] if turned else ['plain', way]
         with concurrent.futures.ThreadPoolExecutor(2) as pool:
-            return list(pool.map(lambda program, way, processor: program.run(way, ['taskset', '-c', str(processor)]),
-                                 programs, ('plain', way), processors))
+            seconds = list(pool.map(lambda program, way: program.run(way, working, asking), programs, order))
+        return seconds[::-1] if turned else seconds
 
-    both(ways[0], first, second)
-    start, longest = time.monotonic(), 0
+    both(ways[0], False)
+    start, longest, turned = time.monotonic(), 0, False
     while time.monotonic() + longest < start + seconds:
         before = time.monotonic()
         for way in ways:
-            plain, watched = both(way, first, second)
-            took, again = both(way, second, first)
-            ratios[way].append(math.sqrt(watched / plain * again / took))
+            took, watched = both(way, turned)
+            ratios[way].append(watched / took)
+        turned = not turned
         longest = max(longest, time.monotonic() - before)
     return ratios, took
 

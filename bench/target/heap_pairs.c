@@ -1,9 +1,10 @@
-/* Nanoseconds of one malloc and free. The heap profile is switched off, on, off, ... in one process.
+/* Nanoseconds of one malloc and free, a stretch at a time: whoever asks has several such programs take turns.
  * With PLAIN nothing of proffs is linked: the program is alone, or beside a thread that sleeps, since
  * glibc's malloc takes short cuts while there is only one.
  *
- * Prints one line for each round: PATTERN WAY NANOSECONDS; what is on stands between its two offs.
- * Usage: heap_pairs ROUNDS; heap_pairs_plain ROUNDS alone|beside */
+ * For each line `PATTERN WAY` on stdin, nanoseconds. WAY is on (the heap profile, for that stretch) or off.
+ * Usage: heap_pairs; heap_pairs_plain alone|beside */
+#include <stdbool.h>
 #ifdef PLAIN
 #include "busy.h"
 
@@ -16,7 +17,7 @@
 #include "toggle.h"
 #endif
 
-enum { PAIRS = 1000000, BATCH = 1000, HELD = 20000 };
+enum { PAIRS = 500000, BATCH = 1000, HELD = 20000 };
 
 static void *volatile sink; /* the compiler shall not see through a pair */
 static void *held[HELD];
@@ -81,14 +82,6 @@ static const struct pattern {
 
 enum { PATTERNS = sizeof(patterns) / sizeof(patterns[0]) };
 
-static void measure(const struct pattern *pattern, const char *way)
-{
-	int64_t start = busy_thread_cpu_ns();
-
-	pattern->work();
-	printf("%s %s %.4f\n", pattern->name, way, (double)(busy_thread_cpu_ns() - start) / PAIRS);
-}
-
 #ifdef PLAIN
 static void *sleep_on(void *unused)
 {
@@ -104,10 +97,8 @@ static void start(const char *way)
 		pthread_create(&other, NULL, sleep_on, NULL);
 }
 
-static void run(const struct pattern *pattern, int rounds, const char *way)
+static void change(const char *word)
 {
-	for (int i = 0; i < rounds; i++)
-		measure(pattern, way);
 }
 #else
 static void start(const char *way)
@@ -115,28 +106,34 @@ static void start(const char *way)
 	toggle_start("enable", NULL);
 }
 
-static void run(const struct pattern *pattern, int rounds, const char *way)
+static void change(const char *word)
 {
-	for (int i = 0; i < rounds; i++) {
-		measure(pattern, "off");
-		toggle_write("+heap");
-		measure(pattern, "on");
-		toggle_write("-heap");
-	}
+	toggle_write(word);
 }
 #endif
 
+static void measure(const struct pattern *pattern, bool on)
+{
+	int64_t start;
+
+	if (on)
+		change("+heap");
+	start = busy_thread_cpu_ns();
+	pattern->work();
+	printf("%.4f\n", (double)(busy_thread_cpu_ns() - start) / PAIRS);
+	fflush(stdout);
+	if (on)
+		change("-heap");
+}
+
 int main(int argc, char **argv)
 {
-	int rounds = argc > 1 ? atoi(argv[1]) : 0;
-	const char *way = argc > 2 ? argv[2] : "alone";
+	char name[32], way[8];
 
-	if (rounds < 1)
-		return 2;
-	start(way);
-	for (int p = 0; p < PATTERNS; p++) {
-		patterns[p].work(); /* warm */
-		run(&patterns[p], rounds, way);
-	}
+	start(argc > 1 ? argv[1] : "alone");
+	while (scanf("%31s %7s", name, way) == 2)
+		for (int p = 0; p < PATTERNS; p++)
+			if (strcmp(name, patterns[p].name) == 0)
+				measure(&patterns[p], strcmp(way, "on") == 0);
 	return 0;
 }

@@ -1,5 +1,5 @@
-/* sqlite as a workload: rows into a table in memory, an index, a question, and all of it dropped. */
-#pragma once
+/* sqlite as a workload: rows into a table in memory, an index, a question, and all of it dropped, TIMES times.
+ * Usage: sqlite TIMES ROWS */
 #include <dlfcn.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -8,7 +8,7 @@ static void *sqlite_database;
 static int (*sqlite_exec)(void *, const char *, void *, void *, char **);
 static char sqlite_text[512];
 
-static inline void sqlite_start(unsigned rows)
+static void sqlite_start(unsigned rows)
 {
 	void *library = dlopen("libsqlite3.so.0", RTLD_NOW);
 	int (*open_database)(const char *, void **);
@@ -32,8 +32,18 @@ static inline void sqlite_start(unsigned rows)
 		exit(1);
 }
 
-static inline void sqlite_work(void)
+static void sqlite_work(void)
 {
 	if (sqlite_exec(sqlite_database, sqlite_text, NULL, NULL, NULL) != 0)
 		exit(1);
+}
+
+int main(int argc, char **argv)
+{
+	if (argc != 3)
+		return 2;
+	sqlite_start((unsigned)atoi(argv[2]));
+	for (int i = 0; i < atoi(argv[1]); i++)
+		sqlite_work();
+	return 0;
 }
