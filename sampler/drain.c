@@ -14,7 +14,7 @@
 
 enum { STOPPED, RUNNING, STOPPING };
 
-static const int64_t ROOM_NS = 50 * (int64_t)PF_NS_PER_MS; /* at the most: it is malloc's to say */
+static const int64_t ROOM_NS = 100 * (int64_t)PF_NS_PER_MS; /* at the most: it is malloc's to say */
 
 static uint32_t running;  /* atomic */
 static uint32_t has_room; /* atomic, a futex word */

@@ -241,10 +241,13 @@ exit code: 0" || return 1
 	done
 }
 
+# Main waits 100 ms for that and no longer, so nothing else shall hold our threads up.
 @test "what libc maps for our threads is there before main" {
+	local first=()
 	export PROFFS_ENABLE=1
+	[ "$(id -u)" -ne 0 ] || first=(nice -n -15)
 	for _ in {1..8}; do
-		is "$(outcome "$PROFFS" run -m "$TREE" -- "$TARGET/holes" arenas)" "0 more arenas
+		is "$(outcome "${first[@]}" "$PROFFS" run -m "$TREE" -- "$TARGET/holes" arenas)" "0 more arenas
 exit code: 0" || return 1
 	done
 }
