@@ -35,7 +35,7 @@ struct file {
 	const char *bytes;
 	size_t size;
 	/* Where its table of symbols has them; 0: it has none. */
-	uint64_t operator_new, throws[PF_REACH_CLOSED];
+	uint64_t operator_new, allocate, raise; /* raise: __cxa_throw */
 };
 
 /* `count` items of `size` bytes at this offset, or NULL: they are not all in the file. */
@@ -62,14 +62,12 @@ static bool is_named(
 
 static void note(struct file *file, const ElfW(Shdr) * names, const ElfW(Sym) * symbol)
 {
-	static const char *const throws[PF_REACH_CLOSED] = {
-	    "__cxa_allocate_exception", "__cxa_throw"};
-
 	if (is_named(file, names, symbol, "_Znwm"))
 		file->operator_new = symbol->st_value;
-	for (int i = 0; i < PF_REACH_CLOSED; i++)
-		if (is_named(file, names, symbol, throws[i]))
-			file->throws[i] = symbol->st_value;
+	else if (is_named(file, names, symbol, "__cxa_allocate_exception"))
+		file->allocate = symbol->st_value;
+	else if (is_named(file, names, symbol, "__cxa_throw"))
+		file->raise = symbol->st_value;
 }
 
 static const char *find_in_table(
@@ -108,22 +106,24 @@ static const char *find_in_file(struct file *file)
 	return said;
 }
 
-/* Also of one that no other module may call, and that the loader does not know. */
+/* Of the first of all, or of one that no other module may call, and that the loader does not know. */
 static enum pf_operator_calls calls_of(const struct file *file)
 {
-	const struct link_map *executable;
-	enum pf_operator_calls calls = pf_real_operator_calls();
-	uintptr_t throws[PF_REACH_CLOSED] = {0};
+	const struct link_map *executable, *allocator;
+	struct pf_reach_throw throws = {0};
+	void *function = pf_real_operator_new();
+	enum pf_operator_calls calls;
 
-	if (!file->operator_new)
-		return calls;
 	pf_gate_enter();
 	executable = pf_real_module((void *)getauxval(AT_ENTRY));
-	for (int i = 0; executable && i < PF_REACH_CLOSED; i++)
-		throws[i] = file->throws[i] ? executable->l_addr + file->throws[i] : 0;
-	if (executable)
-		calls = pf_operator_calls((void *)(executable->l_addr + file->operator_new), throws,
-		    pf_real_module(pf_real_pointers[PF_REAL_malloc]));
+	allocator = pf_real_module(pf_real_pointers[PF_REAL_malloc]);
+	if (executable && file->operator_new)
+		function = (void *)(executable->l_addr + file->operator_new);
+	if (executable && file->allocate)
+		throws.allocate = executable->l_addr + file->allocate;
+	if (executable && file->raise)
+		throws.raise = executable->l_addr + file->raise;
+	calls = function ? pf_operator_calls(function, &throws, allocator) : PF_OPERATOR_SEEN;
 	pf_gate_leave();
 	return calls;
 }

@@ -118,7 +118,7 @@ bool pf_operator_is_own(void *function, const struct link_map *allocator)
 /* ---- the executable ---- */
 
 enum pf_operator_calls pf_operator_calls(
-    void *function, const uintptr_t throws[PF_REACH_CLOSED], const struct link_map *allocator)
+    void *function, const struct pf_reach_throw *throws, const struct link_map *allocator)
 {
 	static const enum pf_operator_calls calls[] = {
 	    [PF_REACH_UNKNOWN] = PF_OPERATOR_UNKNOWN,

@@ -21,7 +21,6 @@ enum pf_operator_calls {
 	PF_OPERATOR_UNKNOWN, /* the executable's, and may be either */
 };
 
-/* The functions in `throws` are how it throws, where the executable has those itself: addresses, or 0. Inside
- * the gate; not in a hook. */
+/* Inside the gate; our own threads. */
 enum pf_operator_calls pf_operator_calls(
-    void *function, const uintptr_t throws[PF_REACH_CLOSED], const struct link_map *allocator);
+    void *function, const struct pf_reach_throw *throws, const struct link_map *allocator);

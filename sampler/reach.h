@@ -8,16 +8,19 @@
 
 #include <stdbool.h>
 
-enum { PF_REACH_CLOSED = 2 };
-
 enum pf_reach {
-	PF_REACH_UNKNOWN, /* a call by a pointer, an instruction that we do not know, too much of it */
-	PF_REACH_NO,      /* all of it was read */
+	PF_REACH_UNKNOWN, /* a call by a pointer, code that we do not know or may not read, too much of it */
+	PF_REACH_NO, /* all of it was read */
 	PF_REACH_YES,
 };
 
-/* `is_it` is asked for each name that is met. What is called at one of `closed` is not read: addresses, or 0.
- * Whoever asks keeps the module loaded. */
+/* How the module throws, where it has that itself: not read. Addresses, or 0. */
+struct pf_reach_throw {
+	uintptr_t allocate, raise;
+};
+
+/* `is_it` is asked for each name that is met. Whoever asks keeps the module loaded. Where we do not read the
+ * machine's code the answer is yes. */
 enum pf_reach pf_reach(const struct pf_module *m, const void *function,
-    const uintptr_t closed[PF_REACH_CLOSED], bool (*is_it)(const char *name, const void *arg),
+    const struct pf_reach_throw *throws, bool (*is_it)(const char *name, const void *arg),
     const void *arg);

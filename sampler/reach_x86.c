@@ -6,6 +6,7 @@
  */
 #if defined(__x86_64__)
 #include "base/mark.h"
+#include "sampler/own_memory.h"
 #include "sampler/reach.h"
 #include "sampler/x86_length.h"
 
@@ -13,12 +14,18 @@
 #include <stdint.h>
 #include <string.h>
 
-enum { PLACES_MAX = 256, STEPS_MAX = 4096, LONGEST = 16, PAGE = 4096 };
+enum { PLACES_MAX = 256, STEPS_MAX = 4096, LONGEST = 16, WINDOW = 256, PREFIXES_MAX = 4 };
+
+/* A copy by the kernel: any page may be closed to us, or go. */
+struct window {
+	uintptr_t at;
+	size_t size;
+	uint8_t bytes[WINDOW];
+};
 
 struct search {
 	const struct pf_module *module;
-	uintptr_t low, high; /* the segment with the code, whole pages */
-	const uintptr_t *closed;
+	const struct pf_reach_throw *throws;
 	bool (*is_it)(const char *name, const void *arg);
 	const void *arg;
 	bool found, unknown;
@@ -26,7 +33,25 @@ struct search {
 	int places; /* known, and how many of them have been looked at */
 	int looked;
 	uintptr_t place[PLACES_MAX];
+	struct window here, stub;
 };
+
+/* LONGEST bytes of code, or NULL. They stay until the window is asked again. */
+static const uint8_t *code_at(const struct search *s, struct window *w, uintptr_t at)
+{
+	if (at < s->module->low || at >= s->module->high)
+		return NULL;
+	if (at >= w->at && at - w->at + LONGEST <= w->size)
+		return w->bytes + (at - w->at);
+	w->at = at;
+	w->size = WINDOW;
+	if (pf_own_memory_read(w->bytes, (const void *)at, WINDOW) != WINDOW)
+		w->size = LONGEST; /* near the end */
+	if (w->size == LONGEST &&
+	    pf_own_memory_read(w->bytes, (const void *)at, LONGEST) != LONGEST)
+		w->size = 0;
+	return w->size ? w->bytes : NULL;
+}
 
 /* Where the code of a called function ends without a return: what stands behind the call is another's. */
 static bool never_returns(const char *name)
@@ -45,13 +70,10 @@ static bool never_returns(const char *name)
 
 static void add_place(struct search *s, uintptr_t at)
 {
-	for (int i = 0; i < PF_REACH_CLOSED; i++)
-		if (s->closed[i] == at)
-			return;
 	for (int i = 0; i < s->places; i++)
 		if (s->place[i] == at)
 			return;
-	if (s->places == PLACES_MAX || at < s->low || at >= s->high)
+	if (s->places == PLACES_MAX)
 		s->unknown = true;
 	else
 		s->place[s->places++] = at;
@@ -83,46 +105,42 @@ static const char *owner(const struct search *s, uintptr_t slot, uintptr_t *own)
 	return NULL;
 }
 
-static int32_t number(uintptr_t at)
+static uintptr_t number(const uint8_t *at)
 {
 	int32_t value;
 
-	memcpy(&value, (const void *)at, sizeof(value));
-	return value;
+	memcpy(&value, at, sizeof(value));
+	return (uintptr_t)(intptr_t)value;
 }
 
-static const uint8_t *bytes(uintptr_t at)
+/* Behind what does not change where it goes: the prefixes bnd, notrack, rep and addr32, and REX. */
+static const uint8_t *opcode_of(const uint8_t *code)
 {
-	return (const uint8_t *)at;
-}
-
-/* Behind what does not change where it goes: the prefixes bnd and notrack, and REX. */
-static uintptr_t opcode_of(uintptr_t at)
-{
-	while (*bytes(at) == 0xf2 || *bytes(at) == 0x3e)
-		at++;
-	return (*bytes(at) & 0xf0) == 0x40 ? at + 1 : at;
+	for (int i = 0;
+	     i < PREFIXES_MAX && (*code == 0xf2 || *code == 0xf3 || *code == 0x3e || *code == 0x67);
+	     i++)
+		code++;
+	return (*code & 0xf0) == 0x40 ? code + 1 : code;
 }
 
 /* jmp *slot or call *slot, by the distance to the instruction's end. */
-static bool names_slot(uintptr_t opcode)
+static bool names_slot(const uint8_t *opcode)
 {
-	return bytes(opcode)[0] == 0xff && (bytes(opcode)[1] == 0x25 || bytes(opcode)[1] == 0x15);
+	return opcode[0] == 0xff && (opcode[1] == 0x25 || opcode[1] == 0x15);
 }
 
 /* The slot through which a stub jumps; 0: it is no stub. */
-static uintptr_t slot_of_stub(const struct search *s, uintptr_t at)
+static uintptr_t slot_of_stub(struct search *s, uintptr_t at)
 {
 	static const uint8_t endbr[] = {0xf3, 0x0f, 0x1e, 0xfa};
+	const uint8_t *code = code_at(s, &s->stub, at), *opcode;
 
-	if (at < s->low || at >= s->high || s->high - at < 2 * LONGEST)
+	if (!code)
 		return 0;
-	if (memcmp(bytes(at), endbr, sizeof(endbr)) == 0)
-		at += sizeof(endbr);
-	at = opcode_of(at);
-	if (!names_slot(at) || bytes(at)[1] != 0x25)
+	opcode = opcode_of(memcmp(code, endbr, sizeof(endbr)) == 0 ? code + sizeof(endbr) : code);
+	if (!names_slot(opcode) || opcode[1] != 0x25)
 		return 0;
-	return at + 6 + (uintptr_t)(intptr_t)number(at + 2);
+	return at + (uintptr_t)(opcode - code) + 6 + number(opcode + 2);
 }
 
 /* What is called or jumped to through a slot. True: it may return. */
@@ -143,78 +161,78 @@ static bool go_through(struct search *s, uintptr_t slot)
 /* The same for a place. */
 static bool go_to(struct search *s, uintptr_t target)
 {
-	uintptr_t slot = slot_of_stub(s, target);
+	uintptr_t slot;
 
+	if (target == s->throws->allocate || target == s->throws->raise)
+		return target != s->throws->raise;
+	slot = slot_of_stub(s, target);
 	if (slot)
 		return go_through(s, slot);
 	add_place(s, target);
 	return true;
 }
 
-/* One instruction. False: what follows is not reached from here. */
-static bool look_at(struct search *s, uintptr_t at, uintptr_t next)
+/* Is it lfence, by which compilers fence in an indirect call that they write as a return? */
+static bool is_fence(const uint8_t *code)
 {
-	uintptr_t opcode = opcode_of(at);
-	const uint8_t *code = bytes(opcode);
+	return code[0] == 0x0f && code[1] == 0xae && code[2] == 0xe8;
+}
 
-	if (code[0] == 0xe8) /* call */
-		return go_to(s, next + (uintptr_t)(intptr_t)number(opcode + 1));
-	if (code[0] == 0xe9 || code[0] == 0xeb) { /* jmp */
-		go_to(s, next + (uintptr_t)(intptr_t)(code[0] == 0xe9 ? number(opcode + 1)
-								      : (int8_t)code[1]));
+/* One instruction, and where the next one is. False: that is not reached from here. */
+static bool look_at(struct search *s, const uint8_t *code, uintptr_t next)
+{
+	const uint8_t *opcode = opcode_of(code);
+
+	if (opcode[0] == 0xe8) /* call */
+		return go_to(s, next + number(opcode + 1));
+	if (opcode[0] == 0xe9 || opcode[0] == 0xeb) { /* jmp */
+		go_to(s,
+		    next + (opcode[0] == 0xe9 ? number(opcode + 1) : (uintptr_t)(int8_t)opcode[1]));
 		return false;
 	}
-	if ((code[0] & 0xf0) == 0x70 || (code[0] & 0xfc) == 0xe0) /* jcc, loop */
-		add_place(s, next + (uintptr_t)(intptr_t)(int8_t)code[1]);
-	if (code[0] == 0x0f &&
-	    (code[1] & 0xf0) == 0x80) /* jcc; a function's last call may be one */
-		go_to(s, next + (uintptr_t)(intptr_t)number(opcode + 2));
-	if (code[0] == 0xff && (code[1] & 0x38) >= 0x10 && (code[1] & 0x38) < 0x30) {
-		bool returns = (code[1] & 0x38) < 0x20;
+	if ((opcode[0] & 0xf0) == 0x70 || (opcode[0] & 0xfc) == 0xe0) /* jcc, loop */
+		add_place(s, next + (uintptr_t)(int8_t)opcode[1]);
+	if (opcode[0] == 0x0f &&
+	    (opcode[1] & 0xf0) == 0x80) /* jcc; a function's last call may be one */
+		go_to(s, next + number(opcode + 2));
+	if (opcode[0] == 0xff && (opcode[1] & 0x38) >= 0x10 && (opcode[1] & 0x38) < 0x30) {
+		bool returns = (opcode[1] & 0x38) < 0x20;
 
 		if (names_slot(opcode))
-			return go_through(s, next + (uintptr_t)(intptr_t)number(opcode + 2)) &&
-			       returns;
+			return go_through(s, next + number(opcode + 2)) && returns;
 		s->unknown = true;
 		return returns;
 	}
-	/* ret, int3, hlt, ud2 */
-	return code[0] != 0xc3 && code[0] != 0xc2 && code[0] != 0xcc && code[0] != 0xf4 &&
-	       !(code[0] == 0x0f && code[1] == 0x0b);
+	if (opcode[0] == 0xcc ||
+	    is_fence(opcode)) /* int3 may be a debugger's, in place of what was there */
+		s->unknown = true;
+	/* ret, hlt, ud2 */
+	return opcode[0] != 0xc3 && opcode[0] != 0xc2 && opcode[0] != 0xcc && opcode[0] != 0xf4 &&
+	       !(opcode[0] == 0x0f && opcode[1] == 0x0b);
 }
 
 static void look_from(struct search *s, uintptr_t at)
 {
 	while (!s->found) {
-		int length = at < s->high - LONGEST ? pf_x86_length(bytes(at)) : 0;
+		const uint8_t *code = code_at(s, &s->here, at);
+		int length = code ? pf_x86_length(code) : 0;
 
 		if (length == 0 || ++s->steps > STEPS_MAX) {
 			s->unknown = true;
 			return;
 		}
-		if (!look_at(s, at, at + (uintptr_t)length))
-			return;
 		at += (uintptr_t)length;
+		if (!look_at(s, code, at))
+			return;
 	}
 }
 
 enum pf_reach pf_reach(const struct pf_module *m, const void *function,
-    const uintptr_t closed[PF_REACH_CLOSED], bool (*is_it)(const char *name, const void *arg),
+    const struct pf_reach_throw *throws, bool (*is_it)(const char *name, const void *arg),
     const void *arg)
 {
-	struct search s = {.module = m, .closed = closed, .is_it = is_it, .arg = arg};
+	struct search s = {.module = m, .throws = throws, .is_it = is_it, .arg = arg};
 
-	for (size_t i = 0; i < m->segment_count; i++) {
-		const ElfW(Phdr) *segment = &m->segments[i];
-		uintptr_t low = m->bias + segment->p_vaddr, high = low + segment->p_memsz;
-
-		if (segment->p_type == PT_LOAD && (segment->p_flags & PF_X) &&
-		    (segment->p_flags & PF_R) && (uintptr_t)function >= low &&
-		    (uintptr_t)function < high) {
-			s.low = low;
-			s.high = (high + PAGE - 1) & ~(uintptr_t)(PAGE - 1);
-		}
-	}
 	add_place(&s, (uintptr_t)function);
 	while (!s.found && s.looked < s.places)
 		look_from(&s, s.place[s.looked++]);

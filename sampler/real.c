@@ -4,6 +4,7 @@
 #include "sampler/find_object.h"
 #include "sampler/gate.h"
 #include "sampler/module.h"
+#include "sampler/operator.h"
 
 #include <dlfcn.h>
 #include <errno.h>
@@ -14,9 +15,9 @@
 void *pf_real_pointers[PF_REAL_COUNT];
 static enum pf_real_home home;
 static const void *operators; /* in a library that has operator new with a pool of its own */
-static enum pf_operator_calls operator_calls;
-static const void *runtime; /* in the one that has what that library lacks of them */
-static int resolved;        /* atomic */
+static void *operator_new;    /* the first of all */
+static const void *runtime;   /* in the one that has what that library lacks of them */
+static int resolved;          /* atomic */
 
 #define X(name, type, params, args)                                                                \
 	PF_HOOK type pf_real_##name params                                                         \
@@ -227,9 +228,7 @@ static const void *find_operators(const struct link_map *allocator)
 {
 	void *found = home == PF_REAL_HOME_SANITIZER ? NULL : pf_real_find("_Znwm");
 
-	if (found)
-		operator_calls =
-		    pf_operator_calls(found, (uintptr_t[PF_REACH_CLOSED]){0}, allocator);
+	operator_new = found;
 	return found && pf_operator_is_own(found, allocator) ? found : NULL;
 }
 
@@ -300,9 +299,9 @@ const void *pf_real_operators(void)
 	return operators;
 }
 
-enum pf_operator_calls pf_real_operator_calls(void)
+void *pf_real_operator_new(void)
 {
-	return operator_calls;
+	return operator_new;
 }
 
 const void *pf_real_runtime(void)

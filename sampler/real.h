@@ -5,7 +5,6 @@
  */
 #pragma once
 #include "base/mark.h"
-#include "sampler/operator.h"
 
 #include <link.h>
 #include <stdbool.h>
@@ -305,5 +304,5 @@ const void *pf_real_operators(void);
  * is the library's. NULL: nobody has. */
 const void *pf_real_runtime(void);
 
-/* Of the first operator new of all, where it is the executable's. After pf_real_resolve(). */
-enum pf_operator_calls pf_real_operator_calls(void);
+/* The first operator new of all; NULL: there is none. After pf_real_resolve(). */
+void *pf_real_operator_new(void);

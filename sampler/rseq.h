@@ -84,12 +84,6 @@ PF_INLINE bool pf_rseq_is_marked_at(ptrdiff_t offset)
 	return sequence == (uintptr_t)pf_rseq_never;
 }
 
-/* As the kernel does it. */
-PF_INLINE void pf_rseq_wipe_at(ptrdiff_t offset)
-{
-	((volatile struct pf_rseq *)(void *)(pf_rseq_thread_pointer() + offset))->sequence = 0;
-}
-
 /* And the kernel would have wiped it. */
 PF_INLINE bool pf_rseq_stays_at(ptrdiff_t offset)
 {
@@ -125,10 +119,6 @@ PF_INLINE ptrdiff_t pf_rseq_offset_of(const struct pf_rseq *own)
 PF_INLINE bool pf_rseq_is_marked_at(ptrdiff_t offset)
 {
 	return false;
-}
-
-PF_INLINE void pf_rseq_wipe_at(ptrdiff_t offset)
-{
 }
 
 PF_INLINE bool pf_rseq_stays_at(ptrdiff_t offset)

@@ -1,13 +1,9 @@
 /* The hooks of the kinds `sleep` and `io`: only while config/block_kinds names them.
  *
- * Most reads and writes do not block, so they may cost next to nothing. Whether the thread may have been off
- * the processor since the last look at it is a question to memory (rseq.h). What then took long is looked
- * at, and what did not let go of the processor by itself has not blocked: it was interrupted, or it copied a
- * lot.
- *
- * When it began is read off the processor's own clock, a quarter of what clock_gettime() costs, and still a tenth
- * of a small read. Calls in quick succession share one reading: if one of them blocks, the thread's CPU time since
- * the last look, before which it has not slept, says what of the time it did not wait.
+ * Most reads and writes do not block, so they may cost next to nothing: the processor's own clock is
+ * read before, a quarter of what clock_gettime() costs, and after it only where the thread may have
+ * been off the processor since the last look (rseq.h). What then took long is looked at, and what did
+ * not let go of the processor by itself has not blocked: it was interrupted, or it copied a lot.
  */
 #include "base/clock.h"
 #include "base/forbid.h"
@@ -32,24 +28,8 @@
 /* Shorter than this no call has blocked: going to sleep and waking up alone take as long. */
 enum { SHORTEST_NS = 5 * PF_NS_PER_US };
 
-/* So many calls do without a clock after one that was read so soon after the one before. */
-enum { SPARED = 7, QUICK_NS = 20 * PF_NS_PER_US };
-
-/* A look is as old as this at most: two clocks drift apart, and a virtual machine's host takes its time. */
-enum { LOOK_NS = 100 * PF_NS_PER_MS };
-
-static uint64_t few_ticks, quick_ticks, look_ticks; /* SHORTEST_NS, QUICK_NS, LOOK_NS */
-
-static PF_TLS struct {
-	int64_t switches; /* how often the thread had slept, at the last look */
-	int64_t ran_ns;   /* its CPU time, */
-	uint64_t looked;  /* and the clock, then */
-	uint64_t clock;   /* read before a call since; 0: not yet */
-	uint64_t spared;  /* calls that may still do without */
-} seen;
-
-/* Of a call's start: not its own, but that of one of the SPARED before it. */
-enum { SHARED = 1 };
+static uint64_t few_ticks;           /* SHORTEST_NS of them */
+static PF_TLS int64_t seen_switches; /* how often the thread had slept, at the last look */
 
 /* Where the mark is, from the thread pointer. Where there can be none, or a tick takes a call, a place that
  * is never marked. */
@@ -62,56 +42,21 @@ static PF_HOOK int64_t look(void)
 	struct rusage usage;
 
 	if (pf_is_forbidden(PF_FORBIDDEN_USAGE))
-		return seen.switches;
+		return seen_switches;
 	pf_rseq_mark(); /* first: who sleeps behind it is looked at again */
-	if (syscall(SYS_getrusage, RUSAGE_THREAD, &usage) == 0) {
-		seen.switches = usage.ru_nvcsw;
-		seen.ran_ns = (usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) * PF_NS_PER_SECOND +
-			      (usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) * PF_NS_PER_US;
-		seen.looked = pf_tick();
-		seen.clock = seen.spared = 0;
-	}
+	if (syscall(SYS_getrusage, RUSAGE_THREAD, &usage) == 0)
+		seen_switches = usage.ru_nvcsw;
 	errno = saved;
-	return seen.switches;
+	return seen_switches;
 }
 
 /* A call is over; when it began, and how often the thread had slept until then. */
 static PF_HOOK void look_at(uint64_t start, int64_t switches)
 {
-	uint64_t looked = seen.looked;
-	int64_t ran_ns = seen.ran_ns, took_ns, slept_ns;
-	uint64_t took = pf_tick() - (start & ~(uint64_t)SHARED);
-	bool first = seen.switches == switches; /* no handler has looked meanwhile */
+	uint64_t took = pf_tick() - start;
 
-	if (start == 0 || took <= few_ticks || look() == switches)
-		return;
-	took_ns = (int64_t)pf_tick_ns(took);
-	if ((start & SHARED) && first) {
-		slept_ns = (int64_t)pf_tick_ns(seen.looked - looked) - (seen.ran_ns - ran_ns);
-		if (slept_ns < SHORTEST_NS)
-			return;
-		if (took_ns > slept_ns)
-			took_ns = slept_ns;
-	}
-	pf_waiter_note(took_ns, PF_WAIT_IO);
-}
-
-/* When a call begins, or that of one shortly before. */
-PF_INLINE uint64_t clock_of_start(void)
-{
-	uint64_t now;
-
-	if (PF_LIKELY(seen.spared)) {
-		seen.spared--;
-		return seen.clock | SHARED;
-	}
-	now = pf_tick_of_processor();
-	if (PF_UNLIKELY(now - seen.looked > look_ticks))
-		pf_rseq_wipe_at(mark_offset); /* the next call looks */
-	else if (now - seen.clock < quick_ticks)
-		seen.spared = SPARED;
-	seen.clock = now;
-	return now & ~(uint64_t)SHARED;
+	if (start != 0 && took > few_ticks && look() != switches)
+		pf_waiter_note((int64_t)pf_tick_ns(took), PF_WAIT_IO);
 }
 
 /* While the mark of the last look is there the thread has not slept since, and its number still holds. A
@@ -122,11 +67,11 @@ PF_INLINE uint64_t clock_of_start(void)
 #define IO(name)                                                                                   \
 	static PF_HOOK long pf_real_beside_##name(PF_CALL_PARAMS)                                  \
 	{                                                                                          \
-		int64_t switches = pf_rseq_wiped() ? look() : seen.switches;                       \
+		int64_t switches = pf_rseq_wiped() ? look() : seen_switches;                       \
 		uint64_t start = pf_tick();                                                        \
 		long rc = PF_WAIT_CALL(name);                                                      \
                                                                                                    \
-		if (!pf_rseq_stays() || seen.switches != switches)                                 \
+		if (!pf_rseq_stays() || seen_switches != switches)                                 \
 			look_at(start, switches);                                                  \
 		return rc;                                                                         \
 	}                                                                                          \
@@ -139,10 +84,10 @@ PF_INLINE uint64_t clock_of_start(void)
 		if (PF_UNLIKELY(!pf_rseq_is_marked_at(mark_offset) ||                              \
 				(pf_forbidden_here & PF_FORBIDDEN_CLOCK)))                         \
 			return pf_real_beside_##name(PF_CALL_ARGS);                                \
-		switches = seen.switches;                                                          \
-		start = clock_of_start();                                                          \
+		switches = seen_switches;                                                          \
+		start = pf_tick_of_processor();                                                    \
 		rc = PF_WAIT_CALL(name);                                                           \
-		if (PF_UNLIKELY(!pf_rseq_stays_at(mark_offset) || seen.switches != switches))      \
+		if (PF_UNLIKELY(!pf_rseq_stays_at(mark_offset) || seen_switches != switches))      \
 			look_at(start, switches);                                                  \
 		return rc;                                                                         \
 	}
@@ -172,8 +117,6 @@ void pf_wait_io_start(void)
 {
 	pf_rseq_start();
 	few_ticks = ((uint64_t)SHORTEST_NS << PF_TICK_SHIFT) / pf_tick_ns_fraction;
-	quick_ticks = ((uint64_t)QUICK_NS << PF_TICK_SHIFT) / pf_tick_ns_fraction;
-	look_ticks = ((uint64_t)LOOK_NS << PF_TICK_SHIFT) / pf_tick_ns_fraction;
 	mark_offset =
 	    pf_rseq_offset && pf_tick_raw ? pf_rseq_offset : pf_rseq_offset_of(&never_marked);
 }

@@ -104,7 +104,7 @@ static bool skip_prefixes(struct cursor *c)
 		if (*c->at == 0x66)
 			c->short_operand = true;
 		else if (*c->at != 0xf0 && *c->at != 0xf2 && *c->at != 0xf3 && *c->at != 0x2e &&
-			 *c->at != 0x3e && *c->at != 0x64 && *c->at != 0x65)
+			 *c->at != 0x3e && *c->at != 0x64 && *c->at != 0x65 && *c->at != 0x67)
 			return true;
 	}
 	return false;

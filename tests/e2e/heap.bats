@@ -354,8 +354,35 @@ takes() {
 		#include <cstddef>
 		#include <cstdlib>
 		#include <new>
+		#include <sys/mman.h>
 		#include <unistd.h>
-		extern "C" { void *take(std::size_t n); void give(void *p); }
+		extern "C" { void *take(std::size_t n); void give(void *p); void once(); void behind(); }
+		void *operator new(std::size_t n) {
+		#ifdef HOLE
+			if (n == 12345) once();
+		#endif
+			if (void *p = take(n)) return p;
+			throw std::bad_alloc();
+		}
+		void operator delete(void *p) noexcept { give(p); }
+		void operator delete(void *p, std::size_t) noexcept { give(p); }
+		// Lies behind the throw, in the same section.
+		extern "C" __attribute__((cold, noinline)) void *neighbour(std::size_t n) { return std::malloc(n); }
+		__attribute__((noinline)) static char *stays() { char *p = static_cast<char *>(::operator new(1000)); *p = 1; return p; }
+		int main() {
+			static char *volatile kept[1000];
+			static void *volatile other = std::malloc(10);
+			for (int i = 0; i < 1000; i++) kept[i] = stays();
+		#ifdef HOLE
+			if (mprotect(reinterpret_cast<void *>(once), 4096, PROT_NONE) != 0) return 1;
+		#endif
+			if (other && write(1, "ready\n", 6) == 6) for (;;) pause();
+		}
+	END
+	cat >taker.cc <<-'END'
+		#include <cstddef>
+		#include <cstdlib>
+		extern "C" { void *take(std::size_t n); void give(void *p); void once(); void behind(); }
 		#ifdef POOL
 		static char pool[1 << 22]; static std::size_t used;
 		void *take(std::size_t n) { std::size_t at = __atomic_fetch_add(&used, n, 0); return at + n <= sizeof pool ? pool + at : nullptr; }
@@ -370,18 +397,12 @@ takes() {
 		void *take(std::size_t n) { return taker(n); }
 		void give(void *p) { std::free(p); }
 		#endif
-		void *operator new(std::size_t n) { if (void *p = take(n)) return p; throw std::bad_alloc(); }
-		void operator delete(void *p) noexcept { give(p); }
-		void operator delete(void *p, std::size_t) noexcept { give(p); }
-		__attribute__((noinline)) static char *stays() { char *p = static_cast<char *>(::operator new(1000)); *p = 1; return p; }
-		int main() {
-			static char *volatile kept[1000];
-			static void *volatile other = std::malloc(10);
-			for (int i = 0; i < 1000; i++) kept[i] = stays();
-			if (other && write(1, "ready\n", 6) == 6) for (;;) pause();
-		}
+		#ifdef HOLE
+		__attribute__((aligned(4096))) void once() { __asm__ volatile("nop"); }
+		__attribute__((aligned(4096))) void behind() { __asm__ volatile("nop"); }
+		#endif
 	END
-	g++ -w -o takes takes.cc "$@"
+	g++ -w -o takes takes.cc taker.cc "$@"
 	tree_start --set heap_sample_bytes=1 -- ./takes
 	wait_until 10 says ready
 }
@@ -406,6 +427,11 @@ takes() {
 		grep '^heap  *ok' "$TREE/status"
 		tree_stop
 	done
+	# Code that nobody may read any more.
+	takes -O1 -DPOOL -DHOLE
+	has "$(grep '^heap  *degraded' "$TREE/status")" "which its code does not tell"
+	grep -q '^pid' "$TREE/status"
+	tree_stop
 	takes -O1 -DBY_POINTER
 	is "$(row stays "$TREE/heap" | awk '{print $1}')" 1000000
 	has "$(grep '^heap  *degraded' "$TREE/status")" "which its code does not tell"
