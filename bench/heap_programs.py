@@ -169,7 +169,7 @@ def cc1():
                          f's = s->c ? s->c : s; }} return t + {i}; }}\n')
         source.flush()
         plain = [compiler, '-quiet', '-O0', source.name, '-o', '/dev/null']
-        program('cc1 -O0', '<= 1 %', plain, count=40,
+        program('cc1 -O0, heap on to heap off', '<= 1 %', plain, count=40,
                 more=['the agent as a whole, with its start and its end '
                       + percent(ratios_together(plain, watched('0 +heap', plain), 12))])
 

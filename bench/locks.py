@@ -114,8 +114,8 @@ def contended():
 
 
 def blame():
-    """Of the time that three threads wait for one that sleeps with the lock, and then for each other: how much is
-    charged to somebody. What is missing is how long whoever is woken takes to run."""
+    """Of the time that three threads wait for one that sleeps with the lock: how much is charged to that one. Then they
+    wait for each other, and until they run."""
     with Watched(TARGET / 'lock_blame', sets=('enable=mutex',)) as watched:
         waited_ms, held_ms = map(float, watched.process.stdout.readline().split())
         held_ns = total_ns = 0
@@ -123,8 +123,10 @@ def blame():
             stack, value = line.rsplit(' ', 1)
             total_ns += int(value)
             held_ns += int(value) if 'hold' in stack.split(';')[-1] else 0
-    row('of the time waited for a lock, charged to one who had it', '>= 95 %', f'{total_ns / 1e4 / waited_ms:.1f} %',
-        f'waited {waited_ms:.0f} ms; of the {held_ms:.0f} while hold() had it {held_ns / 1e4 / held_ms:.1f} % at hold()')
+    row('of the time waited for a lock while it was held, charged to the one who held it', '>= 95 %, <= 105 %',
+        f'{held_ns / 1e4 / held_ms:.1f} %',
+        f'waited {held_ms:.0f} ms; with what came after it, until they had it, {waited_ms:.0f}, of which charged to '
+        f'somebody {total_ns / 1e4 / waited_ms:.1f} %')
 
 
 PARTS = {'uncontended': uncontended, 'contended': contended, 'blame': blame}

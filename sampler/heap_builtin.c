@@ -35,7 +35,7 @@ struct file {
 	const char *bytes;
 	size_t size;
 	/* Where its table of symbols has them; 0: it has none. */
-	uint64_t operator_new, allocate, raise; /* raise: __cxa_throw */
+	uint64_t news[PF_REAL_NEWS], allocate, raise; /* raise: __cxa_throw */
 };
 
 /* `count` items of `size` bytes at this offset, or NULL: they are not all in the file. */
@@ -62,11 +62,12 @@ static bool is_named(
 
 static void note(struct file *file, const ElfW(Shdr) * names, const ElfW(Sym) * symbol)
 {
-	if (is_named(file, names, symbol, "_Znwm"))
-		file->operator_new = symbol->st_value;
-	else if (is_named(file, names, symbol, "__cxa_allocate_exception"))
+	for (int i = 0; i < PF_REAL_NEWS; i++)
+		if (is_named(file, names, symbol, pf_real_news[i]))
+			file->news[i] = symbol->st_value;
+	if (is_named(file, names, symbol, "__cxa_allocate_exception"))
 		file->allocate = symbol->st_value;
-	else if (is_named(file, names, symbol, "__cxa_throw"))
+	if (is_named(file, names, symbol, "__cxa_throw"))
 		file->raise = symbol->st_value;
 }
 
@@ -106,26 +107,39 @@ static const char *find_in_file(struct file *file)
 	return said;
 }
 
-/* Of the first of all, or of one that no other module may call, and that the loader does not know. */
-static enum pf_operator_calls calls_of(const struct file *file)
+static enum pf_operator_calls calls_of(
+    uint64_t symbol, const struct file *file, const struct link_map *executable)
 {
-	const struct link_map *executable, *allocator;
-	struct pf_reach_throw throws = {0};
-	void *function = pf_real_operator_new();
+	void *function = (void *)(executable->l_addr + symbol);
+	struct pf_reach_throw throws = {
+	    .allocate = file->allocate ? executable->l_addr + file->allocate : 0,
+	    .raise = file->raise ? executable->l_addr + file->raise : 0,
+	};
 	enum pf_operator_calls calls;
 
+	if (!symbol || pf_real_has_looked_at(function))
+		return PF_OPERATOR_SEEN;
 	pf_gate_enter();
-	executable = pf_real_module((void *)getauxval(AT_ENTRY));
-	allocator = pf_real_module(pf_real_pointers[PF_REAL_malloc]);
-	if (executable && file->operator_new)
-		function = (void *)(executable->l_addr + file->operator_new);
-	if (executable && file->allocate)
-		throws.allocate = executable->l_addr + file->allocate;
-	if (executable && file->raise)
-		throws.raise = executable->l_addr + file->raise;
-	calls = function ? pf_operator_calls(function, &throws, allocator) : PF_OPERATOR_SEEN;
+	calls = pf_operator_calls(
+	    function, &throws, pf_real_module(pf_real_pointers[PF_REAL_malloc]), true);
 	pf_gate_leave();
 	return calls;
+}
+
+/* The least that is seen of an operator new, also of those that no other module may call, and that the loader
+ * does not know. */
+static enum pf_operator_calls least_calls(const struct file *file)
+{
+	const struct link_map *executable = pf_real_module((void *)getauxval(AT_ENTRY));
+	enum pf_operator_calls least = pf_real_operator_calls();
+
+	for (int i = 0; executable && i < PF_REAL_NEWS; i++) {
+		enum pf_operator_calls calls = calls_of(file->news[i], file, executable);
+
+		if (calls > least)
+			least = calls;
+	}
+	return least;
 }
 
 const char *pf_heap_builtin(void)
@@ -152,5 +166,5 @@ const char *pf_heap_builtin(void)
 	}
 	if (fd >= 0)
 		close(fd);
-	return said ? said : operators[calls_of(&file)];
+	return said ? said : operators[least_calls(&file)];
 }

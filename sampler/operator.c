@@ -117,14 +117,27 @@ bool pf_operator_is_own(void *function, const struct link_map *allocator)
 
 /* ---- the executable ---- */
 
-enum pf_operator_calls pf_operator_calls(
-    void *function, const struct pf_reach_throw *throws, const struct link_map *allocator)
+/* An operator new of another module's ends in malloc, or is hooked. */
+static bool leads_by_name(const char *name, const void *unused)
+{
+	return allocates(name, NULL) || strncmp(name, "_Znw", 4) == 0 ||
+	       strncmp(name, "_Zna", 4) == 0;
+}
+
+static bool leads_to_malloc(const char *name, const void *allocator)
+{
+	return leads_by_name(name, NULL) || leads_astray(name, allocator);
+}
+
+enum pf_operator_calls pf_operator_calls(void *function, const struct pf_reach_throw *throws,
+    const struct link_map *allocator, bool by_name)
 {
 	static const enum pf_operator_calls calls[] = {
 	    [PF_REACH_UNKNOWN] = PF_OPERATOR_UNKNOWN,
 	    [PF_REACH_NO] = PF_OPERATOR_HIDDEN,
 	    [PF_REACH_YES] = PF_OPERATOR_SEEN,
 	};
+	bool (*leads)(const char *, const void *) = by_name ? leads_by_name : leads_to_malloc;
 	struct search search = {.address = function};
 	const struct link_map *module = pf_real_module(function);
 
@@ -132,7 +145,7 @@ enum pf_operator_calls pf_operator_calls(
 		dl_iterate_phdr(look_into_module, &search); /* it stays for ever */
 	if (!search.found)
 		return PF_OPERATOR_SEEN;
-	if (!has_import(&search.module, leads_astray, allocator))
+	if (!has_import(&search.module, leads, allocator))
 		return PF_OPERATOR_HIDDEN;
-	return calls[pf_reach(&search.module, function, throws, leads_astray, allocator)];
+	return calls[pf_reach(&search.module, function, throws, leads, allocator)];
 }

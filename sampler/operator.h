@@ -17,10 +17,11 @@ bool pf_operator_is_own(void *function, const struct link_map *allocator);
 
 enum pf_operator_calls {
 	PF_OPERATOR_SEEN,    /* they end in malloc, or pass a slot */
+	PF_OPERATOR_UNKNOWN, /* the executable's, and may be the one or the other */
 	PF_OPERATOR_HIDDEN,  /* the executable's, with a pool of its own: its calls pass no slot */
-	PF_OPERATOR_UNKNOWN, /* the executable's, and may be either */
 };
 
-/* Inside the gate; our own threads. */
-enum pf_operator_calls pf_operator_calls(
-    void *function, const struct pf_reach_throw *throws, const struct link_map *allocator);
+/* By name only: no function is looked up, which would wait for a dlopen. Then what another library may allocate
+ * is not known. Inside the gate; not in a hook. */
+enum pf_operator_calls pf_operator_calls(void *function, const struct pf_reach_throw *throws,
+    const struct link_map *allocator, bool by_name);

@@ -4,7 +4,6 @@
 #include "sampler/find_object.h"
 #include "sampler/gate.h"
 #include "sampler/module.h"
-#include "sampler/operator.h"
 
 #include <dlfcn.h>
 #include <errno.h>
@@ -15,7 +14,6 @@
 void *pf_real_pointers[PF_REAL_COUNT];
 static enum pf_real_home home;
 static const void *operators; /* in a library that has operator new with a pool of its own */
-static void *operator_new;    /* the first of all */
 static const void *runtime;   /* in the one that has what that library lacks of them */
 static int resolved;          /* atomic */
 
@@ -223,12 +221,47 @@ static bool is_wanted(enum pf_real which)
 	return first == which || pf_real_pointers[first];
 }
 
+const char *const pf_real_news[PF_REAL_NEWS] = {
+    "_Znwm", "_Znam", "_ZnwmSt11align_val_t", "_ZnamSt11align_val_t"};
+static const void *looked_at[PF_REAL_NEWS];
+static enum pf_operator_calls operator_calls;
+
+static void look_at_operators(const struct link_map *allocator)
+{
+	struct pf_reach_throw throws = {(uintptr_t)pf_real_find("__cxa_allocate_exception"),
+	    (uintptr_t)pf_real_find("__cxa_throw")};
+
+	for (int i = 0; i < PF_REAL_NEWS; i++) {
+		void *found = pf_real_find(pf_real_news[i]);
+		enum pf_operator_calls calls;
+
+		if (!found || !is_in_executable(found))
+			continue;
+		looked_at[i] = found;
+		calls = pf_operator_calls(found, &throws, allocator, false);
+		if (calls > operator_calls)
+			operator_calls = calls;
+	}
+}
+
+enum pf_operator_calls pf_real_operator_calls(void)
+{
+	return operator_calls;
+}
+
+bool pf_real_has_looked_at(const void *operator_new)
+{
+	for (int i = 0; i < PF_REAL_NEWS; i++)
+		if (looked_at[i] == operator_new)
+			return true;
+	return false;
+}
+
 /* The first of the operators stands for all: a library that leaves it to another has none to speak of. */
 static const void *find_operators(const struct link_map *allocator)
 {
 	void *found = home == PF_REAL_HOME_SANITIZER ? NULL : pf_real_find("_Znwm");
 
-	operator_new = found;
 	return found && pf_operator_is_own(found, allocator) ? found : NULL;
 }
 
@@ -263,6 +296,8 @@ static void look_up_all(bool sanitized)
 
 	home = find_home(allocator, sanitized);
 	operators = find_operators(allocator);
+	if (home != PF_REAL_HOME_SANITIZER)
+		look_at_operators(allocator);
 	for (int i = 0; i < PF_REAL_COUNT; i++) {
 		enum pf_real which = (enum pf_real)i;
 		void *found = is_wanted(which) ? pf_real_find(names[i]) : NULL;
@@ -297,11 +332,6 @@ enum pf_real_home pf_real_home(void)
 const void *pf_real_operators(void)
 {
 	return operators;
-}
-
-void *pf_real_operator_new(void)
-{
-	return operator_new;
 }
 
 const void *pf_real_runtime(void)

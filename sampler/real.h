@@ -5,6 +5,7 @@
  */
 #pragma once
 #include "base/mark.h"
+#include "sampler/operator.h"
 
 #include <link.h>
 #include <stdbool.h>
@@ -304,5 +305,11 @@ const void *pf_real_operators(void);
  * is the library's. NULL: nobody has. */
 const void *pf_real_runtime(void);
 
-/* The first operator new of all; NULL: there is none. After pf_real_resolve(). */
-void *pf_real_operator_new(void);
+/* Operators that end in no other, by their symbols. */
+enum { PF_REAL_NEWS = 4 };
+extern PF_HIDDEN const char *const pf_real_news[PF_REAL_NEWS];
+
+/* The least that is seen (operator.h) of those that are the executable's and exported; and is this one of them? After
+ * pf_real_resolve(). */
+enum pf_operator_calls pf_real_operator_calls(void);
+bool pf_real_has_looked_at(const void *operator_new);

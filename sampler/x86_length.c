@@ -125,6 +125,16 @@ static bool skip_vex(struct cursor *c)
 	return (map == 2 && skip_rest(c, 'm')) || (map == 3 && skip_rest(c, 'M'));
 }
 
+/* EVEX: four bytes, then an opcode of map 1 (as 0f), 3 (8 bits), or others (no number). */
+static bool skip_evex(struct cursor *c)
+{
+	int map = c->at[1] & 7;
+	uint8_t opcode = c->at[4];
+
+	c->at += 5;
+	return skip_rest(c, map == 1 ? two_byte[opcode] : map == 3 ? 'M' : 'm');
+}
+
 static bool skip_two_byte(struct cursor *c)
 {
 	uint8_t opcode = *c->at++;
@@ -149,6 +159,8 @@ int pf_x86_length(const uint8_t *code)
 	opcode = *c.at;
 	if (opcode == 0xc4 || opcode == 0xc5) {
 		known = skip_vex(&c);
+	} else if (opcode == 0x62) {
+		known = skip_evex(&c);
 	} else {
 		c.at++;
 		known = opcode == 0x0f ? skip_two_byte(&c) : skip_rest(&c, one_byte[opcode]);

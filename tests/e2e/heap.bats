@@ -402,7 +402,7 @@ takes() {
 		__attribute__((aligned(4096))) void behind() { __asm__ volatile("nop"); }
 		#endif
 	END
-	g++ -w -o takes takes.cc taker.cc "$@"
+	g++ -w -o takes "${FROM:-takes.cc}" taker.cc "$@"
 	tree_start --set heap_sample_bytes=1 -- ./takes
 	wait_until 10 says ready
 }
@@ -410,7 +410,7 @@ takes() {
 @test "what an executable's own operator new takes from a library is seen there" {
 	printf '#include <stdlib.h>\nvoid *take(unsigned long n) { return malloc(n); }\nvoid give(void *p) { free(p); }\n' >take.c
 	gcc -shared -fPIC -o libtake.so take.c
-	takes -O1 -L. -ltake -Wl,-rpath,"$PWD"
+	takes -O1 -L. -Wl,--no-as-needed -ltake -Wl,-rpath,"$PWD"
 	is "$(row stays "$TREE/heap" | awk '{print $1}')" 1000000
 	grep '^heap  *ok' "$TREE/status"
 }
@@ -427,8 +427,15 @@ takes() {
 		grep '^heap  *ok' "$TREE/status"
 		tree_stop
 	done
+	# Only those for arrays, and for what asks for its alignment.
+	sed 's/operator new(std::size_t n)/operator new(std::size_t n, std::align_val_t)/; s/operator delete(void \*p)/operator delete(void *p, std::align_val_t)/
+		s/operator delete(void \*p, std::size_t)/operator delete(void *p, std::size_t, std::align_val_t)/; s/::operator new(1000)/::operator new(1000, std::align_val_t(64))/' takes.cc >aligned.cc
+	grep -q align_val_t aligned.cc
+	FROM=aligned.cc takes -std=c++17 -O1 -DPOOL
+	has "$(grep '^heap  *degraded' "$TREE/status")" "its calls cannot be seen"
+	tree_stop
 	# Code that nobody may read any more.
-	takes -O1 -DPOOL -DHOLE
+	takes -O1 -DPOOL -DHOLE -static-libstdc++
 	has "$(grep '^heap  *degraded' "$TREE/status")" "which its code does not tell"
 	grep -q '^pid' "$TREE/status"
 	tree_stop
