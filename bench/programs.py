@@ -2,8 +2,9 @@
 that are on by default, and with every collector on.
 
 Two run at once on one processor, one as it is and one watched, so what else happens on the machine happens to both
-(bench.py); whoever asks a server is on another. A command's time is what the kernel says of it and its children at the end: our threads, our start and our end
-are in it. A server's is what it takes while it is asked, for the same requests; it has its tree by then.
+(bench.py); whoever asks a server is on another. A command's time is what the kernel says of it and its children at the
+end: our threads, our start and our end are in it. A server's is what it takes while it is asked, for the same
+requests; it has its tree by then.
 
 Each runs for some seconds, as what people profile does; the row says how long. What a start and an end cost,
 however long the program, has rows of its own: `start`, a program that only sleeps.
@@ -24,7 +25,7 @@ import sys
 import tempfile
 import time
 
-from bench import PROFFS, TIMES, interval, percent, row
+from bench import PROFFS, TIMES, interval, percent, row, self_cpu_seconds
 
 SECONDS = 64 * TIMES  # for each program, rounds that are begun within
 BARS = {'default': '<= 2 %', 'all': '<= 6 %'}
@@ -48,17 +49,12 @@ def ended(process):
     return used.ru_utime + used.ru_stime
 
 
-def spent(pid):
-    """CPU seconds of a process so far, threads that have ended too."""
-    return time.clock_gettime(~int(pid) << 3 | 2)
-
-
 def spent_since(before):
     """By all that are still there."""
     took = 0
     for pid, at in before.items():
         try:
-            took += spent(pid) - at
+            took += self_cpu_seconds(int(pid)) - at
         except OSError:
             pass
     return took
@@ -108,10 +104,10 @@ def redis(folder):
                                         '--save', ''], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
             until('redis-server', answers)
             until_tree(folder, way, process.pid)
-            before = spent(process.pid)
+            before = self_cpu_seconds(process.pid)
             subprocess.run([*beside, 'redis-benchmark', '-s', address, '-q', '-n', '100000', '-c', '20', '-t',
                             'set,get,lpush,lrange_100,hset'], stdout=subprocess.DEVNULL, check=True)
-            took = spent(process.pid) - before
+            took = self_cpu_seconds(process.pid) - before
             subprocess.run(['redis-cli', '-s', address, 'shutdown', 'nosave'], check=True)
             ended(process)
             return took
@@ -159,7 +155,7 @@ def pgbench(folder):
             load = subprocess.Popen([*beside, *user, bin_ / 'pgbench', '-h', home, '-n', '-c', '4', '-T', '7', '-l', 'postgres'],
                                     **quiet)
             time.sleep(1.5)  # its connections are there, each a process with a tree
-            before = {pid: spent(pid) for pid in [process.pid, *children(process.pid)]}
+            before = {pid: self_cpu_seconds(int(pid)) for pid in [process.pid, *children(process.pid)]}
             start = time.time()
             time.sleep(5)
             took, end = spent_since(before), time.time()

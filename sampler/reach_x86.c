@@ -192,8 +192,8 @@ static bool look_at(struct search *s, const uint8_t *code, uintptr_t next)
 	}
 	if ((opcode[0] & 0xf0) == 0x70 || (opcode[0] & 0xfc) == 0xe0) /* jcc, loop */
 		add_place(s, next + (uintptr_t)(int8_t)opcode[1]);
-	if (opcode[0] == 0x0f &&
-	    (opcode[1] & 0xf0) == 0x80) /* jcc; a function's last call may be one */
+	/* jcc; a function's last call may be one */
+	if (opcode[0] == 0x0f && (opcode[1] & 0xf0) == 0x80)
 		go_to(s, next + number(opcode + 2));
 	if (opcode[0] == 0xff && (opcode[1] & 0x38) >= 0x10 && (opcode[1] & 0x38) < 0x30) {
 		bool returns = (opcode[1] & 0x38) < 0x20;
@@ -203,8 +203,8 @@ static bool look_at(struct search *s, const uint8_t *code, uintptr_t next)
 		s->unknown = true;
 		return returns;
 	}
-	if (opcode[0] == 0xcc ||
-	    is_fence(opcode)) /* int3 may be a debugger's, in place of what was there */
+	/* int3 may be a debugger's, in place of what was there */
+	if (opcode[0] == 0xcc || is_fence(opcode))
 		s->unknown = true;
 	/* ret, hlt, ud2 */
 	return opcode[0] != 0xc3 && opcode[0] != 0xc2 && opcode[0] != 0xcc && opcode[0] != 0xf4 &&
