@@ -26,6 +26,8 @@ struct pf_throw {
 	const char *name; /* mangled, or in brackets */
 	const struct pf_type_info *type;
 	void *object; /* NULL, as type, where the language is not C++ */
+	const void *
+	    header; /* its unwind header: std::rethrow_exception makes one of its own for an object */
 	enum pf_throw_how how;
 	uint32_t skip; /* frames of the runtime above whoever threw */
 };

@@ -117,6 +117,7 @@ static PF_HOOK void note(struct pf_unwind_header *header, enum pf_throw_how how,
 	seen.how = how;
 	seen.type = NULL;
 	seen.object = NULL;
+	seen.header = header;
 	seen.skip = frames_of_runtime(caller);
 	if (language == PF_LANGUAGE_GNU) {
 		look_at_gnu(&seen, header);
@@ -154,25 +155,24 @@ PF_HOOK int pf_real_after_rethrow(struct pf_unwind_header *header)
 
 /* Is what this thread threw last being handled? The runtime's word on it exists already, as this
  * thread has thrown: asking allocates nothing. */
-static PF_HOOK bool pf_real_is_handled(const void *object)
+static PF_HOOK bool pf_real_is_handled(const void *header)
 {
 	struct pf_cxx_globals *(*globals)(void) = __atomic_load_n(&real_globals, __ATOMIC_ACQUIRE);
-	const char *header = (const char *)object - sizeof(struct pf_unwind_header);
 	const struct pf_cxx_globals *now;
 
-	if (!object || !globals)
+	if (!header || !globals)
 		return false;
 	now = globals();
 	return now && now->caught &&
-	       (now->caught + PF_CXX_HEADER_BYTES == header ||
-		   now->caught + PF_CXX_HEADER_COUNTED_BYTES == header);
+	       (now->caught + PF_CXX_HEADER_BYTES == (const char *)header ||
+		   now->caught + PF_CXX_HEADER_COUNTED_BYTES == (const char *)header);
 }
 
 static PF_HOOK void note_end(uint32_t skip)
 {
 	if (!pf_guard_enter())
 		return;
-	if (pf_real_is_handled(pf_throw_last_object()))
+	if (pf_real_is_handled(pf_throw_last_header()))
 		pf_throw_last_fatal(skip);
 	pf_guard_leave();
 }

@@ -34,6 +34,7 @@ static PF_TLS struct {
 	pid_t tid;
 	const struct pf_type_info *info;
 	void *object;
+	const void *header;
 } own;
 
 /* last_lock is held. */
@@ -65,6 +66,7 @@ PF_HOOK void pf_throw_last_set(
 	own.type = type;
 	own.info = seen->type;
 	own.object = seen->object;
+	own.header = seen->header;
 	if (!own.tid)
 		own.tid = (pid_t)syscall(SYS_gettid);
 	if (__atomic_exchange_n(&last_lock, 1, __ATOMIC_ACQUIRE))
@@ -74,9 +76,9 @@ PF_HOOK void pf_throw_last_set(
 	__atomic_store_n(&last_lock, 0, __ATOMIC_RELEASE);
 }
 
-PF_HOOK const void *pf_throw_last_object(void)
+PF_HOOK const void *pf_throw_last_header(void)
 {
-	return own.object;
+	return own.header;
 }
 
 PF_HOOK void pf_throw_last_fatal(uint32_t skip)

@@ -13,7 +13,7 @@ void pf_throw_last_set(
 
 /* The unwind header of what this thread threw last, or NULL; fatal: the program is about to
  * end because of it; its stack, if none was taken, is that from here without the first `skip` frames. PF_HOOK, guard held. */
-const void *pf_throw_last_object(void);
+const void *pf_throw_last_header(void);
 void pf_throw_last_fatal(uint32_t skip);
 
 void pf_throw_last_fork_child(void);

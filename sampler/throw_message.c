@@ -139,15 +139,16 @@ PF_HOOK const char *pf_throw_plt_name(const void *code, uint32_t number)
 
 static PF_HOOK void copy(char *out, const char *text)
 {
-	const char *page = NULL;
+	uintptr_t tried =
+	    UINTPTR_MAX; /* the page; nearly null is not null, and has a page as well */
 	int n = 0;
 
 	for (; text && n < PF_THROW_MESSAGE - 1; n++) {
-		const char *at = (const char *)((uintptr_t)(text + n) & ~(uintptr_t)4095);
+		uintptr_t page = (uintptr_t)(text + n) & ~(uintptr_t)4095;
 
-		if (at != page && !pf_throw_readable(text + n))
+		if (page != tried && !pf_throw_readable(text + n))
 			break;
-		page = at;
+		tried = page;
 		if (!text[n])
 			break;
 		out[n] = text[n];

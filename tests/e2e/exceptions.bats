@@ -192,6 +192,19 @@ host_opens() {
 	tree_stop KILL
 }
 
+@test "so is one that somebody else had thrown, or nobody, and std::rethrow_exception brings" {
+	for how in held_future held_made; do
+		throws_start throws $how
+		status=$(cat "$TREE/status")
+		has "$status" "exception_type shop::sold_out"
+		has "$status" "exception_how rethrow"
+		has "$status" "exception_message sold out"
+		has "$status" "exception_state fatal"
+		has "$status" "rethrow_elsewhere"
+		tree_stop KILL
+	done
+}
+
 @test "whatever ends a program by an exception, it ends as without us" {
 	for how in uncaught noexcept thread handler abort plain_abort nested foreign matrix; do
 		echo "$how"
@@ -224,6 +237,7 @@ message() {
 		is "$(message std::bad_alloc)" '"std::bad_alloc"'
 		is "$(message counted)" ""
 		is "$(message hidden)" ""
+		is "$(message nowhere)" ""
 		is "$(message bytes)" $'"caf\xef\xbf\xbd ?[1m"'
 		has "$(cat "$TREE/status")" 'exception_message caf? ?[1m'
 		has "$text" "# total 10"

@@ -7,8 +7,9 @@
  *     counted   "2"                kept by nobody before it is asked: only what() itself knows,
  *                                  and it counts how often it was asked
  *     hidden    nothing            std::runtime_error in private
+ *     nowhere   nothing            what() gives the address 8
  *     bytes     "caf\xe9 \033[1m"  Latin-1, and a control character; the last one thrown
- *     and a pointer, an int, std::bad_alloc ("std::bad_alloc")
+ *     and a pointer, std::bad_alloc ("std::bad_alloc")
  *
  * Throws each once, prints how often `counted` was asked, then "ready".
  */
@@ -57,6 +58,11 @@ struct hidden : private std::runtime_error {
 	hidden() : std::runtime_error("not to be seen") {}
 };
 
+struct nowhere : std::exception {
+	const char *at = (const char *)8;
+	const char *what() const noexcept override { return at; }
+};
+
 static void throw_one(int which)
 {
 	static int target;
@@ -77,7 +83,7 @@ static void throw_one(int which)
 	case 6:
 		throw &target;
 	case 7:
-		throw 7;
+		throw nowhere();
 	case 8:
 		throw std::bad_alloc();
 	default:

@@ -11,7 +11,8 @@
  *                         60 throw   std::out_of_range   at look_outside
  *                         40 throw   plugin::error       at plugin_throw      (with PLUGIN)
  *     storm N M          N of std::runtime_error at throw_runtime, M at throw_other, mixed
- *     uncaught noexcept thread handler waiting waiting_late held abort plain_abort nested foreign
+ *     uncaught noexcept thread handler waiting waiting_late held held_future held_made abort
+ *     plain_abort nested foreign
  *                        ends as C++ says, after one line of what it does
  *     matrix             what C++ promises about throwing, a line for each case
  */
@@ -244,6 +245,42 @@ static void held()
 	past_noexcept();
 }
 
+/* Nobody catches what a thread has failed with, after others that were brought in the same way and caught. */
+static void held_future()
+{
+	std::exception_ptr failed;
+
+	std::signal(SIGABRT, [](int) {
+		say("ready");
+		for (;;)
+			pause();
+	});
+	std::thread([&] {
+		try {
+			throw_sold_out();
+		} catch (...) {
+			failed = std::current_exception();
+		}
+	}).join();
+	count(10, [&](int) { rethrow_elsewhere(failed); });
+	rethrow_elsewhere(failed);
+}
+
+static void meet_noexcept(const std::exception_ptr &e) noexcept
+{
+	rethrow_elsewhere(e);
+}
+
+static void held_made()
+{
+	std::signal(SIGABRT, [](int) {
+		say("ready");
+		for (;;)
+			pause();
+	});
+	meet_noexcept(std::make_exception_ptr(shop::sold_out()));
+}
+
 static void aborting()
 {
 	count(10, throw_runtime);
@@ -397,7 +434,8 @@ int main(int argc, char **argv)
 		void (*run)();
 	} runs[] = {{"uncaught", uncaught}, {"noexcept", past_noexcept}, {"thread", in_thread},
 	    {"handler", handled}, {"waiting", waiting}, {"waiting_late", waiting_late},
-	    {"held", held}, {"abort", aborting},
+	    {"held", held}, {"held_future", held_future}, {"held_made", held_made},
+	    {"abort", aborting},
 	    {"plain_abort", plain_abort}, {"nested", nested}, {"foreign", raise_foreign},
 	    {"matrix", matrix}};
 	const char *what = argc > 1 ? argv[1] : "";
