@@ -44,6 +44,10 @@ uint32_t pf_stack_capture_here(void);
 /* The same without the first `frames` of it. */
 uint32_t pf_stack_capture_above(uint32_t frames);
 
+/* How many frames there are up to the first one with an address in [low, high), that one with them; 0: there is
+ * none. PF_SIGSAFE and hooks. */
+uint32_t pf_stack_frames_to(uint64_t low, uint64_t high);
+
 /* The stack that a signal interrupted; the leaf is exact. PF_SIGSAFE. */
 uint32_t pf_stack_capture_context(const ucontext_t *context);
 

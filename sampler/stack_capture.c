@@ -223,6 +223,25 @@ PF_SIGSAFE uint32_t pf_stack_capture_above(uint32_t frames)
 	return capture(&regs, frames);
 }
 
+PF_SIGSAFE uint32_t pf_stack_frames_to(uint64_t low, uint64_t high)
+{
+	uint64_t *room = room_take();
+	struct pf_unwind_memory memory;
+	struct pf_unwind_regs regs;
+	enum pf_unwind_end end;
+	uint32_t count, n = 0;
+
+	if (!room)
+		return 0;
+	pf_unwind_from_here(&regs);
+	pf_unwind_bounds(regs.value[PF_REG_SP], &memory);
+	count = pf_stack_cut_own(room, pf_unwind_cfi(&regs, &memory, room, ROOM_PCS - 1, &end));
+	while (n < count && room[n] - low >= high - low)
+		n++;
+	room_give(room, 0);
+	return n < count ? n + 1 : 0;
+}
+
 PF_SIGSAFE uint32_t pf_stack_capture_context(const ucontext_t *context)
 {
 	struct pf_unwind_regs regs;

@@ -28,6 +28,7 @@ struct pf_throw {
 	void *object; /* NULL, as type, where the language is not C++ */
 	const void *
 	    header; /* its unwind header: std::rethrow_exception makes one of its own for an object */
+	uint64_t raiser; /* where the raising returns to, in the runtime */
 	enum pf_throw_how how;
 	uint32_t skip; /* frames of the runtime above whoever threw */
 };

@@ -118,6 +118,7 @@ static PF_HOOK void note(struct pf_unwind_header *header, enum pf_throw_how how,
 	seen.type = NULL;
 	seen.object = NULL;
 	seen.header = header;
+	seen.raiser = caller;
 	seen.skip = frames_of_runtime(caller);
 	if (language == PF_LANGUAGE_GNU) {
 		look_at_gnu(&seen, header);
@@ -168,12 +169,17 @@ static PF_HOOK bool pf_real_is_handled(const void *header)
 		   now->caught + PF_CXX_HEADER_COUNTED_BYTES == (const char *)header);
 }
 
+/* Called by the very function that raised, through whatever it calls, what was thrown last has ended the
+ * program: a runtime inside the program has no other word on it. */
 static PF_HOOK void note_end(uint32_t skip)
 {
+	uint32_t above;
+
 	if (!pf_guard_enter())
 		return;
-	if (pf_real_is_handled(pf_throw_last_header()))
-		pf_throw_last_fatal(skip);
+	above = pf_throw_last_frames_above();
+	if (above || pf_real_is_handled(pf_throw_last_header()))
+		pf_throw_last_fatal(above ? above : skip);
 	pf_guard_leave();
 }
 

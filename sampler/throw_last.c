@@ -35,6 +35,7 @@ static PF_TLS struct {
 	const struct pf_type_info *info;
 	void *object;
 	const void *header;
+	uint64_t raiser;
 } own;
 
 /* last_lock is held. */
@@ -62,6 +63,7 @@ PF_HOOK void pf_throw_last_set(
 		own.how = seen->how;
 		own.has_stack = stack;
 		own.stack = stack ? *stack : 0;
+		own.raiser = seen->raiser;
 	}
 	own.type = type;
 	own.info = seen->type;
@@ -79,6 +81,17 @@ PF_HOOK void pf_throw_last_set(
 PF_HOOK const void *pf_throw_last_header(void)
 {
 	return own.header;
+}
+
+/* Where a noexcept is met, the raising has not returned. Where nobody catches it has, and the function that raised
+ * calls two more, the second of them std::terminate(). (No more bytes than that: the next function may be one of
+ * those above.) */
+PF_HOOK uint32_t pf_throw_last_frames_above(void)
+{
+	enum { AFTER_BYTES = 16 };
+
+	/* A frame's address is the last byte of its call. */
+	return own.raiser ? pf_stack_frames_to(own.raiser - 1, own.raiser + AFTER_BYTES) : 0;
 }
 
 PF_HOOK void pf_throw_last_fatal(uint32_t skip)

@@ -11,9 +11,13 @@
 void pf_throw_last_set(
     const struct pf_throw *seen, uint32_t type, const uint32_t *stack, const char *message);
 
-/* The unwind header of what this thread threw last, or NULL; fatal: the program is about to
- * end because of it; its stack, if none was taken, is that from here without the first `skip` frames. PF_HOOK, guard held. */
+/* The unwind header of what this thread threw last, or NULL. PF_HOOK, guard held. */
 const void *pf_throw_last_header(void);
+/* How many frames stand above whoever threw it, if the function that raised it is still on the stack: 0 if not.
+ * PF_HOOK, guard held. */
+uint32_t pf_throw_last_frames_above(void);
+/* The program is about to end because of it; its stack, if none was taken, is that from here without the first
+ * `skip` frames. PF_HOOK, guard held. */
 void pf_throw_last_fatal(uint32_t skip);
 
 void pf_throw_last_fork_child(void);

@@ -192,6 +192,24 @@ host_opens() {
 	tree_stop KILL
 }
 
+@test "a runtime inside the program is no other: uncaught or met by a noexcept, with a stack and without" {
+	SETS=(--set exception_stacks=1)
+	for how in held_late held held_future; do
+		echo "$how"
+		throws_start throws_static $how
+		status=$(cat "$TREE/status")
+		has "$status" "exception_state fatal"
+		thrower=throw_sold_out
+		[ "$how" = held_late ] && thrower=throw_runtime
+		[ "$how" = held_future ] && thrower=rethrow_elsewhere
+		has "$(grep -A 2 exception_state <<<"$status")" "$thrower"
+		tree_stop KILL
+	done
+	throws_start throws_static plain_abort_held
+	hasnt "$(cat "$TREE/status")" "exception_state fatal"
+	tree_stop KILL
+}
+
 @test "so is one that somebody else had thrown, or nobody, and std::rethrow_exception brings" {
 	for how in held_future held_made; do
 		throws_start throws $how

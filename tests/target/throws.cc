@@ -11,8 +11,8 @@
  *                         60 throw   std::out_of_range   at look_outside
  *                         40 throw   plugin::error       at plugin_throw      (with PLUGIN)
  *     storm N M          N of std::runtime_error at throw_runtime, M at throw_other, mixed
- *     uncaught noexcept thread handler waiting waiting_late held held_future held_made abort
- *     plain_abort nested foreign
+ *     uncaught noexcept thread handler waiting waiting_late held held_late held_future held_made
+ *     abort plain_abort plain_abort_held nested foreign
  *                        ends as C++ says, after one line of what it does
  *     matrix             what C++ promises about throwing, a line for each case
  */
@@ -245,6 +245,18 @@ static void held()
 	past_noexcept();
 }
 
+/* As waiting_late, to SIGABRT. */
+static void held_late()
+{
+	std::signal(SIGABRT, [](int) {
+		say("ready");
+		for (;;)
+			pause();
+	});
+	count(1000, throw_runtime);
+	throw_runtime(3);
+}
+
 /* Nobody catches what a thread has failed with, after others that were brought in the same way and caught. */
 static void held_future()
 {
@@ -296,6 +308,17 @@ static void plain_abort()
 {
 	count(10, throw_runtime);
 	abort();
+}
+
+/* And whose SIGABRT stays. */
+static void plain_abort_held()
+{
+	std::signal(SIGABRT, [](int) {
+		say("ready");
+		for (;;)
+			pause();
+	});
+	plain_abort();
 }
 
 struct throws_again {
@@ -434,9 +457,9 @@ int main(int argc, char **argv)
 		void (*run)();
 	} runs[] = {{"uncaught", uncaught}, {"noexcept", past_noexcept}, {"thread", in_thread},
 	    {"handler", handled}, {"waiting", waiting}, {"waiting_late", waiting_late},
-	    {"held", held}, {"held_future", held_future}, {"held_made", held_made},
+	    {"held", held}, {"held_late", held_late}, {"held_future", held_future}, {"held_made", held_made},
 	    {"abort", aborting},
-	    {"plain_abort", plain_abort}, {"nested", nested}, {"foreign", raise_foreign},
+	    {"plain_abort", plain_abort}, {"plain_abort_held", plain_abort_held}, {"nested", nested}, {"foreign", raise_foreign},
 	    {"matrix", matrix}};
 	const char *what = argc > 1 ? argv[1] : "";
 
