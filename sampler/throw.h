@@ -25,10 +25,9 @@ void pf_throw_fork_child(void);
 struct pf_throw {
 	const char *name; /* mangled, or in brackets */
 	const struct pf_type_info *type;
-	void *object; /* NULL, as type, where the language is not C++ */
-	const void *
-	    header; /* its unwind header: std::rethrow_exception makes one of its own for an object */
-	uint64_t raiser; /* where the raising returns to, in the runtime */
+	void *object;       /* NULL, as type, where the language is not C++ */
+	const void *header; /* the unwind header; std::rethrow_exception makes its own */
+	uint64_t raiser;    /* where the raising returns to, in the runtime */
 	enum pf_throw_how how;
 	uint32_t skip; /* frames of the runtime above whoever threw */
 };

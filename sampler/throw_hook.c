@@ -174,12 +174,14 @@ static PF_HOOK bool pf_real_is_handled(const void *header)
 static PF_HOOK void note_end(uint32_t skip)
 {
 	uint32_t above;
+	bool handled;
 
 	if (!pf_guard_enter())
 		return;
 	above = pf_throw_last_frames_above();
-	if (above || pf_real_is_handled(pf_throw_last_header()))
-		pf_throw_last_fatal(above ? above : skip);
+	handled = pf_real_is_handled(pf_throw_last_header());
+	if (above || handled)
+		pf_throw_last_fatal(above ? above : skip, handled);
 	pf_guard_leave();
 }
 

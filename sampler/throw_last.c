@@ -94,12 +94,14 @@ PF_HOOK uint32_t pf_throw_last_frames_above(void)
 	return own.raiser ? pf_stack_frames_to(own.raiser - 1, own.raiser + AFTER_BYTES) : 0;
 }
 
-PF_HOOK void pf_throw_last_fatal(uint32_t skip)
+PF_HOOK void pf_throw_last_fatal(uint32_t skip, bool handled)
 {
-	char message[PF_THROW_MESSAGE];
+	char message[PF_THROW_MESSAGE] = "";
 	int tries = 1000;
 
-	pf_throw_message(message, own.info, own.object);
+	/* A terminate handler may have thrown and caught another since, whose object is gone. */
+	if (handled)
+		pf_throw_message(message, own.info, own.object);
 	if (!own.has_stack) {
 		own.stack = pf_stack_capture_above(skip);
 		own.has_stack = true;

@@ -17,8 +17,8 @@ const void *pf_throw_last_header(void);
  * PF_HOOK, guard held. */
 uint32_t pf_throw_last_frames_above(void);
 /* The program is about to end because of it; its stack, if none was taken, is that from here without the first
- * `skip` frames. PF_HOOK, guard held. */
-void pf_throw_last_fatal(uint32_t skip);
+ * `skip` frames. Its object is asked for its message only if the runtime says that it is handled. PF_HOOK, guard held. */
+void pf_throw_last_fatal(uint32_t skip, bool handled);
 
 void pf_throw_last_fork_child(void);
 

@@ -233,26 +233,28 @@ static void waiting_late()
 	waiting();
 }
 
-/* As uncaught in a noexcept function, but SIGABRT has a handler that says "ready" and stays. */
-static void held()
+/* From here on SIGABRT has a handler that says "ready" and stays. */
+static void stay_at_abort()
 {
 	std::signal(SIGABRT, [](int) {
 		say("ready");
 		for (;;)
 			pause();
 	});
+}
+
+/* As uncaught in a noexcept function. */
+static void held()
+{
+	stay_at_abort();
 	count(10, throw_runtime);
 	past_noexcept();
 }
 
-/* As waiting_late, to SIGABRT. */
+/* As waiting_late. */
 static void held_late()
 {
-	std::signal(SIGABRT, [](int) {
-		say("ready");
-		for (;;)
-			pause();
-	});
+	stay_at_abort();
 	count(1000, throw_runtime);
 	throw_runtime(3);
 }
@@ -262,11 +264,7 @@ static void held_future()
 {
 	std::exception_ptr failed;
 
-	std::signal(SIGABRT, [](int) {
-		say("ready");
-		for (;;)
-			pause();
-	});
+	stay_at_abort();
 	std::thread([&] {
 		try {
 			throw_sold_out();
@@ -285,11 +283,7 @@ static void meet_noexcept(const std::exception_ptr &e) noexcept
 
 static void held_made()
 {
-	std::signal(SIGABRT, [](int) {
-		say("ready");
-		for (;;)
-			pause();
-	});
+	stay_at_abort();
 	meet_noexcept(std::make_exception_ptr(shop::sold_out()));
 }
 
@@ -310,14 +304,9 @@ static void plain_abort()
 	abort();
 }
 
-/* And whose SIGABRT stays. */
 static void plain_abort_held()
 {
-	std::signal(SIGABRT, [](int) {
-		say("ready");
-		for (;;)
-			pause();
-	});
+	stay_at_abort();
 	plain_abort();
 }
 

@@ -103,7 +103,7 @@ static void the_last_one_is_remembered(void **state)
 	assert_string_equal(label(&p, &p.samples[0], "state"), "");
 	pf_profile_finish(&p);
 	throw_here("5storm", PF_THROW_THROWN);
-	pf_throw_last_fatal(0);
+	pf_throw_last_fatal(0, false);
 	throw_here("4last", PF_THROW_THROWN); /* of another thread, while this one dies */
 	pf_profile_init(&p);
 	assert_int_equal(pf_throw_last_collect(&p), 0);
