@@ -5,6 +5,7 @@
 #include "sampler/cpu.h"
 #include "sampler/patch.h"
 #include "sampler/signal.h"
+#include "sampler/small_stack.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -140,13 +141,12 @@ static PF_HOOK int set(int signal, const struct sigaction *action, const struct 
 	return is_handler(action) ? set_handler(signal, action) : set_none(signal, action, now);
 }
 
-PF_HOOK int pf_sigaction_set(int signal, const struct sigaction *action, struct sigaction *old)
+static PF_HOOK int set_past_ours(int signal, const struct sigaction *action, struct sigaction *old)
 {
 	struct sigaction now, before;
 	int rc = 0;
 
-	if (!pf_signal_was_ours(signal) || pf_is_forbidden(PF_FORBIDDEN_HOST) ||
-	    sigaction(signal, NULL, &now) < 0)
+	if (!pf_signal_was_ours(signal) || sigaction(signal, NULL, &now) < 0)
 		return sigaction(signal, action, old);
 	/* Samples may still come to a handler that follows an ignoring. */
 	if (!pf_signal_is_handler(&now) && !is_passed_on(&now) && !(action && is_handler(action)))
@@ -156,6 +156,39 @@ PF_HOOK int pf_sigaction_set(int signal, const struct sigaction *action, struct 
 		rc = set(signal, action, &now);
 	if (rc == 0 && old)
 		*old = before;
+	return rc;
+}
+
+PF_HOOK int pf_sigaction_set(int signal, const struct sigaction *action, struct sigaction *old)
+{
+	uint64_t added = pf_small_stack_added(signal);
+	bool widens = signal >= 1 && signal <= 64 && action && (action->sa_flags & SA_ONSTACK);
+	struct sigaction wider;
+	int rc;
+
+	if (pf_is_forbidden(PF_FORBIDDEN_HOST))
+		return sigaction(signal, action, old);
+	widens = widens && is_here();
+	if (widens) {
+		wider = *action;
+		pf_small_stack_widen(signal, &wider);
+	}
+	rc = set_past_ours(signal, widens ? &wider : action, old);
+	if (rc < 0)
+		return rc;
+	if (widens)
+		pf_small_stack_installed(signal);
+	if (old)
+		pf_small_stack_hide(old, added);
+	return 0;
+}
+
+PF_HOOK int pf_sigaction_stack(const stack_t *stack, stack_t *old)
+{
+	int rc = sigaltstack(stack, old);
+
+	if (rc == 0 && stack && !pf_is_forbidden(PF_FORBIDDEN_HOST) && is_here())
+		pf_small_stack_note(stack);
 	return rc;
 }
 
@@ -190,11 +223,13 @@ PF_HOOK __sighandler_t pf_sigaction_sysv_signal(int number, __sighandler_t handl
 static void *real_sigaction = (void *)sigaction;
 static void *real_signal = (void *)signal;
 static void *real_sysv_signal = (void *)__sysv_signal;
+static void *real_stack = (void *)sigaltstack;
 
 static const struct pf_patch patches[] = {
     {"sigaction", (void *)pf_sigaction_set, &real_sigaction, NULL},
     {"signal", (void *)pf_sigaction_signal, &real_signal, NULL},
     {"__sysv_signal", (void *)pf_sigaction_sysv_signal, &real_sysv_signal, NULL},
+    {"sigaltstack", (void *)pf_sigaction_stack, &real_stack, NULL},
 };
 
 static struct pf_patch_set patch_set = {.patches = patches, .count = PF_COUNT(patches)};
@@ -202,6 +237,7 @@ static struct pf_patch_set patch_set = {.patches = patches, .count = PF_COUNT(pa
 int pf_sigaction_start(void)
 {
 	__atomic_store_n(&program, getpid(), __ATOMIC_RELAXED);
+	pf_small_stack_signal(pf_signal_number());
 	return pf_patch_on(&patch_set);
 }
 

@@ -5,6 +5,7 @@
 #include "sampler/ask.h"
 #include "sampler/crew.h"
 #include "sampler/sample.h"
+#include "sampler/small_stack.h"
 #include "sampler/task.h"
 
 #include <errno.h>
@@ -80,6 +81,7 @@ static PF_SIGSAFE void on_signal(int signal, siginfo_t *info, void *context)
 		pf_sample_take(t, context);
 	else if (t)
 		pf_ask_answer(t, context);
+	pf_small_stack_note(&((const ucontext_t *)context)->uc_stack);
 	errno = saved;
 }
 
@@ -192,6 +194,7 @@ static int install_locked(void)
 		if (before.sa_handler != SIG_DFL)
 			sigaction(signal, &before, NULL);
 	} while (before.sa_handler != SIG_DFL);
+	pf_small_stack_signal(signal);
 	__atomic_store_n(&number, signal, __ATOMIC_RELEASE);
 	return 0;
 }

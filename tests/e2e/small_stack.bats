@@ -1,0 +1,19 @@
+# A handler of the program's on an alternate stack that has no room for a second frame of the kernel's.
+load ../helper
+
+# In every way in, with every collector on and a sample each millisecond: as without us.
+as_alone() {
+	local plain
+	plain=$("$TARGET/smallstack" "$1")
+	has "$plain" "alone"
+	[ "$(grep -c "as given" <<<"$plain")" = 8 ]
+	is "$("$PROFFS" run -m "$TREE" --set enable=1 --set cpu/hz=1000 --set wall/hz=100 -- "$TARGET/smallstack" "$1")" "$plain"
+}
+
+@test "the stack is registered first" { as_alone stack_first; }
+
+@test "the handler is installed first" { as_alone handler_first; }
+
+@test "a stack that no hook saw: from its first sample on" { as_alone past; }
+
+@test "in a child of fork, from its first sample on" { as_alone child; }
