@@ -13,7 +13,9 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-static uint32_t answers; /* atomic, a futex: answers given so far, by anybody */
+static uint32_t answers; /* atomic: answers given so far, by anybody */
+static uint32_t told;    /* atomic, a futex: of these, those that can be read */
+static uint32_t waiting; /* atomic: how many sleep there */
 
 /* An answer is | when: the number of answers then | stack | so that two askers of one thread may
  * both take the same. */
@@ -28,7 +30,10 @@ PF_SIGSAFE void pf_ask_answer(struct pf_thread *t, const ucontext_t *context)
 	stack = pf_stack_capture_context(context);
 	when = __atomic_add_fetch(&answers, 1, __ATOMIC_ACQ_REL);
 	__atomic_store_n(&t->answer, (uint64_t)when << 32 | stack, __ATOMIC_RELEASE);
-	pf_futex_wake(&answers, INT_MAX);
+	/* Who is not seen waiting here will see that the number has moved. */
+	__atomic_fetch_add(&told, 1, __ATOMIC_SEQ_CST);
+	if (__atomic_load_n(&waiting, __ATOMIC_SEQ_CST))
+		pf_futex_wake(&told, INT_MAX);
 }
 
 static int prepare(struct pf_ask *ask, struct pf_thread *t)
@@ -116,11 +121,14 @@ bool pf_ask_answered(const struct pf_ask *ask, uint32_t *stack)
 
 void pf_ask_wait(uint32_t *seen, int64_t deadline_ns)
 {
-	uint32_t now = __atomic_load_n(&answers, __ATOMIC_ACQUIRE);
+	uint32_t now;
 
+	__atomic_fetch_add(&waiting, 1, __ATOMIC_SEQ_CST);
+	now = __atomic_load_n(&told, __ATOMIC_SEQ_CST);
 	if (now == *seen)
-		pf_futex_wait(&answers, now, deadline_ns);
-	*seen = __atomic_load_n(&answers, __ATOMIC_ACQUIRE);
+		pf_futex_wait(&told, now, deadline_ns);
+	__atomic_fetch_sub(&waiting, 1, __ATOMIC_SEQ_CST);
+	*seen = __atomic_load_n(&told, __ATOMIC_ACQUIRE);
 }
 
 void pf_ask_end(struct pf_ask *ask)
@@ -129,4 +137,9 @@ void pf_ask_end(struct pf_ask *ask)
 		pf_timer_delete(ask->timer);
 	ask->timer = -1;
 	uncount(ask);
+}
+
+PF_SIGSAFE void pf_ask_fork_child(void)
+{
+	waiting = 0;
 }

@@ -37,3 +37,6 @@ PF_INLINE bool pf_ask_is_asked(const struct pf_thread *thread)
 
 /* The handler, on the thread asked. PF_SIGSAFE. */
 void pf_ask_answer(struct pf_thread *thread, const ucontext_t *context);
+
+/* In the child after fork. PF_SIGSAFE. */
+void pf_ask_fork_child(void);

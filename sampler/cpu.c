@@ -5,6 +5,7 @@
 #include "base/knob.h"
 #include "base/lock.h"
 #include "sampler/arm.h"
+#include "sampler/ask.h"
 #include "sampler/collection.h"
 #include "sampler/crew.h"
 #include "sampler/demand.h"
@@ -385,6 +386,7 @@ PF_SIGSAFE void pf_cpu_fork_child(void)
 	look_asked = false;
 	timers_refused = false;
 	pf_signal_fork_child();
+	pf_ask_fork_child();
 	pf_precise_fork_child();
 	pf_thread_fork_child();
 	pf_task_fork_child();

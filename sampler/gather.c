@@ -9,23 +9,32 @@
 #include "sampler/feed.h"
 
 #include <errno.h>
-#include <stdlib.h>
+#include <string.h>
 
 /* Between two looks at those asked: one may have gone to sleep meanwhile. */
 enum { LOOK_AGAIN_NS = 5 * PF_NS_PER_MS };
 /* How long to look again for one that cannot be asked, and perhaps only woke for a moment. */
 enum { UNASKED_NS = 200 * PF_NS_PER_MS };
+/* So many times a thread may be met running, with sleeps between, before it answers. */
+enum { STRETCHES = 8 };
+
+/* Rounds one behind the other. */
+struct stretch {
+	int64_t at_ns; /* of the last */
+	int64_t span_ns;
+	uint32_t rounds;
+};
 
 /* A thread that was asked. It may end, and its slot have another thread, before it is settled. */
 struct asked {
 	struct pf_ask ask;
 	struct pf_thread then; /* a copy of its slot when it was asked */
 	int state;
-	bool waits;         /* for an answer, or to be met asleep */
-	bool refused;       /* it cannot be asked: not left over */
-	int64_t until_ns;   /* waits no longer than that, if it is not left over */
-	int64_t left_ns;    /* of the rounds in which it was left over */
-	uint32_t left_over; /* how many */
+	bool met;         /* in this round, running */
+	bool refused;     /* it cannot be asked */
+	int64_t until_ns; /* in the last round it is waited for no longer than that */
+	struct stretch stretches[STRETCHES]; /* in which it was met so, this round in the last */
+	uint32_t count;
 };
 
 struct pf_gather {
@@ -34,6 +43,7 @@ struct pf_gather {
 	int64_t now_ns; /* when it began, or looked again */
 	struct asked *asked;
 	size_t count, capacity;
+	bool ticks; /* it is the one with answers to come: the threads' `owes` are its own */
 	int unasked; /* in this round, why somebody could not be asked (ask.h); -ENOSYS: not by a timer */
 	bool was_asked;             /* in this round: somebody was */
 	struct pf_proc_stack stack; /* of the thread at hand: large */
@@ -44,15 +54,19 @@ struct pf_gather {
 /* Whom and what for. */
 struct subject {
 	const struct pf_thread *thread;
-	int64_t span_ns;
-	uint32_t rounds;
-	bool before;
+	struct stretch stretch;
 	bool ended;
 };
 
+static struct stretch this_round(const struct pf_gather *g)
+{
+	return (struct stretch){
+	    .at_ns = g->round->at_ns, .span_ns = g->round->span_ns, .rounds = 1};
+}
+
 static struct subject of_this_round(const struct pf_gather *g, const struct pf_thread *t)
 {
-	return (struct subject){.thread = t, .span_ns = g->round->span_ns, .rounds = 1};
+	return (struct subject){.thread = t, .stretch = this_round(g)};
 }
 
 static bool is_there(const struct asked *a)
@@ -61,27 +75,15 @@ static bool is_there(const struct asked *a)
 	       pf_thread_generation(a->ask.thread) == a->then.generation;
 }
 
-static struct subject of_rounds_before(const struct asked *a)
+static struct subject of_stretch(const struct asked *a, const struct stretch *stretch)
 {
 	bool there = is_there(a);
 
 	return (struct subject){
 	    .thread = there ? a->ask.thread : &a->then,
 	    .ended = !there,
-	    .span_ns = a->left_ns,
-	    .rounds = a->left_over,
-	    .before = true,
+	    .stretch = *stretch,
 	};
-}
-
-static struct subject of_all_rounds(const struct pf_gather *g, const struct asked *a)
-{
-	struct subject of = of_rounds_before(a);
-
-	of.span_ns += g->round->span_ns;
-	of.rounds++;
-	of.before = false;
-	return of;
 }
 
 static void show(struct pf_gather *g, const struct subject *of, int state, uint32_t stack,
@@ -90,9 +92,9 @@ static void show(struct pf_gather *g, const struct subject *of, int state, uint3
 	struct pf_sight sight = {
 	    .thread = of->thread,
 	    .ended = of->ended,
-	    .span_ns = of->span_ns,
-	    .rounds = of->rounds,
-	    .before = of->before,
+	    .at_ns = of->stretch.at_ns,
+	    .span_ns = of->stretch.span_ns,
+	    .rounds = of->stretch.rounds,
 	    .state = state,
 	    .age_ns = -1,
 	    .reused = reused,
@@ -120,18 +122,44 @@ static void show_without_stack(struct pf_gather *g, const struct subject *of, in
 {
 	static const uint64_t none = PF_PC_NO_STACK;
 
-	pf_count_many(PF_COUNTER_THREAD_LOST, of->rounds);
+	pf_count_many(PF_COUNTER_THREAD_LOST, of->stretch.rounds);
 	show(g, of, state, 0, &none, 1, false);
 }
 
-static void show_answer(
-    struct pf_gather *g, const struct subject *of, const struct asked *a, uint32_t stack)
+/* It was alive when it was met, so its time is shown; where it was nobody will know. */
+static void show_ended(struct pf_gather *g, const struct subject *of, int state)
+{
+	static const uint64_t none = PF_PC_NO_STACK;
+
+	pf_count(PF_COUNTER_THREAD_GONE);
+	show(g, of, state, 0, &none, 1, false);
+}
+
+/* One answer for all that was asked. */
+static void show_answer(struct pf_gather *g, const struct asked *a, uint32_t stack)
 {
 	const uint64_t *pcs;
 	uint32_t count = pf_stack_read(stack, &pcs);
 
 	pf_count(PF_COUNTER_THREAD_SIGNALLED);
-	show(g, of, a->state, stack, pcs, count, false);
+	for (uint32_t i = 0; i < a->count; i++) {
+		struct subject of = of_stretch(a, &a->stretches[i]);
+
+		show(g, &of, a->state, stack, pcs, count, false);
+	}
+}
+
+/* There will be no answer to the first `count` of them. */
+static void show_unanswered(struct pf_gather *g, const struct asked *a, uint32_t count)
+{
+	for (uint32_t i = 0; i < count; i++) {
+		struct subject of = of_stretch(a, &a->stretches[i]);
+
+		if (of.ended)
+			show_ended(g, &of, a->state);
+		else
+			show_without_stack(g, &of, a->state);
+	}
 }
 
 /* ---- asking ---- */
@@ -144,6 +172,35 @@ static void note_how(struct pf_gather *g, int rc)
 		g->unasked = rc;
 }
 
+/* The first is not waited for any longer, if there are too many. */
+static void add_stretch(struct pf_gather *g, struct asked *a)
+{
+	struct stretch now = this_round(g);
+	struct stretch *last = a->count ? &a->stretches[a->count - 1] : NULL;
+
+	a->met = true;
+	if (last && last->at_ns == now.at_ns - now.span_ns) {
+		last->at_ns = now.at_ns;
+		last->span_ns += now.span_ns;
+		last->rounds++;
+		return;
+	}
+	if (a->count == STRETCHES) {
+		show_unanswered(g, a, 1);
+		memmove(a->stretches, a->stretches + 1, --a->count * sizeof(now));
+	}
+	a->stretches[a->count++] = now;
+}
+
+/* The question that it has not answered yet. */
+static struct asked *asked_before(struct pf_gather *g, const struct pf_thread *t)
+{
+	bool owes = g->ticks && t->owes && t->owes <= g->count;
+	struct asked *a = owes ? &g->asked[t->owes - 1] : NULL;
+
+	return a && a->ask.thread == t && a->then.generation == pf_thread_generation(t) ? a : NULL;
+}
+
 /* A thread that runs is asked by a timer, which cannot break a sleep; only one of which /proc does
  * not say whether it sleeps is sent a signal. */
 static void ask(struct pf_gather *g, struct pf_thread *t, enum pf_proc_answer answer)
@@ -152,7 +209,6 @@ static void ask(struct pf_gather *g, struct pf_thread *t, enum pf_proc_answer an
 	struct asked a = {
 	    .then = *t,
 	    .state = PF_STATE_RUNNING,
-	    .waits = true,
 	    .until_ns = g->round->deadline_ns,
 	};
 	int rc;
@@ -176,12 +232,16 @@ static void ask(struct pf_gather *g, struct pf_thread *t, enum pf_proc_answer an
 	a.refused = rc < 0;
 	if (a.refused && g->now_ns + UNASKED_NS < a.until_ns)
 		a.until_ns = g->now_ns + UNASKED_NS;
+	add_stretch(g, &a);
 	g->asked[g->count++] = a;
+	if (g->ticks)
+		t->owes = (uint32_t)g->count;
 }
 
 static void look(struct pf_gather *g, struct pf_thread *t)
 {
 	enum pf_proc_answer answer = pf_proc_read(g->reader, t, &g->stack);
+	struct asked *before = asked_before(g, t);
 	struct subject of;
 
 	if (answer == PF_PROC_ASLEEP) {
@@ -191,6 +251,8 @@ static void look(struct pf_gather *g, struct pf_thread *t)
 	} else if (answer == PF_PROC_FAILED) {
 		of = of_this_round(g, t);
 		show_without_stack(g, &of, PF_STATE_NONE);
+	} else if (before) {
+		add_stretch(g, before);
 	} else {
 		ask(g, t, answer);
 	}
@@ -223,70 +285,77 @@ static bool has_answered(const struct asked *a, uint32_t *stack)
 	       pf_thread_generation(a->ask.thread) == a->then.generation;
 }
 
-/* It was alive when it was met, so its time is shown; where it was nobody will know. */
-static void show_ended(struct pf_gather *g, const struct asked *a, const struct subject *of)
+static void forget(const struct pf_gather *g, struct asked *a)
 {
-	static const uint64_t none = PF_PC_NO_STACK;
-
-	pf_count(PF_COUNTER_THREAD_GONE);
-	show(g, of, a->state, 0, &none, 1, false);
+	pf_ask_end(&a->ask);
+	if (g->ticks && pf_thread_generation(a->ask.thread) == a->then.generation)
+		a->ask.thread->owes = 0;
 }
 
-/* True when there is nothing more to wait for. A thread now asleep was not when it was left over:
- * of that time it is only known that it ran, or waited for a processor. */
-static bool settle(struct pf_gather *g, struct asked *a)
+/* What can be said by now without a look at the thread. */
+static bool settle_answered(struct pf_gather *g, struct asked *a)
 {
-	struct subject of = of_all_rounds(g, a), before = of_rounds_before(a);
+	uint32_t stack;
+
+	if (has_answered(a, &stack))
+		show_answer(g, a, stack);
+	else if (!is_there(a) || a->refused || pf_thread_is_alone(a->ask.thread))
+		show_unanswered(g, a, a->count);
+	else
+		return false;
+	return true;
+}
+
+/* In the last round, for one that was met running in it: true when there is nothing more to wait for. */
+static bool settle_met(struct pf_gather *g, struct asked *a)
+{
 	enum pf_proc_answer answer;
 	uint32_t stack;
 
 	if (has_answered(a, &stack)) {
-		show_answer(g, &of, a, stack);
+		show_answer(g, a, stack);
 		return true;
 	}
-	if (of.ended) {
-		show_ended(g, a, &of);
-		return true;
-	}
-	answer = pf_proc_read(g->reader, a->ask.thread, &g->stack);
+	answer = is_there(a) ? pf_proc_read(g->reader, a->ask.thread, &g->stack) : PF_PROC_GONE;
 	if (answer == PF_PROC_ASLEEP) {
-		if (a->left_over)
-			show_without_stack(g, &before, a->state);
+		struct stretch *last = &a->stretches[a->count - 1];
+
+		last->at_ns -= g->round->span_ns;
+		last->span_ns -= g->round->span_ns;
+		show_unanswered(g, a, --last->rounds ? a->count : a->count - 1);
 		show_asleep(g, a->ask.thread);
 		return true;
 	}
 	if (answer == PF_PROC_GONE) {
-		of.thread = &a->then;
-		of.ended = true;
-		show_ended(g, a, &of);
+		for (uint32_t i = 0; i < a->count; i++) {
+			struct subject of = of_stretch(a, &a->stretches[i]);
+
+			of.thread = &a->then;
+			of.ended = true;
+			show_ended(g, &of, a->state);
+		}
 		return true;
 	}
-	if (g->now_ns < a->until_ns || (!g->round->last && !a->refused))
+	if (g->now_ns < a->until_ns)
 		return false;
-	show_without_stack(g, &of, a->state);
+	show_unanswered(g, a, a->count);
 	return true;
 }
 
-static void forget(struct asked *a)
-{
-	pf_ask_end(&a->ask);
-	if (a->left_over && pf_thread_generation(a->ask.thread) == a->then.generation)
-		a->ask.thread->left_over = 0;
-}
-
-/* How many may still be settled in this round. */
-static size_t settle_all(struct pf_gather *g)
+/* How many were met running, and may still answer. */
+static size_t settle_all_met(struct pf_gather *g)
 {
 	size_t waiting = 0;
 
 	for (size_t i = 0; i < g->count; i++) {
 		struct asked *a = &g->asked[i];
 
-		if (a->waits && settle(g, a)) {
-			forget(a);
-			a->waits = false;
+		if (a->met && settle_met(g, a)) {
+			forget(g, a);
+			a->met = false;
+			a->count = 0;
 		}
-		waiting += a->waits && g->now_ns < a->until_ns;
+		waiting += a->met;
 	}
 	return waiting;
 }
@@ -296,7 +365,7 @@ static void await(struct pf_gather *g)
 	int64_t deadline_ns = g->round->deadline_ns;
 	uint32_t seen = 0;
 
-	while (settle_all(g) > 0) {
+	while (settle_all_met(g) > 0) {
 		int64_t next_ns = g->now_ns + LOOK_AGAIN_NS;
 
 		pf_ask_wait(&seen, next_ns < deadline_ns ? next_ns : deadline_ns);
@@ -306,80 +375,74 @@ static void await(struct pf_gather *g)
 
 /* ---- rounds ---- */
 
-/* Who has answered meanwhile: that is for the rounds before, and it is looked at anew. */
-static bool settle_late(struct pf_gather *g, struct asked *a)
-{
-	struct subject before = of_rounds_before(a);
-	uint32_t stack;
-
-	if (!has_answered(a, &stack))
-		return false;
-	show_answer(g, &before, a, stack);
-	forget(a);
-	return true;
-}
-
+/* Who has answered meanwhile, and who never will, leaves. */
 static void come_back(struct pf_gather *g)
-{
-	size_t kept = 0;
-
-	for (size_t i = 0; i < g->count; i++) {
-		if (settle_late(g, &g->asked[i]))
-			continue;
-		g->asked[i].until_ns = g->round->deadline_ns;
-		g->asked[kept++] = g->asked[i];
-	}
-	g->count = kept;
-}
-
-static size_t leave_over(struct pf_gather *g)
 {
 	size_t kept = 0;
 
 	for (size_t i = 0; i < g->count; i++) {
 		struct asked *a = &g->asked[i];
 
-		if (!a->waits)
+		if (settle_answered(g, a)) {
+			forget(g, a);
 			continue;
-		a->left_ns += g->round->span_ns;
-		a->left_over++;
-		a->ask.thread->left_over = a->then.generation;
+		}
+		a->met = false;
+		a->until_ns = g->round->deadline_ns;
 		g->asked[kept++] = *a;
+		g->asked[kept - 1].ask.thread->owes = (uint32_t)kept;
 	}
 	g->count = kept;
-	return kept;
 }
 
 static void begin(struct pf_gather *g, const struct pf_round *round)
 {
 	g->round = round;
+	g->ticks |= !round->last;
 	g->now_ns = pf_clock_now_ns();
 	g->unasked = 0;
 	g->was_asked = false;
 	come_back(g);
 }
 
+static size_t count_met(const struct pf_gather *g)
+{
+	size_t met = 0;
+
+	for (size_t i = 0; i < g->count; i++)
+		met += g->asked[i].met;
+	return met;
+}
+
 static size_t end(struct pf_gather *g)
 {
-	await(g);
+	size_t met = count_met(g);
+
+	if (g->round->last) {
+		await(g);
+		for (size_t i = 0; i < g->count; i++) {
+			show_unanswered(g, &g->asked[i], g->asked[i].count);
+			forget(g, &g->asked[i]);
+		}
+		g->count = 0;
+	}
 	say_how_asked(g);
-	return leave_over(g);
+	return met;
+}
+
+bool pf_gather_is_owed(const struct pf_gather *g)
+{
+	return g->count > 0;
 }
 
 size_t pf_gather_round(struct pf_gather *g, const struct pf_round *round)
 {
-	bool some_left;
-
 	begin(g, round);
-	some_left = g->count > 0;
 	for (uint32_t i = 0; i < pf_thread_limit(); i++) {
 		struct pf_thread *t = pf_thread_at(i);
 
-		if (!t || !pf_thread_is_live(t))
-			continue;
-		if (some_left && t->left_over && t->left_over == pf_thread_generation(t))
-			continue;
-		look(g, t);
+		if (t && pf_thread_is_live(t))
+			look(g, t);
 	}
 	return end(g);
 }
@@ -414,7 +477,7 @@ void pf_gather_destroy(struct pf_gather *g)
 	if (!g)
 		return;
 	for (size_t i = 0; i < g->count; i++)
-		forget(&g->asked[i]);
+		forget(g, &g->asked[i]);
 	pf_proc_destroy(g->reader);
 	pf_vec_free(g->asked, g->capacity, sizeof(*g->asked));
 	pf_memory_free(g);

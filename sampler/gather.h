@@ -1,9 +1,9 @@
 /* Gather: where every thread is, now. Those that sleep are read, those that run are asked.
  *
- * Behind the thread dump (one round) and the wall clock (a round at every tick). On a machine with
- * more to do than processors a thread that was asked has to wait for its turn before it can answer,
- * longer than a tick: then it is left to the next round, and what it says at last is for all the
- * rounds that it was left in.
+ * Behind the thread dump (one round) and the wall clock (a round at every tick). Who is asked answers when the
+ * kernel's tick meets it running. The dump waits for that; a tick does not: the rounds that met the thread running
+ * are kept with the question, and the answer is for all of them, whenever it comes. A thread that is asleep
+ * again at the next tick has its sleep there, and its answer for this one is still to come.
  */
 #pragma once
 #include "sampler/proc.h"
@@ -17,17 +17,18 @@ struct pf_sight {
 	uint32_t stack; /* id of the stack store; 0: none */
 	const uint64_t *pcs;
 	uint32_t count;
-	int64_t span_ns; /* of the rounds that this is for, together */
+	int64_t at_ns;   /* of the last round that this is for */
+	int64_t span_ns; /* of these rounds together, one behind the other */
 	uint32_t rounds; /* how many they are */
-	bool before;     /* of these the present one is none */
 };
 
 typedef void pf_gather_fn(void *context, const struct pf_sight *sight);
 
 struct pf_round {
-	int64_t deadline_ns; /* monotonic: how long those that run may take to answer */
-	int64_t span_ns;     /* the time that the round stands for */
-	bool last;           /* who has not answered by then has no stack; else it is left over */
+	int64_t at_ns;       /* monotonic: its time */
+	int64_t span_ns;     /* the time that the round stands for: what is before that */
+	bool last;           /* waits for answers; who has not given one by then has no stack */
+	int64_t deadline_ns; /* of the last: how long those that run may take */
 	pf_gather_fn *each;
 	void *context;
 };
@@ -36,9 +37,11 @@ struct pf_round {
 struct pf_gather *pf_gather_create(void);
 void pf_gather_destroy(struct pf_gather *gather);
 
-/* Calls `each` once for every thread that is alive, in no order, but for those that are left over;
- * and for those that were left over before. Ours are left out. How many are left over now. One gathering of the process may leave threads over (the wall clock's):
- * all rounds of the others are their last. */
+/* Calls `each` for every thread that is alive, in no order, but for those whose answer is to come; and for the
+ * rounds of before that have their answer now. Ours are left out. Returns how many of this round have theirs
+ * to come. One gathering of the process may have such rounds (the wall clock's): all rounds of the others are their last. */
 size_t pf_gather_round(struct pf_gather *gather, const struct pf_round *round);
+/* Is there a thread whose answer is to come? */
+bool pf_gather_is_owed(const struct pf_gather *gather);
 /* The same for one thread: false when there is no such thread (any more). */
 bool pf_gather_one(struct pf_gather *gather, pid_t tid, const struct pf_round *round);

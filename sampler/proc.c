@@ -246,6 +246,21 @@ enum pf_proc_answer pf_proc_read(
 	return answer;
 }
 
+bool pf_proc_may_sleep_in(const struct pf_proc_reader *r, struct pf_thread *t, int system_call)
+{
+	bool owned = !__atomic_exchange_n(&t->reading, 1, __ATOMIC_ACQUIRE);
+	enum pf_proc_answer answer;
+	int state = PF_STATE_NONE;
+	uint64_t sp, pc;
+
+	answer = where(r, t, owned && r->keeps, &state, &sp, &pc);
+	if (owned)
+		__atomic_store_n(&t->reading, 0, __ATOMIC_RELEASE);
+	if (answer == PF_PROC_ASLEEP || answer == PF_PROC_RUNNING)
+		return state == system_call;
+	return answer != PF_PROC_GONE;
+}
+
 /* From the third field of `stat`, which everybody may read. */
 static int state_from_stat(const struct pf_thread *t)
 {

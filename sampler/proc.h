@@ -35,6 +35,10 @@ void pf_proc_destroy(struct pf_proc_reader *reader);
 enum pf_proc_answer pf_proc_read(
     struct pf_proc_reader *reader, struct pf_thread *thread, struct pf_proc_stack *out);
 
+/* False when it runs, or sleeps in another system call than that: its stack need not be read. */
+bool pf_proc_may_sleep_in(
+    const struct pf_proc_reader *reader, struct pf_thread *thread, int system_call);
+
 /* What the thread does, without its stack: as pf_proc_stack.state. */
 int pf_proc_state(const struct pf_thread *thread);
 

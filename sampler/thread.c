@@ -125,7 +125,7 @@ static PF_HOOK struct pf_thread *take_locked(void)
 	t->born_ns = pf_clock_now_ns();
 	t->still_since_ns = t->born_ns;
 	t->answer = 0;
-	t->left_over = 0;
+	t->owes = 0;
 	__atomic_fetch_add(&t->generation, 1, __ATOMIC_RELEASE);
 	return t;
 }

@@ -78,8 +78,8 @@ struct pf_thread {
 	uint32_t read_stack;
 	int32_t read_nr;
 
-	/* Of gather.c: the generation that the wall clock's gathering left over; 0: none. */
-	uint32_t left_over;
+	/* Of gather.c: the place of the question of the wall clock that it has not answered yet, +1; 0: none. */
+	uint32_t owes;
 
 	/* Of ask.c. */
 	uint64_t answer; /* atomic */

@@ -72,7 +72,8 @@ int pf_threads_collect(struct pf_profile *out, const struct pf_query *query, str
 	out->time_ns = pf_clock_real_ns();
 	if (!query->tid || !pf_thread_find((pid_t)query->tid))
 		pf_cpu_scan();
-	round.deadline_ns = pf_clock_now_ns() + ANSWER_NS;
+	round.at_ns = pf_clock_now_ns();
+	round.deadline_ns = round.at_ns + ANSWER_NS;
 	if (!query->tid)
 		pf_gather_round(gather, &round);
 	else if (!pf_gather_one(gather, (pid_t)query->tid, &round))

@@ -52,6 +52,7 @@ struct poll {
 	uint32_t stage; /* at the last look at every thread (activity.h) */
 	bool has_looked;
 	bool for_mutex; /* then that was on */
+	bool with_tick; /* the wall clock's, which reads the stacks of all that have run */
 };
 
 static struct poll *poll; /* the drainer's alone; NULL: stopped */
@@ -187,7 +188,8 @@ static bool look_at(struct poll *p, struct pf_thread *t, int64_t elapsed_ns)
 	if (t->tid == __atomic_load_n(&left_out, __ATOMIC_ACQUIRE)) {
 		s->in_futex = false;
 	} else if (ran) {
-		s->in_futex = pf_proc_read(p->reader, t, &p->stack) == PF_PROC_ASLEEP &&
+		s->in_futex = (p->with_tick || pf_proc_may_sleep_in(p->reader, t, SYS_futex)) &&
+			      pf_proc_read(p->reader, t, &p->stack) == PF_PROC_ASLEEP &&
 			      p->stack.state == SYS_futex && is_unnoted(t, p->stack.cpu_ns);
 		s->lock_like = s->in_futex && pf_blocked_is_lock_like(t->tid);
 	} else if (s->in_futex) {
@@ -311,6 +313,7 @@ int64_t pf_wait_poll_turn(int64_t now_ns, struct pf_activity *activity, int64_t 
 		return poll->due_ns;
 	if (now_ns >= poll->scan_due_ns)
 		scan(poll, now_ns);
+	poll->with_tick = tick_ns >= 0;
 	look_round(poll, now_ns, activity);
 	poll->due_ns = tick_ns >= 0 ? tick_ns + PERIOD_NS : pf_clock_beat_after(now_ns, PERIOD_NS);
 	return poll->due_ns;

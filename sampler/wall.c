@@ -18,10 +18,8 @@
 static const int64_t SCAN_INTERVAL_NS = PF_NS_PER_SECOND;
 /* How long the feed waits for what quiet ticks have to say, if nobody asks. */
 static const int64_t TELL_INTERVAL_NS = PF_NS_PER_SECOND;
-/* How long a tick waits for threads that run, when the next one is not due earlier: who answers later
- * is in the samples of a later tick, with its time since this one. */
-static const int64_t ANSWER_NS = 25ll * PF_NS_PER_MS;
-/* And the tick with which a window begins or ends: nobody's time may be left over then. */
+/* How long the tick with which a window begins or ends waits for threads that run: no answer may be still to
+ * come then. */
 static const int64_t LAST_ANSWER_NS = 500ll * PF_NS_PER_MS;
 /* How long a collector waits for a tick of its own: on a busy machine we must wait for our turn, too. */
 static const int64_t TICK_WAIT_NS = 10ll * PF_NS_PER_SECOND;
@@ -54,11 +52,11 @@ struct tick {
 
 /* Whoever is met stands for the whole time since the last tick, a thread that is younger too: of
  * those that live shorter than that, most are never met. */
-static struct pf_record record_of(const struct tick *tick, const struct pf_sight *sight)
+static struct pf_record record_of(const struct pf_sight *sight)
 {
 	const struct pf_thread *t = sight->thread;
 	struct pf_record record = {
-	    .time_ns = sight->before ? tick->now_ns - tick->span_ns : tick->now_ns,
+	    .time_ns = sight->at_ns,
 	    .weight_ns = sight->span_ns,
 	    .spans = true,
 	    .start = t->start,
@@ -79,10 +77,13 @@ static struct pf_record record_of(const struct tick *tick, const struct pf_sight
 static void see(void *context, const struct pf_sight *sight)
 {
 	const struct tick *tick = context;
-	struct pf_record record = record_of(tick, sight);
+	struct pf_record record = record_of(sight);
+	bool before = sight->at_ns != tick->now_ns;
 
 	some_ran |= !sight->reused;
-	if (sight->state < 0)
+	if (before)
+		; /* it was seen at this one, too */
+	else if (sight->state < 0)
 		pf_lull_spoil(&lull);
 	else if (!sight->ended)
 		pf_lull_add(&lull, &record);
@@ -95,14 +96,14 @@ static void see(void *context, const struct pf_sight *sight)
 }
 
 /* Looks at every thread. */
-static void take_full_tick(
-    struct tick *tick, int64_t patience_ns, bool last, struct pf_activity *activity)
+static void take_full_tick(struct tick *tick, bool last, struct pf_activity *activity)
 {
 	struct pf_round round = {
-	    .deadline_ns =
-		pf_clock_now_ns() + patience_ns, /* the poll has looked since the tick's time */
+	    .at_ns = tick->now_ns,
 	    .span_ns = tick->span_ns,
 	    .last = last,
+	    /* The poll has looked since the tick's time. */
+	    .deadline_ns = pf_clock_now_ns() + LAST_ANSWER_NS,
 	    .each = see,
 	    .context = tick,
 	};
@@ -133,15 +134,14 @@ static bool is_quiet(uint32_t now_stage)
 	       now_stage == stage;
 }
 
-static void take_tick(int64_t now_ns, int64_t period, bool last, struct pf_activity *activity)
+static void take_tick(int64_t now_ns, bool last, struct pf_activity *activity)
 {
 	struct tick tick = {
 	    .now_ns = now_ns,
 	    .span_ns = last_tick_ns ? now_ns - last_tick_ns : 0,
 	};
-	int64_t patience_ns = period / 2 < ANSWER_NS ? period / 2 : ANSWER_NS;
 	uint32_t now_stage = pf_activity_step(activity, now_ns);
-	bool quiet = is_quiet(now_stage);
+	bool quiet = is_quiet(now_stage) && !(last && pf_gather_is_owed(gather));
 
 	if (quiet) {
 		pf_count(PF_COUNTER_WALL_QUIET);
@@ -150,7 +150,7 @@ static void take_tick(int64_t now_ns, int64_t period, bool last, struct pf_activ
 	if (!quiet || last || lull.span_ns >= TELL_INTERVAL_NS)
 		pf_lull_tell(&lull, &feed);
 	if (!quiet)
-		take_full_tick(&tick, last ? LAST_ANSWER_NS : patience_ns, last, activity);
+		take_full_tick(&tick, last, activity);
 	stage = now_stage;
 	last_tick_ns = now_ns;
 }
@@ -192,7 +192,7 @@ int64_t pf_wall_turn(int64_t now_ns, uint32_t wanted, struct pf_activity *activi
 	if (period == 0)
 		rest();
 	else if (now_ns >= due_ns || asked) {
-		take_tick(now_ns, period, asked, activity);
+		take_tick(now_ns, asked, activity);
 		/* Late by a period or more: these ticks are left out, the weight stays right. */
 		due_ns = pf_clock_beat_after(now_ns, period);
 	}

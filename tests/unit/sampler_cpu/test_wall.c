@@ -151,6 +151,52 @@ static void an_answer_that_comes_late_is_for_the_ticks_that_waited(void **state)
 	pthread_join(runner.thread, NULL);
 }
 
+static int64_t ran_ns; /* of one that runs for moments */
+
+/* A tenth of the time, each time shorter than the kernel's tick of 4 ms and at another moment of ours. */
+static __attribute__((noinline)) void *run_for_moments(void *arg)
+{
+	struct actor *a = arg;
+	struct timespec used;
+
+	__atomic_store_n(&a->tid, (pid_t)syscall(SYS_gettid), __ATOMIC_RELEASE);
+	for (useconds_t i = 0; !__atomic_load_n(&over, __ATOMIC_ACQUIRE); i++) {
+		life_burn(1500000);
+		usleep(9000 + i * 7919 % 9000);
+	}
+	syscall(SYS_clock_gettime, CLOCK_THREAD_CPUTIME_ID, &used);
+	ran_ns = used.tv_sec * SECOND + used.tv_nsec;
+	return NULL;
+}
+
+/* The tick that meets it running has its answer when the kernel's tick meets it, some sleeps later. */
+static void who_runs_for_moments_has_these_with_a_stack(void **state)
+{
+	struct actor runner;
+	struct life life;
+	int64_t running, unknown;
+
+	over = 0;
+	begin(&runner, run_for_moments);
+	life_begin(&life, pf_wall_collect, 200);
+	samples_wanted = pf_counter_get(PF_COUNTER_WALL_SAMPLES) + 2 * 200 * 4;
+	sleep(3);
+	assert_true(life_until(enough_samples));
+	assert_int_equal(life_end(&life), 0);
+	__atomic_store_n(&over, 1, __ATOMIC_RELEASE);
+	pthread_join(runner.thread, NULL);
+	running = time_in(&life.profile, runner.tid, "running");
+	unknown = life_at_leaf(&life.profile, PF_PC_NO_STACK, 1);
+	print_message("ran %lld ms, met running %lld ms, of these without a stack %lld\n",
+	    (long long)ran_ns / 1000000, (long long)running / 1000000,
+	    (long long)unknown / 1000000);
+	/* Some 80 of 800 ticks meet it. It waits for a processor, too. */
+	assert_true(running > ran_ns / 2);
+	assert_true(unknown < running / 4);
+	assert_int_equal(life_sum(&life.profile, runner.tid, 1), life.profile.duration_ns);
+	pf_profile_finish(&life.profile);
+}
+
 static int64_t lived_ns; /* one after another */
 
 static void *live_for_a_moment(void *unused)
@@ -340,6 +386,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(every_thread_has_the_whole_time_in_its_state),
 	    cmocka_unit_test(an_answer_that_comes_late_is_for_the_ticks_that_waited),
+	    cmocka_unit_test(who_runs_for_moments_has_these_with_a_stack),
 	    cmocka_unit_test(threads_that_live_shorter_than_a_period_have_their_time),
 	    cmocka_unit_test(a_thread_that_has_not_run_is_not_read_again),
 	    cmocka_unit_test(a_tick_at_which_nobody_has_run_looks_at_no_thread),
