@@ -104,10 +104,20 @@ bool pf_arm_is_blocked(struct pf_thread *t)
 	}
 	t->blocks_known = true;
 	t->blocks_cpu_ns = now;
+	__atomic_store_n(&t->blocks_looked_ns, pf_clock_now_ns(), __ATOMIC_RELEASE);
 	if (!t->blocks)
 		t->blocks_met = 0;
 	note_blocker(t);
 	return t->blocks;
+}
+
+bool pf_arm_was_blocked(struct pf_thread *t)
+{
+	int64_t looked_ns = __atomic_load_n(&t->blocks_looked_ns, __ATOMIC_ACQUIRE);
+
+	if (looked_ns && !t->blocks && pf_clock_now_ns() - looked_ns < PF_NS_PER_SECOND)
+		return false;
+	return pf_arm_is_blocked(t);
 }
 
 int pf_arm_all(int64_t period_ns)

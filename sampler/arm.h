@@ -27,3 +27,5 @@ void pf_arm_self(struct pf_thread *thread, int64_t period_ns);
 /* Does this thread block our signal, or wait for it? False also where that cannot be told. Counts
  * it, once. Not on the thread itself. */
 bool pf_arm_is_blocked(struct pf_thread *thread);
+/* As it was found within the last second, else as it is. */
+bool pf_arm_was_blocked(struct pf_thread *thread);

@@ -51,7 +51,7 @@ static int prepare(struct pf_ask *ask, struct pf_thread *t)
 	rc = pf_signal_install();
 	if (rc < 0)
 		return rc;
-	return pf_arm_is_blocked(t) ? -EPERM : 0;
+	return pf_arm_was_blocked(t) ? -EPERM : 0;
 }
 
 static void uncount(struct pf_ask *ask)

@@ -1,6 +1,7 @@
 /* What is the same on every machine: reading code through the kernel, and where functions begin. */
 #include "sampler/callsite.h"
 #include "sampler/callsite_function.h"
+#include "sampler/callsite_memo.h"
 #include "sampler/find_object.h"
 #include "sampler/own_memory.h"
 
@@ -35,18 +36,15 @@ static bool read_header(uint64_t at, struct table_header *header)
 	       header->table_encoding == DATAREL_SDATA4 && header->count > 0;
 }
 
-uint64_t pf_callsite_function(uint64_t pc)
+/* `base` is the header's address. */
+static uint64_t search(uint64_t base, uint64_t pc)
 {
 	struct table_entry entries[TABLE_READ];
 	struct table_header header;
-	struct dl_find_object object;
-	uint64_t base, table;
+	uint64_t table;
 	uint32_t low = 0, high;
 	int32_t wanted;
 
-	if (!pf_find_object(pc, &object) || !object.dlfo_eh_frame)
-		return 0;
-	base = (uint64_t)object.dlfo_eh_frame;
 	if (!read_header(base, &header))
 		return 0;
 	table = base + sizeof(header);
@@ -69,6 +67,23 @@ uint64_t pf_callsite_function(uint64_t pc)
 		if (entries[i].function <= wanted)
 			return base + (uint64_t)(int64_t)entries[i].function;
 	return 0;
+}
+
+uint64_t pf_callsite_function(uint64_t pc)
+{
+	struct pf_callsite_memo memo = pf_callsite_memo_of(PF_CALLSITE_FUNCTION, pc, 0);
+	struct dl_find_object object;
+	uint64_t start;
+	int64_t distance;
+
+	if (!pf_find_object(pc, &object) || !object.dlfo_eh_frame)
+		return 0;
+	if (pf_callsite_memo_get(memo, &distance))
+		return pc - (uint64_t)distance;
+	start = search((uint64_t)object.dlfo_eh_frame, pc);
+	if (start)
+		pf_callsite_memo_set(memo, (int64_t)(pc - start));
+	return start;
 }
 
 bool pf_callsite_is_code(uint64_t address)

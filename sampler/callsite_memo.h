@@ -10,7 +10,13 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-enum pf_callsite_question { PF_CALLSITE_CALL, PF_CALLSITE_SIGRETURN, PF_CALLSITE_FRAME };
+enum pf_callsite_question {
+	PF_CALLSITE_CALL,
+	PF_CALLSITE_SIGRETURN,
+	PF_CALLSITE_FRAME,
+	PF_CALLSITE_FUNCTION,
+	PF_CALLSITE_JUMPS,
+};
 
 struct pf_callsite_memo {
 	uint64_t hash; /* of the question, and of the modules as they are while it is asked */

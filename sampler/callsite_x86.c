@@ -93,6 +93,20 @@ static bool jumps_into(uint64_t start, uint64_t callee_start)
 	return false;
 }
 
+static bool is_known_to_jump(uint64_t start, uint64_t callee_start)
+{
+	struct pf_callsite_memo memo = pf_callsite_memo_of(PF_CALLSITE_JUMPS, start, callee_start);
+	int64_t known;
+
+	if (!pf_callsite_is_code(start))
+		return jumps_into(start, callee_start);
+	if (!pf_callsite_memo_get(memo, &known)) {
+		known = jumps_into(start, callee_start);
+		pf_callsite_memo_set(memo, known);
+	}
+	return known;
+}
+
 /* What a slot in memory leads to is for the moment, unless it leads where was asked. */
 struct look {
 	uint64_t return_address, callee;
@@ -113,7 +127,7 @@ static enum pf_callsite look_at_direct(struct look *look, uint64_t target)
 	if (behind && is_same_function(behind, callee))
 		return PF_CALLSITE_MATCH;
 	start = pf_callsite_function(callee);
-	if (start && jumps_into(behind ? behind : target, start))
+	if (start && is_known_to_jump(behind ? behind : target, start))
 		return PF_CALLSITE_MATCH;
 	look->for_the_moment = behind != 0;
 	return PF_CALLSITE_OTHER;

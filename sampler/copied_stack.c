@@ -2,6 +2,7 @@
 #include "base/arena.h"
 #include "base/feature.h"
 #include "sampler/callsite.h"
+#include "sampler/callsite_function.h"
 #include "sampler/own_memory.h"
 #include "sampler/stack.h"
 
@@ -159,14 +160,16 @@ static bool is_whole(const struct pf_copied_stack *s, const struct guess *g)
 static bool try_guess(
     struct pf_copied_stack *s, const struct guess *g, uint64_t bp, uint64_t *pcs, uint32_t *count)
 {
-	uint64_t slot = return_slot(s, bp, g->aligned);
+	uint64_t slot = return_slot(s, bp, g->aligned), to;
 	enum pf_callsite site;
 
 	if (!slot || s->guesses >= GUESSES_MAX)
 		return false;
-	site = pf_callsite_look(word_at(s, slot), g->callee);
-	/* The kernel has called it: a handler. */
-	if (site == PF_CALLSITE_NONE && pf_callsite_is_sigreturn(word_at(s, slot)))
+	to = word_at(s, slot);
+	site = pf_callsite_look(to, g->callee);
+	/* The kernel has called it: a handler. (What a program has made itself is not guessed: most words of a
+	 * stack are no code at all, and to look there is a system call.) */
+	if (site == PF_CALLSITE_NONE && pf_callsite_is_code(to) && pf_callsite_is_sigreturn(to))
 		site = PF_CALLSITE_INDIRECT;
 	if (site == PF_CALLSITE_NONE || (g->wanted != PF_CALLSITE_NONE && site != g->wanted))
 		return false;

@@ -119,6 +119,7 @@ static PF_HOOK struct pf_thread *take_locked(void)
 	t->sampled_cpu_ns = 0;
 	t->blocks = false;
 	t->blocks_known = false;
+	t->blocks_looked_ns = 0;
 	t->blocks_counted = false;
 	t->blocks_met = 0;
 	t->cpu_ns = 0;

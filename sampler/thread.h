@@ -59,6 +59,7 @@ struct pf_thread {
 	bool blocks, blocks_known, blocks_counted; /* our signal */
 	uint8_t blocks_met;                        /* looks that found so, up to when it counts */
 	int64_t blocks_cpu_ns;                     /* its CPU clock when that was found */
+	int64_t blocks_looked_ns;                  /* atomic: when it was; 0: not yet */
 
 	/* Of the handler on this very thread (sample.c). */
 	uint32_t in_handler;

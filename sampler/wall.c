@@ -196,8 +196,10 @@ int64_t pf_wall_turn(int64_t now_ns, uint32_t wanted, struct pf_activity *activi
 		/* Late by a period or more: these ticks are left out, the weight stays right. */
 		due_ns = pf_clock_beat_after(now_ns, period);
 	}
-	__atomic_store_n(&ticks_done, wanted, __ATOMIC_RELEASE);
-	pf_futex_wake(&ticks_done, INT_MAX);
+	if (asked) {
+		__atomic_store_n(&ticks_done, wanted, __ATOMIC_RELEASE);
+		pf_futex_wake(&ticks_done, INT_MAX);
+	}
 	return period ? due_ns : -1;
 }
 
