@@ -5,6 +5,7 @@
  */
 #include "agent/agent.h"
 #include "agent/dump.h"
+#include "agent/early_malloc.h"
 #include "agent/stderr.h"
 #include "base/glibc.h"
 
@@ -37,6 +38,15 @@ static void refuse(const struct pf_option *option, const char *why)
 		pf_stderr_say("proffs: no tree: ", why, "; the program runs unwatched\n");
 }
 
+/* To ask who has the tree takes memory. A child says nothing. */
+static void refuse_without_malloc(const struct pf_option *option)
+{
+	if (option->chosen)
+		pf_stderr_say(
+		    "proffs: no tree: the program's own malloc does not work before main()",
+		    " begins; the program runs unwatched", "\n");
+}
+
 static void start(const struct pf_option *option)
 {
 	int rc;
@@ -65,6 +75,11 @@ __attribute__((constructor)) static void start_when_asked(void)
 	if (pf_glibc_is_here() && pf_option_from_environment(&option, &complaint)) {
 		if (complaint)
 			pf_stderr_say("proffs: bad value, left as it was: ", complaint, "\n");
+		if (!pf_early_malloc_works()) {
+			refuse_without_malloc(&option);
+			errno = saved;
+			return;
+		}
 		obstacle = pf_sampler_obstacle();
 		if (obstacle)
 			refuse(&option, obstacle);

@@ -94,7 +94,8 @@ ON_BORROWED_STACK static int go_between(void *arg)
 	/* It holds our memory, so it must not outlive us either: our thread waits for it to end. */
 	if (flight->command->dies_with_us)
 		prctl(PR_SET_PDEATHSIG, SIGKILL);
-	pid = clone(become_command, flight->inner_stack_top, CLONE_VM | CLONE_VFORK, flight);
+	pid = clone(become_command, flight->inner_stack_top,
+	    CLONE_VM | CLONE_VFORK | CLONE_UNTRACED, flight);
 	if (pid < 0)
 		flight->error = -errno;
 	else
@@ -115,7 +116,8 @@ static int outcome_of(const struct flight *flight)
 
 static int fly(struct flight *flight, char *stack_top)
 {
-	int flags = CLONE_VM | CLONE_VFORK;
+	int flags =
+	    CLONE_VM | CLONE_VFORK | CLONE_UNTRACED; /* who traces the program is not told */
 	pid_t *place = NULL;
 	pid_t pid;
 	int rc = 0;

@@ -18,22 +18,29 @@ static uint32_t told;    /* atomic, a futex: of these, those that can be read */
 static uint32_t waiting; /* atomic: how many sleep there */
 
 /* An answer is | when: the number of answers then | stack | so that two askers of one thread may
- * both take the same. */
+ * both take the same. Stack 0: it was here, and has none to show. */
 
-PF_SIGSAFE void pf_ask_answer(struct pf_thread *t, const ucontext_t *context)
+static PF_SIGSAFE void answer(struct pf_thread *t, uint32_t stack)
 {
-	uint64_t stack;
-	uint32_t when;
+	uint32_t when = __atomic_add_fetch(&answers, 1, __ATOMIC_ACQ_REL);
 
-	if (!pf_signal_has_room(t, context))
-		return;
-	stack = pf_stack_capture_context(context);
-	when = __atomic_add_fetch(&answers, 1, __ATOMIC_ACQ_REL);
+	__atomic_store_n(
+	    &t->answer_labels, __atomic_load_n(&t->labels, __ATOMIC_RELAXED), __ATOMIC_RELAXED);
 	__atomic_store_n(&t->answer, (uint64_t)when << 32 | stack, __ATOMIC_RELEASE);
 	/* Who is not seen waiting here will see that the number has moved. */
 	__atomic_fetch_add(&told, 1, __ATOMIC_SEQ_CST);
 	if (__atomic_load_n(&waiting, __ATOMIC_SEQ_CST))
 		pf_futex_wake(&told, INT_MAX);
+}
+
+PF_SIGSAFE void pf_ask_answer(struct pf_thread *t, const ucontext_t *context)
+{
+	answer(t, pf_signal_has_room(t, context) ? pf_stack_capture_context(context) : 0);
+}
+
+PF_SIGSAFE void pf_ask_refuse(struct pf_thread *t)
+{
+	answer(t, 0);
 }
 
 static int prepare(struct pf_ask *ask, struct pf_thread *t)
@@ -109,13 +116,14 @@ int pf_ask_send(struct pf_ask *ask, struct pf_thread *t)
 	return rc;
 }
 
-bool pf_ask_answered(const struct pf_ask *ask, uint32_t *stack)
+bool pf_ask_answered(const struct pf_ask *ask, uint32_t *stack, uint32_t *labels)
 {
-	uint64_t answer = __atomic_load_n(&ask->thread->answer, __ATOMIC_ACQUIRE);
+	uint64_t word = __atomic_load_n(&ask->thread->answer, __ATOMIC_ACQUIRE);
 
-	if (answer == 0 || (int32_t)((uint32_t)(answer >> 32) - ask->after) <= 0)
+	if (word == 0 || (int32_t)((uint32_t)(word >> 32) - ask->after) <= 0)
 		return false;
-	*stack = (uint32_t)answer;
+	*stack = (uint32_t)word;
+	*labels = __atomic_load_n(&ask->thread->answer_labels, __ATOMIC_RELAXED);
 	return true;
 }
 

@@ -23,8 +23,8 @@ struct pf_ask {
 int pf_ask_begin(struct pf_ask *ask, struct pf_thread *thread);
 /* By a signal sent now, although it may interrupt a sleep. */
 int pf_ask_send(struct pf_ask *ask, struct pf_thread *thread);
-/* The stack's id in *stack when the thread has answered. */
-bool pf_ask_answered(const struct pf_ask *ask, uint32_t *stack);
+/* When the thread has answered: its stack's id, 0 if it had none to show, and its labels then. */
+bool pf_ask_answered(const struct pf_ask *ask, uint32_t *stack, uint32_t *labels);
 /* Sleeps until somebody answers, or the deadline (monotonic). *seen starts at 0. */
 void pf_ask_wait(uint32_t *seen, int64_t deadline_ns);
 void pf_ask_end(struct pf_ask *ask);
@@ -37,6 +37,8 @@ PF_INLINE bool pf_ask_is_asked(const struct pf_thread *thread)
 
 /* The handler, on the thread asked. PF_SIGSAFE. */
 void pf_ask_answer(struct pf_thread *thread, const ucontext_t *context);
+/* The question came where it cannot be answered. PF_SIGSAFE. */
+void pf_ask_refuse(struct pf_thread *thread);
 
 /* In the child after fork. PF_SIGSAFE. */
 void pf_ask_fork_child(void);

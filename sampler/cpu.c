@@ -136,6 +136,15 @@ static void move_signal_locked(void)
 	    "the program took our real-time signal; sampling goes on with another");
 }
 
+void pf_cpu_mind_signal(void)
+{
+	pf_lock_take(&control_lock);
+	if (!pf_cpu_active() && pf_signal_number() &&
+	    (!pf_signal_is_ours() || pf_sigwait_claimed()))
+		pf_signal_move(); /* or it stays without, and says so when it asks */
+	pf_lock_give(&control_lock);
+}
+
 /* A filter of system calls may refuse timers and let events pass, as those of containers do not. */
 static bool events_must_do(void)
 {

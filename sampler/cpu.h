@@ -31,6 +31,8 @@ int64_t pf_cpu_turn(int64_t now_ns);
 void pf_cpu_scan(void);
 /* For those who do it every second (thread.h). */
 void pf_cpu_rescan(void);
+/* Another signal, if the program has taken ours, while nothing is sampled here; for those who ask by it. */
+void pf_cpu_mind_signal(void);
 /* A look round at the threads is due before its time. Any thread. */
 void pf_cpu_look_soon(void);
 /* Does anything sample? */

@@ -39,8 +39,11 @@ static bool grow_locked(struct pf_feed *feed)
 
 static void drop_oldest_locked(struct pf_feed *feed)
 {
-	/* What is left is complete only behind the last one that went. */
-	feed->recording_since_ns = feed->records[feed->first].time_ns;
+	/* What is left is complete only behind the last one that went; late answers come out of order. */
+	int64_t went_ns = feed->records[feed->first].time_ns;
+
+	if (went_ns > feed->recording_since_ns)
+		feed->recording_since_ns = went_ns;
 	feed->first = (feed->first + 1) % feed->capacity;
 	feed->count--;
 }

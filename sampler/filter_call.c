@@ -114,6 +114,7 @@ static const struct {
     CALL(rseq, CREW),
     CALL(exit, CREW),
     CALL(rt_sigaction, CREW),
+    CALL(sigaltstack, CREW),
     CALL(restart_syscall, CREW),
     CALL(prlimit64, CREW),
     CALL(getuid, CREW),

@@ -17,6 +17,7 @@
 #include "sampler/threadname_hook.h"
 #include "sampler/timer.h"
 #include "sampler/unwind_memory.h"
+#include "sampler/wall.h"
 
 #include <errno.h>
 #include <linux/seccomp.h>
@@ -124,6 +125,8 @@ static void wait_let_go(const struct pf_thread *t)
 
 	if (pf_precise_has(t))
 		pf_cpu_look_soon();
+	if (pf_ask_is_asked(t))
+		pf_wall_let_go();
 	while ((pf_precise_has(t) || pf_ask_is_asked(t)) && pf_clock_now_ns() < deadline_ns)
 		pf_futex_wait(&never, 0, pf_clock_now_ns() + PF_NS_PER_MS);
 }

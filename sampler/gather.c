@@ -5,6 +5,7 @@
 #include "base/feature.h"
 #include "base/memory.h"
 #include "base/profile.h"
+#include "sampler/arm.h"
 #include "sampler/ask.h"
 #include "sampler/feed.h"
 
@@ -55,6 +56,7 @@ struct pf_gather {
 struct subject {
 	const struct pf_thread *thread;
 	struct stretch stretch;
+	uint32_t labels;
 	bool ended;
 };
 
@@ -66,7 +68,11 @@ static struct stretch this_round(const struct pf_gather *g)
 
 static struct subject of_this_round(const struct pf_gather *g, const struct pf_thread *t)
 {
-	return (struct subject){.thread = t, .stretch = this_round(g)};
+	return (struct subject){
+	    .thread = t,
+	    .stretch = this_round(g),
+	    .labels = __atomic_load_n(&t->labels, __ATOMIC_RELAXED),
+	};
 }
 
 static bool is_there(const struct asked *a)
@@ -82,6 +88,7 @@ static struct subject of_stretch(const struct asked *a, const struct stretch *st
 	return (struct subject){
 	    .thread = there ? a->ask.thread : &a->then,
 	    .ended = !there,
+	    .labels = a->then.labels,
 	    .stretch = *stretch,
 	};
 }
@@ -92,6 +99,7 @@ static void show(struct pf_gather *g, const struct subject *of, int state, uint3
 	struct pf_sight sight = {
 	    .thread = of->thread,
 	    .ended = of->ended,
+	    .labels = of->labels,
 	    .at_ns = of->stretch.at_ns,
 	    .span_ns = of->stretch.span_ns,
 	    .rounds = of->stretch.rounds,
@@ -136,7 +144,7 @@ static void show_ended(struct pf_gather *g, const struct subject *of, int state)
 }
 
 /* One answer for all that was asked. */
-static void show_answer(struct pf_gather *g, const struct asked *a, uint32_t stack)
+static void show_answer(struct pf_gather *g, const struct asked *a, uint32_t stack, uint32_t labels)
 {
 	const uint64_t *pcs;
 	uint32_t count = pf_stack_read(stack, &pcs);
@@ -145,6 +153,7 @@ static void show_answer(struct pf_gather *g, const struct asked *a, uint32_t sta
 	for (uint32_t i = 0; i < a->count; i++) {
 		struct subject of = of_stretch(a, &a->stretches[i]);
 
+		of.labels = labels;
 		show(g, &of, a->state, stack, pcs, count, false);
 	}
 }
@@ -238,6 +247,16 @@ static void ask(struct pf_gather *g, struct pf_thread *t, enum pf_proc_answer an
 		t->owes = (uint32_t)g->count;
 }
 
+/* Or has it come to block the signal, or to sleep where /proc does not say so? Then this is no part of that
+ * question, and there will be no answer. */
+static bool still_asked(struct asked *a, struct pf_thread *t, enum pf_proc_answer answer)
+{
+	int state = answer == PF_PROC_REFUSED ? pf_proc_state(t) : PF_STATE_RUNNING;
+
+	a->refused |= state != a->state || pf_arm_was_blocked(t);
+	return !a->refused;
+}
+
 static void look(struct pf_gather *g, struct pf_thread *t)
 {
 	enum pf_proc_answer answer = pf_proc_read(g->reader, t, &g->stack);
@@ -251,7 +270,7 @@ static void look(struct pf_gather *g, struct pf_thread *t)
 	} else if (answer == PF_PROC_FAILED) {
 		of = of_this_round(g, t);
 		show_without_stack(g, &of, PF_STATE_NONE);
-	} else if (before) {
+	} else if (before && still_asked(before, t, answer)) {
 		add_stretch(g, before);
 	} else {
 		ask(g, t, answer);
@@ -278,11 +297,19 @@ static void say_how_asked(const struct pf_gather *g)
 
 /* ---- answers ---- */
 
-/* Not what another thread has said that has its slot by now. */
-static bool has_answered(const struct asked *a, uint32_t *stack)
+/* Shows what it has said; not what another thread has said that has its slot by now. */
+static bool show_if_answered(struct pf_gather *g, const struct asked *a)
 {
-	return pf_ask_answered(&a->ask, stack) &&
-	       pf_thread_generation(a->ask.thread) == a->then.generation;
+	uint32_t stack, labels;
+
+	if (!pf_ask_answered(&a->ask, &stack, &labels) ||
+	    pf_thread_generation(a->ask.thread) != a->then.generation)
+		return false;
+	if (stack)
+		show_answer(g, a, stack, labels);
+	else
+		show_unanswered(g, a, a->count);
+	return true;
 }
 
 static void forget(const struct pf_gather *g, struct asked *a)
@@ -295,11 +322,9 @@ static void forget(const struct pf_gather *g, struct asked *a)
 /* What can be said by now without a look at the thread. */
 static bool settle_answered(struct pf_gather *g, struct asked *a)
 {
-	uint32_t stack;
-
-	if (has_answered(a, &stack))
-		show_answer(g, a, stack);
-	else if (!is_there(a) || a->refused || pf_thread_is_alone(a->ask.thread))
+	if (show_if_answered(g, a))
+		return true;
+	if (!is_there(a) || a->refused || pf_thread_is_alone(a->ask.thread))
 		show_unanswered(g, a, a->count);
 	else
 		return false;
@@ -310,12 +335,9 @@ static bool settle_answered(struct pf_gather *g, struct asked *a)
 static bool settle_met(struct pf_gather *g, struct asked *a)
 {
 	enum pf_proc_answer answer;
-	uint32_t stack;
 
-	if (has_answered(a, &stack)) {
-		show_answer(g, a, stack);
+	if (show_if_answered(g, a))
 		return true;
-	}
 	answer = is_there(a) ? pf_proc_read(g->reader, a->ask.thread, &g->stack) : PF_PROC_GONE;
 	if (answer == PF_PROC_ASLEEP) {
 		struct stretch *last = &a->stretches[a->count - 1];
@@ -421,13 +443,23 @@ static size_t end(struct pf_gather *g)
 	if (g->round->last) {
 		await(g);
 		for (size_t i = 0; i < g->count; i++) {
-			show_unanswered(g, &g->asked[i], g->asked[i].count);
+			if (g->asked[i].count && !show_if_answered(g, &g->asked[i]))
+				show_unanswered(g, &g->asked[i], g->asked[i].count);
 			forget(g, &g->asked[i]);
 		}
 		g->count = 0;
 	}
 	say_how_asked(g);
 	return met;
+}
+
+void pf_gather_let_go(struct pf_gather *g)
+{
+	for (size_t i = 0; g && i < g->count; i++)
+		if (pf_thread_is_alone(g->asked[i].ask.thread)) {
+			pf_ask_end(&g->asked[i].ask);
+			g->asked[i].refused = true;
+		}
 }
 
 bool pf_gather_is_owed(const struct pf_gather *g)

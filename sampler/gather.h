@@ -14,7 +14,8 @@ struct pf_sight {
 	int state;                      /* as pf_record.state (feed.h) */
 	int64_t age_ns; /* for how long it has been there, at least; -1: not known */
 	bool reused;
-	uint32_t stack; /* id of the stack store; 0: none */
+	uint32_t labels; /* of the thread when it was there */
+	uint32_t stack;  /* id of the stack store; 0: none */
 	const uint64_t *pcs;
 	uint32_t count;
 	int64_t at_ns;   /* of the last round that this is for */
@@ -43,5 +44,7 @@ void pf_gather_destroy(struct pf_gather *gather);
 size_t pf_gather_round(struct pf_gather *gather, const struct pf_round *round);
 /* Is there a thread whose answer is to come? */
 bool pf_gather_is_owed(const struct pf_gather *gather);
+/* Nothing is asked any more of threads that are to be left alone: between two rounds. */
+void pf_gather_let_go(struct pf_gather *gather);
 /* The same for one thread: false when there is no such thread (any more). */
 bool pf_gather_one(struct pf_gather *gather, pid_t tid, const struct pf_round *round);

@@ -51,11 +51,19 @@ bool pf_real_are_together(void *a, void *b)
 }
 
 /* The executable is the first in its list. */
-static bool is_in_executable(void *address)
+static bool is_in_executable(const void *address)
 {
 	const struct link_map *module = pf_real_module(address);
 
 	return !module || !module->l_prev;
+}
+
+bool pf_real_is_executables(const void *function)
+{
+	struct dl_find_object object;
+
+	return pf_find_object((uintptr_t)function, &object) && object.dlfo_link_map &&
+	       !object.dlfo_link_map->l_prev;
 }
 
 struct stand_in {

@@ -281,6 +281,8 @@ void *pf_real_find(const char *symbol);
 
 /* Whose address it is; NULL: nobody's. Inside the gate; not in a hook. */
 const struct link_map *pf_real_module(const void *address);
+/* Is it the executable's? Takes no lock and no memory; false also where that cannot be told (glibc before 2.35). */
+bool pf_real_is_executables(const void *function);
 
 /* Are they in one module? Inside the gate; not in a hook. */
 bool pf_real_are_together(void *a, void *b);

@@ -1,5 +1,4 @@
 #include "sampler/sigaction_hook.h"
-#include "base/counter.h"
 #include "base/forbid.h"
 #include "base/mark.h"
 #include "sampler/cpu.h"
@@ -47,7 +46,7 @@ static PF_SIGSAFE void pf_real_pass_on(int signal, siginfo_t *info, void *contex
 	__sighandler_t handler;
 
 	if (pf_signal_is_from_us(info)) {
-		pf_count(PF_COUNTER_CPU_LOST_TAKEN);
+		pf_signal_dropped(info);
 		return;
 	}
 	if (__atomic_load_n(&behind[signal].flags, __ATOMIC_RELAXED) & SA_RESETHAND)
@@ -159,36 +158,55 @@ static PF_HOOK int set_past_ours(int signal, const struct sigaction *action, str
 	return rc;
 }
 
+static PF_HOOK bool is_taking(const struct sigaction *action)
+{
+	struct sigaction again = *action;
+
+	return is_handler(action) && !is_of_ours(&again);
+}
+
+/* What was added to the mask of what is told as the old action is no part of it. */
+static PF_HOOK void hide(
+    int signal, const struct pf_small_stack_added *added, struct sigaction *old)
+{
+	if (added->handler == (uint64_t)old->sa_handler || pf_signal_was_ours(signal))
+		*(uint64_t *)&old->sa_mask &= ~added->mask;
+}
+
 PF_HOOK int pf_sigaction_set(int signal, const struct sigaction *action, struct sigaction *old)
 {
-	uint64_t added = pf_small_stack_added(signal);
-	bool widens = signal >= 1 && signal <= 64 && action && (action->sa_flags & SA_ONSTACK);
+	struct pf_small_stack_added added;
 	struct sigaction wider;
+	uint64_t more = 0;
 	int rc;
 
-	if (pf_is_forbidden(PF_FORBIDDEN_HOST))
+	if (pf_is_forbidden(PF_FORBIDDEN_HOST) || signal < 1 || signal > 64)
 		return sigaction(signal, action, old);
-	widens = widens && is_here();
-	if (widens) {
+	added = pf_small_stack_added(signal);
+	if (action && signal == pf_signal_number() && is_taking(action))
+		pf_small_stack_taken(signal);
+	if (action) {
 		wider = *action;
-		pf_small_stack_widen(signal, &wider);
+		more = pf_small_stack_wanted(action);
+		*(uint64_t *)&wider.sa_mask |= more;
 	}
-	rc = set_past_ours(signal, widens ? &wider : action, old);
+	rc = set_past_ours(signal, action ? &wider : NULL, old);
 	if (rc < 0)
 		return rc;
-	if (widens)
-		pf_small_stack_installed(signal);
+	if (action)
+		pf_small_stack_installed(signal, wider.sa_handler, more);
 	if (old)
-		pf_small_stack_hide(old, added);
+		hide(signal, &added, old);
 	return 0;
 }
 
 PF_HOOK int pf_sigaction_stack(const stack_t *stack, stack_t *old)
 {
 	int rc = sigaltstack(stack, old);
+	stack_t now;
 
-	if (rc == 0 && stack && !pf_is_forbidden(PF_FORBIDDEN_HOST) && is_here())
-		pf_small_stack_note(stack);
+	if (rc == 0 && stack && !pf_is_forbidden(PF_FORBIDDEN_HOST) && sigaltstack(NULL, &now) == 0)
+		pf_small_stack_note(&now);
 	return rc;
 }
 
@@ -207,16 +225,26 @@ static PF_HOOK __sighandler_t set_simply(int number, __sighandler_t handler, int
 
 PF_HOOK __sighandler_t pf_sigaction_signal(int number, __sighandler_t handler)
 {
+	__sighandler_t before;
+
 	if (pf_signal_was_ours(number) && handler != SIG_ERR)
 		return set_simply(number, handler, SA_RESTART);
-	return signal(number, handler);
+	before = signal(number, handler);
+	if (before != SIG_ERR && !pf_is_forbidden(PF_FORBIDDEN_HOST))
+		pf_small_stack_installed(number, handler, 0);
+	return before;
 }
 
 PF_HOOK __sighandler_t pf_sigaction_sysv_signal(int number, __sighandler_t handler)
 {
+	__sighandler_t before;
+
 	if (pf_signal_was_ours(number) && handler != SIG_ERR)
 		return set_simply(number, handler, (int)SA_RESETHAND | SA_NODEFER);
-	return __sysv_signal(number, handler);
+	before = __sysv_signal(number, handler);
+	if (before != SIG_ERR && !pf_is_forbidden(PF_FORBIDDEN_HOST))
+		pf_small_stack_installed(number, handler, 0);
+	return before;
 }
 
 /* Our own slots are never patched, so these are the functions behind the hooks. */
@@ -237,6 +265,7 @@ static struct pf_patch_set patch_set = {.patches = patches, .count = PF_COUNT(pa
 int pf_sigaction_start(void)
 {
 	__atomic_store_n(&program, getpid(), __ATOMIC_RELAXED);
+	pf_small_stack_begin();
 	pf_small_stack_signal(pf_signal_number());
 	return pf_patch_on(&patch_set);
 }
@@ -244,4 +273,5 @@ int pf_sigaction_start(void)
 void pf_sigaction_stop(void)
 {
 	pf_patch_off(&patch_set);
+	pf_small_stack_signal(0); /* nobody would hide it any more */
 }

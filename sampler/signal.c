@@ -85,6 +85,17 @@ static PF_SIGSAFE void on_signal(int signal, siginfo_t *info, void *context)
 	errno = saved;
 }
 
+PF_SIGSAFE void pf_signal_dropped(const siginfo_t *info)
+{
+	enum pf_signal_purpose purpose = PF_SIGNAL_SAMPLE;
+	bool ours;
+	struct pf_thread *t = addressee(info, &ours, &purpose);
+
+	pf_count(PF_COUNTER_CPU_LOST_TAKEN);
+	if (t && purpose == PF_SIGNAL_ASK)
+		pf_ask_refuse(t);
+}
+
 /* Can it be read? The kernel looks for us: with an impossible `how` it changes nothing and says
  * EFAULT or EINVAL. Keeps no descriptor and takes no lock. */
 static PF_SIGSAFE bool is_readable(uint64_t address)
@@ -221,6 +232,7 @@ int pf_signal_move(void)
 
 PF_SIGSAFE void pf_signal_fork_child(void)
 {
+	pf_small_stack_begin();
 	choice_lock.word = 0;
 }
 

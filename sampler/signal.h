@@ -27,6 +27,9 @@ bool pf_signal_is_handler(const struct sigaction *action);
 /* In a handler: did we send this, for a sample or a question? */
 bool pf_signal_is_from_us(const siginfo_t *info);
 
+/* It has come to a handler of the program's, and is dropped. PF_SIGSAFE. */
+void pf_signal_dropped(const siginfo_t *info);
+
 /* False when the program has meanwhile put its own handler in our place. In a hook, too. */
 bool pf_signal_is_ours(void);
 

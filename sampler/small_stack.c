@@ -18,9 +18,12 @@ struct action {
 };
 
 static bool small;    /* atomic; never taken back: stacks may be used for ever */
+static bool spared;   /* atomic; all handlers have been gone through since */
 static uint64_t ours; /* atomic; our signal's bit */
-static uint64_t
-    added[SIGNALS + 1]; /* atomic; what is in the kernel's mask and not in the program's */
+static pid_t here;    /* atomic; the process whose all this is */
+/* What is in the kernel's mask and not in the program's. Counts only for the handler that stands there:
+ * others may come past us. All atomic. */
+static struct pf_small_stack_added added[SIGNALS + 1];
 
 PF_INLINE bool is_needed(void)
 {
@@ -49,13 +52,31 @@ static PF_SIGSAFE bool is_same(const struct action *a, const struct action *b)
 	       a->mask == b->mask;
 }
 
+static PF_SIGSAFE void set_added(int signal, uint64_t handler, uint64_t mask)
+{
+	__atomic_store_n(&added[signal].mask, 0, __ATOMIC_RELAXED);
+	__atomic_store_n(&added[signal].handler, handler, __ATOMIC_RELEASE);
+	__atomic_store_n(&added[signal].mask, mask, __ATOMIC_RELEASE);
+}
+
+PF_SIGSAFE struct pf_small_stack_added pf_small_stack_added(int signal)
+{
+	return (struct pf_small_stack_added){
+	    .handler = __atomic_load_n(&added[signal].handler, __ATOMIC_ACQUIRE),
+	    .mask = __atomic_load_n(&added[signal].mask, __ATOMIC_ACQUIRE),
+	};
+}
+
 /* The mask of an action that stands in the kernel, as it is to be. */
-static PF_SIGSAFE uint64_t widened(int signal, uint64_t mask)
+static PF_SIGSAFE uint64_t widened(int signal, const struct action *action)
 {
 	uint64_t now = __atomic_load_n(&ours, __ATOMIC_ACQUIRE);
-	uint64_t own = mask & ~__atomic_load_n(&added[signal], __ATOMIC_RELAXED);
+	struct pf_small_stack_added before = pf_small_stack_added(signal);
+	uint64_t own = action->mask;
 
-	__atomic_store_n(&added[signal], now & ~own, __ATOMIC_RELAXED);
+	if (before.handler == action->handler)
+		own &= ~before.mask;
+	set_added(signal, action->handler, now & ~own);
 	return own | now;
 }
 
@@ -72,7 +93,7 @@ static PF_SIGSAFE void spare(int signal)
 		struct action wider = now;
 
 		if (is_on_stack(now.handler, now.flags))
-			wider.mask = widened(signal, now.mask);
+			wider.mask = widened(signal, &now);
 		if (is_same(&wider, &left) || !put(signal, &wider, &found) ||
 		    is_same(&found, &left) || is_same(&found, &wider))
 			return;
@@ -87,49 +108,73 @@ static PF_SIGSAFE void spare_all(void)
 		spare(signal);
 }
 
+static PF_SIGSAFE bool is_here(void)
+{
+	return syscall(SYS_getpid) == __atomic_load_n(&here, __ATOMIC_RELAXED);
+}
+
 PF_SIGSAFE void pf_small_stack_note(const stack_t *stack)
 {
-	if ((stack->ss_flags & SS_DISABLE) || stack->ss_size - 1 >= PF_SMALL_STACK_BYTES - 1 ||
-	    __atomic_load_n(&small, __ATOMIC_ACQUIRE))
+	if (__atomic_load_n(&spared, __ATOMIC_ACQUIRE) || (stack->ss_flags & SS_DISABLE) ||
+	    stack->ss_size - 1 >= PF_SMALL_STACK_BYTES - 1)
 		return;
 	__atomic_store_n(&small, true, __ATOMIC_RELEASE);
 	/* A filter may let a thread register a stack and no handler. */
-	if (is_needed() && !pf_is_forbidden(PF_FORBIDDEN_CREW))
-		spare_all();
+	if (!is_needed() || pf_is_forbidden(PF_FORBIDDEN_CREW) || !is_here())
+		return;
+	spare_all();
+	__atomic_store_n(&spared, true, __ATOMIC_RELEASE);
 }
 
-void pf_small_stack_signal(int signal)
+PF_SIGSAFE void pf_small_stack_signal(int signal)
 {
 	__atomic_store_n(&ours, signal ? 1ull << (signal - 1) : 0, __ATOMIC_RELEASE);
-	if (is_needed())
-		spare_all();
+	if (!__atomic_load_n(&small, __ATOMIC_ACQUIRE))
+		return;
+	spare_all();
+	__atomic_store_n(&spared, signal != 0, __ATOMIC_RELEASE);
 }
 
-PF_SIGSAFE void pf_small_stack_widen(int signal, struct sigaction *action)
+PF_SIGSAFE void pf_small_stack_begin(void)
 {
-	uint64_t *mask =
-	    (uint64_t *)&action->sa_mask; /* glibc's sigset_t begins with the kernel's 64 bits */
-	uint64_t more = 0;
-
-	if (is_needed() && is_on_stack((uint64_t)action->sa_handler, (uint64_t)action->sa_flags))
-		more = __atomic_load_n(&ours, __ATOMIC_ACQUIRE) & ~*mask;
-	__atomic_store_n(&added[signal], more, __ATOMIC_RELAXED);
-	*mask |= more;
+	if (!pf_is_forbidden(PF_FORBIDDEN_HOST))
+		__atomic_store_n(&here, (pid_t)syscall(SYS_getpid), __ATOMIC_RELAXED);
 }
 
-PF_SIGSAFE uint64_t pf_small_stack_added(int signal)
+PF_SIGSAFE uint64_t pf_small_stack_wanted(const struct sigaction *action)
 {
-	return signal >= 1 && signal <= SIGNALS ? __atomic_load_n(&added[signal], __ATOMIC_RELAXED)
-						: 0;
+	/* glibc's sigset_t begins with the kernel's 64 bits */
+	uint64_t own = *(const uint64_t *)&action->sa_mask;
+
+	if (!is_needed() ||
+	    !is_on_stack((uint64_t)action->sa_handler, (uint64_t)action->sa_flags) || !is_here())
+		return 0;
+	return __atomic_load_n(&ours, __ATOMIC_ACQUIRE) & ~own;
 }
 
-PF_SIGSAFE void pf_small_stack_hide(struct sigaction *action, uint64_t added_before)
+PF_SIGSAFE void pf_small_stack_installed(int signal, __sighandler_t handler, uint64_t wanted)
 {
-	*(uint64_t *)&action->sa_mask &= ~added_before;
-}
-
-PF_SIGSAFE void pf_small_stack_installed(int signal)
-{
-	if (is_needed())
+	if (!__atomic_load_n(&small, __ATOMIC_ACQUIRE) || !is_here())
+		return;
+	set_added(signal, (uint64_t)handler, wanted);
+	if (is_needed() && !pf_is_forbidden(PF_FORBIDDEN_CREW))
 		spare(signal);
+}
+
+PF_SIGSAFE void pf_small_stack_let_go(void)
+{
+	if (is_needed() && !pf_is_forbidden(PF_FORBIDDEN_CREW) && is_here())
+		pf_small_stack_signal(0);
+}
+
+PF_SIGSAFE void pf_small_stack_taken(int signal)
+{
+	uint64_t bit = 1ull << (signal - 1);
+	stack_t now;
+
+	if (!is_needed() || pf_is_forbidden(PF_FORBIDDEN_CREW) || !is_here())
+		return;
+	pf_small_stack_let_go();
+	if (syscall(SYS_sigaltstack, NULL, &now) == 0 && (now.ss_flags & SS_ONSTACK))
+		syscall(SYS_rt_sigprocmask, SIG_UNBLOCK, &bit, NULL, sizeof(bit));
 }

@@ -18,15 +18,28 @@ enum { PF_SMALL_STACK_BYTES = 64 << 10 };
 /* An alternate stack of the program's: one that it registers, or one that a handler of ours was told of. */
 void pf_small_stack_note(const stack_t *stack);
 
-/* Our signal from now on; 0: there is none yet. Also when handlers may have been installed past the hooks. */
+/* Our signal from now on; 0: none, and no handler is to block one. Also when handlers may have been installed past
+ * the hooks. PF_SIGSAFE. */
 void pf_small_stack_signal(int signal);
 
-/* ---- in the hooks ---- */
+/* In a process, and in the child after fork: its handlers are meant from now on. (Not those of its children by
+ * vfork, who have its memory.) PF_SIGSAFE. */
+void pf_small_stack_begin(void);
 
-/* What is to be installed in place of `action`: with our signal blocked, if it must be. `signal` is 1 to 64. */
-void pf_small_stack_widen(int signal, struct sigaction *action);
-/* What widening has added until now; and an action that was read after that without it. */
-uint64_t pf_small_stack_added(int signal);
-void pf_small_stack_hide(struct sigaction *action, uint64_t added);
-/* After an installation: a small stack may have appeared meanwhile. */
-void pf_small_stack_installed(int signal);
+/* ---- in the hooks; `signal` is 1 to 64 ---- */
+
+/* What has been added to the mask of a handler of the program's. */
+struct pf_small_stack_added {
+	uint64_t handler;
+	uint64_t mask;
+};
+struct pf_small_stack_added pf_small_stack_added(int signal);
+
+/* What is to be added to the mask of that action. */
+uint64_t pf_small_stack_wanted(const struct sigaction *action);
+/* It has been installed, with that. A small stack may have appeared meanwhile. */
+void pf_small_stack_installed(int signal, __sighandler_t handler, uint64_t added);
+/* The program takes our signal for itself: no handler blocks it for us any more. */
+void pf_small_stack_let_go(void);
+/* With a handler: nor does the one that does so now, if it is one. */
+void pf_small_stack_taken(int signal);

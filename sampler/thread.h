@@ -83,8 +83,9 @@ struct pf_thread {
 	uint32_t owes;
 
 	/* Of ask.c. */
-	uint64_t answer; /* atomic */
-	uint32_t asks;   /* atomic: how many are under way */
+	uint64_t answer;        /* atomic */
+	uint32_t answer_labels; /* atomic: of the last answer, or of one after it */
+	uint32_t asks;          /* atomic: how many are under way */
 
 	/* Of wait_hook.c: what its last wait for a condition takes again. In what is left of this line. */
 	uint64_t waits_mutex; /* atomic; 0: it has waited for none */

@@ -34,6 +34,8 @@ static struct pf_feed feed = PF_FEED_INIT(PF_COUNTER_WALL_LOST);
 static uint32_t ticks_wanted; /* atomic: ticks that collectors have asked for */
 static uint32_t ticks_done;   /* atomic, a futex: of these, how many are done */
 
+static bool alone_asked; /* atomic: there are threads to let go of */
+
 /* The drainer's alone. */
 static struct pf_gather *gather;
 static int64_t last_tick_ns; /* 0: the next one only begins */
@@ -62,7 +64,7 @@ static struct pf_record record_of(const struct pf_sight *sight)
 	    .start = t->start,
 	    .stack = sight->stack,
 	    .tid = t->tid,
-	    .labels = __atomic_load_n(&t->labels, __ATOMIC_RELAXED),
+	    .labels = sight->labels,
 	    .state = (int16_t)sight->state,
 	    .kind = PF_RECORD_SAMPLE,
 	    .count = sight->rounds,
@@ -114,8 +116,10 @@ static void take_full_tick(struct tick *tick, bool last, struct pf_activity *act
 	if (tick->now_ns >= scan_due_ns) {
 		if (scan_due_ns == 0)
 			pf_cpu_scan();
-		else if (!pf_cpu_active())
+		else if (!pf_cpu_active()) {
 			pf_cpu_rescan();
+			pf_cpu_mind_signal();
+		}
 		scan_due_ns = pf_clock_beat_after(tick->now_ns, SCAN_INTERVAL_NS);
 	}
 	pf_lull_begin(&lull);
@@ -189,6 +193,8 @@ int64_t pf_wall_turn(int64_t now_ns, uint32_t wanted, struct pf_activity *activi
 	int64_t period = __atomic_load_n(&period_ns, __ATOMIC_ACQUIRE);
 	bool asked = is_asked(wanted);
 
+	if (__atomic_exchange_n(&alone_asked, false, __ATOMIC_ACQ_REL))
+		pf_gather_let_go(gather);
 	if (period == 0)
 		rest();
 	else if (now_ns >= due_ns || asked) {
@@ -201,6 +207,12 @@ int64_t pf_wall_turn(int64_t now_ns, uint32_t wanted, struct pf_activity *activi
 		pf_futex_wake(&ticks_done, INT_MAX);
 	}
 	return period ? due_ns : -1;
+}
+
+void pf_wall_let_go(void)
+{
+	__atomic_store_n(&alone_asked, true, __ATOMIC_RELEASE);
+	pf_drain_wake();
 }
 
 /* A tick between now and the return, so that a window begins and ends at one. */

@@ -21,6 +21,8 @@ pf_collect_fn pf_wall_collect;
 uint32_t pf_wall_wanted(void);
 /* The drainer's turn: does what is due at `now_ns` or `wanted`, and says when it is due again (-1: when woken). */
 int64_t pf_wall_turn(int64_t now_ns, uint32_t wanted, struct pf_activity *activity);
+/* Threads that are left alone now are to be asked no more, at once. Any thread. */
+void pf_wall_let_go(void);
 /* For when the tick was due that it will be; -1: none. */
 int64_t pf_wall_due_ns(int64_t now_ns, uint32_t wanted);
 

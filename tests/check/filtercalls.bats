@@ -15,7 +15,7 @@ declare -gA CALLED=([clone]=clone [eventfd]=eventfd2 [fdopendir]=fcntl [fopen]=o
 # Made by the program: what a hook of ours passes on; and what is asked of a filter, not made.
 is_the_programs() {
 	case $1 in
-	set*uid | set*gid | setgroups | setns | capset | sigaltstack | signalfd | seccomp) return 0 ;;
+	set*uid | set*gid | setgroups | setns | capset | signalfd | seccomp) return 0 ;;
 	*) return 1 ;;
 	esac
 }

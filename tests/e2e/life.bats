@@ -49,6 +49,19 @@ lives() {
 	done
 }
 
+# (dlsym() and pthread_create() ask malloc. GCL's, which maxima runs on, is such a one.)
+@test "a malloc of the program's own that works from main() on: it runs unwatched, and is told so" {
+	for name in latemalloc latemalloc_no; do
+		is "$(outcome "$PROFFS" run -m "$TREE" -- "$TARGET/$name")" "$(outcome "$TARGET/$name")"
+		has "$(cat "$ERR")" "the program's own malloc does not work before main() begins"
+		: >"$ERR"
+		# Who has not asked for it is told nothing.
+		is "$(outcome "$PROFFS" run -m "$TREE-%p" -- sh -c '"$0"; exit $?' "$TARGET/$name")" "$(outcome "$TARGET/$name")"
+		hasnt "$(cat "$ERR")" "malloc"
+	done
+	wait_until 5 nothing_left
+}
+
 @test "a normal exit" { lives return; }
 
 @test "_exit" { lives _exit; }

@@ -6,7 +6,8 @@ as_alone() {
 	local plain
 	plain=$("$TARGET/smallstack" "$1")
 	has "$plain" "alone"
-	[ "$(grep -c "as given" <<<"$plain")" = 8 ]
+	has "$plain" "it came"
+	[ "$(grep -c "as given" <<<"$plain")" = 16 ]
 	is "$("$PROFFS" run -m "$TREE" --set enable=1 --set cpu/hz=1000 --set wall/hz=100 -- "$TARGET/smallstack" "$1")" "$plain"
 }
 

@@ -62,7 +62,35 @@ static const char *as_given(int signal, const sigset_t *mask)
 		if (i != SIGKILL && i != SIGSTOP && i != 32 && i != 33 &&
 		    sigismember(&now.sa_mask, i) != sigismember(mask, i))
 			return "another";
-	return now.sa_handler == on_signal && (now.sa_flags & SA_ONSTACK) ? "as given" : "not ours";
+	return now.sa_handler == on_signal ? "as given" : "not ours";
+}
+
+static volatile sig_atomic_t came;
+
+static void note(int signal)
+{
+	came = 1;
+}
+
+/* The signal that a sampler is likely to have: its handler is installed, and it is waited for, in a handler. */
+static void take_in_handler(int signal)
+{
+	struct sigaction action = {.sa_handler = note};
+	struct timespec moment = {0, 10000000};
+
+	sigaction(SIGRTMAX - 1, &action, NULL);
+	raise(SIGRTMAX - 1);
+	for (int i = 0; i < 500 && !came; i++)
+		nanosleep(&moment, NULL);
+}
+
+static void take(void)
+{
+	struct sigaction action = {.sa_handler = take_in_handler, .sa_flags = SA_ONSTACK};
+
+	sigaction(SIGUSR2, &action, NULL);
+	raise(SIGUSR2);
+	printf("a signal that is taken in a handler: %s\n", came ? "it came" : "late");
 }
 
 static void register_stack(const char *way)
@@ -105,6 +133,24 @@ static void go(const char *way)
 		sigaction(SIGRTMIN + i, &saved, NULL);
 		printf("put back %d: %s\n", i, as_given(SIGRTMIN + i, &masks[i]));
 	}
+	/* Others behind them, which do not work there. */
+	for (int i = 0; i < 4; i++) {
+		struct sigaction action = {.sa_handler = on_signal, .sa_mask = masks[3 - i]};
+
+		sigaction(SIGRTMIN + i, &action, NULL);
+		printf("elsewhere %d: %s\n", i, as_given(SIGRTMIN + i, &masks[3 - i]));
+	}
+	fflush(stdout);
+	if (fork() == 0) {
+		for (int i = 0; i < 4; i++) {
+			handle(SIGRTMIN + i, &masks[i]);
+			printf("a child's %d: %s\n", i, as_given(SIGRTMIN + i, &masks[i]));
+		}
+		fflush(stdout);
+		_exit(0);
+	}
+	wait(NULL);
+	take();
 	fflush(stdout);
 }
 

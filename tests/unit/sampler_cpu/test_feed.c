@@ -88,11 +88,11 @@ static void without_a_recorder_there_is_no_data(void **state)
 /* The bound is in the source; whatever it is, memory stops growing there and the oldest go first. */
 static void a_full_recorder_forgets_the_oldest_and_counts(void **state)
 {
-	int64_t now_ns = pf_clock_now_ns();
 	uint64_t before = pf_counter_get(PF_COUNTER_CPU_LOST_RECORDER);
-	int64_t added = 0;
+	int64_t added = 0, now_ns;
 
 	pf_feed_record(&feed, true);
+	now_ns = pf_clock_now_ns();
 	while (pf_counter_get(PF_COUNTER_CPU_LOST_RECORDER) == before)
 		add(now_ns + ++added, 1);
 	for (int i = 0; i < 10; i++)
