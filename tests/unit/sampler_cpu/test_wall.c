@@ -2,6 +2,7 @@
 #include "base/clock.h"
 #include "base/counter.h"
 #include "life.h"
+#include "sampler/sampler.h"
 #include "sampler/threadcreate_hook.h"
 #include "sampler/wall.h"
 
@@ -197,6 +198,54 @@ static void who_runs_for_moments_has_these_with_a_stack(void **state)
 	pf_profile_finish(&life.profile);
 }
 
+/* Says what it works for while it does. */
+static void *run_with_a_label(void *arg)
+{
+	struct actor *a = arg;
+
+	__atomic_store_n(&a->tid, (pid_t)syscall(SYS_gettid), __ATOMIC_RELEASE);
+	for (useconds_t i = 0; !__atomic_load_n(&over, __ATOMIC_ACQUIRE); i++) {
+		pf_label_set("request", "one");
+		life_burn(3000000);
+		pf_label_clear("request");
+		usleep(9000 + i * 7919 % 9000);
+	}
+	return NULL;
+}
+
+/* The answer's, not those of the tick that has it: then the thread sleeps, and works for nothing. */
+static void an_answer_has_the_labels_of_its_moment(void **state)
+{
+	int64_t running = 0, labelled = 0;
+	struct actor runner;
+	struct life life;
+
+	over = 0;
+	begin(&runner, run_with_a_label);
+	samples_wanted = pf_counter_get(PF_COUNTER_WALL_SAMPLES) + 2 * 20 * 6;
+	life_begin(&life, pf_wall_collect, 20);
+	sleep(5);
+	assert_true(life_until(enough_samples));
+	assert_int_equal(life_end(&life), 0);
+	__atomic_store_n(&over, 1, __ATOMIC_RELEASE);
+	pthread_join(runner.thread, NULL);
+	for (size_t i = 0; i < life.profile.sample_count; i++) {
+		const struct pf_sample *s = &life.profile.samples[i];
+		const char *request = life_text(&life.profile, s, "request");
+
+		if (life_number(&life.profile, s, "tid") != runner.tid ||
+		    strcmp(life_text(&life.profile, s, "state"), "running") != 0)
+			continue;
+		running += s->value[1];
+		if (request && strcmp(request, "one") == 0)
+			labelled += s->value[1];
+	}
+	print_message("running %lld ms, of these with its label %lld\n",
+	    (long long)running / 1000000, (long long)labelled / 1000000);
+	assert_true(labelled > running / 4 * 3);
+	pf_profile_finish(&life.profile);
+}
+
 static int64_t lived_ns; /* one after another */
 
 static void *live_for_a_moment(void *unused)
@@ -387,6 +436,7 @@ int main(void)
 	    cmocka_unit_test(every_thread_has_the_whole_time_in_its_state),
 	    cmocka_unit_test(an_answer_that_comes_late_is_for_the_ticks_that_waited),
 	    cmocka_unit_test(who_runs_for_moments_has_these_with_a_stack),
+	    cmocka_unit_test(an_answer_has_the_labels_of_its_moment),
 	    cmocka_unit_test(threads_that_live_shorter_than_a_period_have_their_time),
 	    cmocka_unit_test(a_thread_that_has_not_run_is_not_read_again),
 	    cmocka_unit_test(a_tick_at_which_nobody_has_run_looks_at_no_thread),
