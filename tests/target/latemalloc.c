@@ -24,7 +24,7 @@ void *malloc(size_t size)
 
 	if (!pool && says_no)
 		return NULL;
-	at = (size_t *)(pool + used);
+	at = (size_t *)(void *)(pool + used);
 	used += (size + 31) & ~15ul;
 	*at = size;
 	return at + 2;
