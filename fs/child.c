@@ -94,8 +94,7 @@ ON_BORROWED_STACK static int go_between(void *arg)
 	/* It holds our memory, so it must not outlive us either: our thread waits for it to end. */
 	if (flight->command->dies_with_us)
 		prctl(PR_SET_PDEATHSIG, SIGKILL);
-	pid = clone(become_command, flight->inner_stack_top,
-	    CLONE_VM | CLONE_VFORK | CLONE_UNTRACED, flight);
+	pid = clone(become_command, flight->inner_stack_top, CLONE_VM | CLONE_VFORK, flight);
 	if (pid < 0)
 		flight->error = -errno;
 	else

@@ -121,6 +121,13 @@ void pf_cpu_rescan(void)
 	pf_thread_rescan(pf_sample_thread_gone);
 }
 
+static bool is_signal_gone(void)
+{
+	bool claimed = pf_sigwait_claimed(); /* once only */
+
+	return claimed || !pf_signal_is_ours();
+}
+
 /* The program has found a use for our signal: leave it the signal, take another. */
 static void move_signal_locked(void)
 {
@@ -139,8 +146,7 @@ static void move_signal_locked(void)
 void pf_cpu_mind_signal(void)
 {
 	pf_lock_take(&control_lock);
-	if (!pf_cpu_active() && pf_signal_number() &&
-	    (!pf_signal_is_ours() || pf_sigwait_claimed()))
+	if (!pf_cpu_active() && pf_signal_number() && is_signal_gone())
 		pf_signal_move(); /* or it stays without, and says so when it asks */
 	pf_lock_give(&control_lock);
 }
@@ -159,7 +165,7 @@ static void look_round_locked(void)
 	int64_t overdue_ns = OVERDUE_SAMPLES * pf_sample_nominal_ns(NULL);
 	int rc;
 
-	if (!pf_signal_is_ours() || pf_sigwait_claimed())
+	if (is_signal_gone())
 		move_signal_locked();
 	if (!pf_cpu_active())
 		return; /* there is no other signal to move to */

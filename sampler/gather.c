@@ -302,7 +302,8 @@ static bool show_if_answered(struct pf_gather *g, const struct asked *a)
 {
 	uint32_t stack, labels;
 
-	if (!pf_ask_answered(&a->ask, &stack, &labels) ||
+	/* Who was not asked, or blocks the signal by now: an older question's answer may come from anywhere. */
+	if (a->refused || !pf_ask_answered(&a->ask, &stack, &labels) ||
 	    pf_thread_generation(a->ask.thread) != a->then.generation)
 		return false;
 	if (stack)

@@ -188,6 +188,11 @@ static void stop_event(struct pf_thread *t)
 	__atomic_store_n(&t->event_fd, 0, __ATOMIC_RELEASE);
 }
 
+PF_SIGSAFE void pf_precise_leave_stacks(void)
+{
+	pf_signal_leave_stack(SIGURG, on_event);
+}
+
 bool pf_precise_owns_signal(void)
 {
 	struct sigaction now;

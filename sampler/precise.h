@@ -26,5 +26,8 @@ bool pf_precise_has(const struct pf_thread *thread);
 /* Is SIGURG ours? Normal code. */
 bool pf_precise_owns_signal(void);
 
+/* Its handler works on the stack that it interrupts from now on. PF_SIGSAFE. */
+void pf_precise_leave_stacks(void);
+
 /* In the child after fork: the events are the parent's. PF_SIGSAFE. */
 void pf_precise_fork_child(void);

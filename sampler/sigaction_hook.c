@@ -3,6 +3,7 @@
 #include "base/mark.h"
 #include "sampler/cpu.h"
 #include "sampler/patch.h"
+#include "sampler/shared_stack.h"
 #include "sampler/signal.h"
 #include "sampler/small_stack.h"
 
@@ -165,11 +166,23 @@ static PF_HOOK bool is_taking(const struct sigaction *action)
 	return is_handler(action) && !is_of_ours(&again);
 }
 
+/* What stands in the kernel when that is installed. */
+static PF_HOOK uint64_t standing(int signal, const struct sigaction *action)
+{
+	if (pf_signal_was_ours(signal) && is_taking(action))
+		return (uint64_t)pf_real_pass_on;
+	return (uint64_t)action->sa_handler;
+}
+
 /* What was added to the mask of what is told as the old action is no part of it. */
 static PF_HOOK void hide(
     int signal, const struct pf_small_stack_added *added, struct sigaction *old)
 {
-	if (added->handler == (uint64_t)old->sa_handler || pf_signal_was_ours(signal))
+	/* SA_RESETHAND: the kernel has taken the handler, and left the mask. */
+	bool reset = old->sa_handler == SIG_DFL && (old->sa_flags & SA_ONSTACK) &&
+		     (old->sa_flags & (int)SA_RESETHAND);
+
+	if (added->handler == (uint64_t)old->sa_handler || reset || pf_signal_was_ours(signal))
 		*(uint64_t *)&old->sa_mask &= ~added->mask;
 }
 
@@ -194,19 +207,32 @@ PF_HOOK int pf_sigaction_set(int signal, const struct sigaction *action, struct 
 	if (rc < 0)
 		return rc;
 	if (action)
-		pf_small_stack_installed(signal, wider.sa_handler, more);
+		pf_small_stack_installed(
+		    signal, standing(signal, action), *(const uint64_t *)&action->sa_mask, more);
 	if (old)
 		hide(signal, &added, old);
 	return 0;
 }
 
+/* No sample in between: the stack may be another thread's, too. */
 PF_HOOK int pf_sigaction_stack(const stack_t *stack, stack_t *old)
 {
-	int rc = sigaltstack(stack, old);
+	uint64_t ours, before = 0;
 	stack_t now;
+	int rc;
 
-	if (rc == 0 && stack && !pf_is_forbidden(PF_FORBIDDEN_HOST) && sigaltstack(NULL, &now) == 0)
+	if (!stack || pf_is_forbidden(PF_FORBIDDEN_HOST) || !is_here())
+		return sigaltstack(stack, old);
+	ours = 1ull << (SIGURG - 1);
+	if (pf_signal_number())
+		ours |= 1ull << (pf_signal_number() - 1);
+	syscall(SYS_rt_sigprocmask, SIG_BLOCK, &ours, &before, sizeof(ours));
+	rc = sigaltstack(stack, old);
+	if (rc == 0 && sigaltstack(NULL, &now) == 0) {
 		pf_small_stack_note(&now);
+		pf_shared_stack_note((pid_t)syscall(SYS_gettid), &now);
+	}
+	syscall(SYS_rt_sigprocmask, SIG_SETMASK, &before, NULL, sizeof(before));
 	return rc;
 }
 
@@ -231,7 +257,7 @@ PF_HOOK __sighandler_t pf_sigaction_signal(int number, __sighandler_t handler)
 		return set_simply(number, handler, SA_RESTART);
 	before = signal(number, handler);
 	if (before != SIG_ERR && !pf_is_forbidden(PF_FORBIDDEN_HOST))
-		pf_small_stack_installed(number, handler, 0);
+		pf_small_stack_installed(number, (uint64_t)handler, 0, 0);
 	return before;
 }
 
@@ -243,7 +269,7 @@ PF_HOOK __sighandler_t pf_sigaction_sysv_signal(int number, __sighandler_t handl
 		return set_simply(number, handler, (int)SA_RESETHAND | SA_NODEFER);
 	before = __sysv_signal(number, handler);
 	if (before != SIG_ERR && !pf_is_forbidden(PF_FORBIDDEN_HOST))
-		pf_small_stack_installed(number, handler, 0);
+		pf_small_stack_installed(number, (uint64_t)handler, 0, 0);
 	return before;
 }
 

@@ -5,6 +5,7 @@
 #include "sampler/ask.h"
 #include "sampler/crew.h"
 #include "sampler/sample.h"
+#include "sampler/shared_stack.h"
 #include "sampler/small_stack.h"
 #include "sampler/task.h"
 
@@ -65,6 +66,16 @@ static PF_SIGSAFE struct pf_thread *addressee(
 	return t;
 }
 
+/* One that no hook has seen registered: by a bare system call, or before us. */
+static PF_SIGSAFE void note_stack(struct pf_thread *t, const stack_t *stack)
+{
+	pf_small_stack_note(stack);
+	if (!t || t->alternate == (uint64_t)stack->ss_sp)
+		return;
+	t->alternate = (uint64_t)stack->ss_sp;
+	pf_shared_stack_note(t->tid, stack);
+}
+
 /* The program's own action was the default when we took the signal, so there is nobody to pass a
  * foreign one on to; the default would end the program. It is counted. */
 static PF_SIGSAFE void on_signal(int signal, siginfo_t *info, void *context)
@@ -81,7 +92,7 @@ static PF_SIGSAFE void on_signal(int signal, siginfo_t *info, void *context)
 		pf_sample_take(t, context);
 	else if (t)
 		pf_ask_answer(t, context);
-	pf_small_stack_note(&((const ucontext_t *)context)->uc_stack);
+	note_stack(t, &((const ucontext_t *)context)->uc_stack);
 	errno = saved;
 }
 
@@ -170,11 +181,32 @@ void pf_signal_action(struct sigaction *action, pf_signal_handler_fn *handler)
 
 	memset(action, 0, sizeof(*action));
 	action->sa_sigaction = handler;
-	action->sa_flags = SA_SIGINFO | SA_RESTART | SA_ONSTACK;
+	action->sa_flags = SA_SIGINFO | SA_RESTART | (pf_shared_stack_is_free() ? SA_ONSTACK : 0);
 	sigfillset(&action->sa_mask);
 	/* A fault of the program inside must still reach whoever reports it. */
 	for (size_t i = 0; i < PF_COUNT(faults); i++)
 		sigdelset(&action->sa_mask, faults[i]);
+}
+
+PF_SIGSAFE void pf_signal_leave_stack(int signal, pf_signal_handler_fn *handler)
+{
+	struct {
+		uint64_t handler, flags, restorer, mask;
+	} now; /* the kernel's struct sigaction */
+
+	if (syscall(SYS_rt_sigaction, (long)signal, NULL, &now, sizeof(now.mask)) < 0 ||
+	    now.handler != (uint64_t)handler || !(now.flags & SA_ONSTACK))
+		return;
+	now.flags &= ~(uint64_t)SA_ONSTACK;
+	syscall(SYS_rt_sigaction, (long)signal, &now, NULL, sizeof(now.mask));
+}
+
+PF_SIGSAFE void pf_signal_leave_stacks(void)
+{
+	int signal = pf_signal_number();
+
+	if (signal)
+		pf_signal_leave_stack(signal, on_signal);
 }
 
 uint64_t pf_signal_mask_inside(void)
@@ -201,6 +233,8 @@ static int install_locked(void)
 		__atomic_fetch_or(&were_ours, 1ull << (signal - 1), __ATOMIC_RELEASE);
 		if (sigaction(signal, &action, &before) < 0)
 			return -errno;
+		if (!pf_shared_stack_is_free()) /* by now */
+			pf_signal_leave_stack(signal, on_signal);
 		/* The program took it meanwhile. */
 		if (before.sa_handler != SIG_DFL)
 			sigaction(signal, &before, NULL);

@@ -49,5 +49,10 @@ union sigval pf_signal_value(const struct pf_thread *thread, enum pf_signal_purp
 typedef void pf_signal_handler_fn(int signal, siginfo_t *info, void *context);
 void pf_signal_action(struct sigaction *action, pf_signal_handler_fn *handler);
 
+/* From now on the handler works on the stack that it interrupts. PF_SIGSAFE. */
+void pf_signal_leave_stacks(void);
+/* The same for another handler of ours, if it has that signal. PF_SIGSAFE. */
+void pf_signal_leave_stack(int signal, pf_signal_handler_fn *handler);
+
 /* In the handler: how much room a capture needs below it, and whether it is there. PF_SIGSAFE. */
 bool pf_signal_has_room(struct pf_thread *thread, const ucontext_t *context);

@@ -2,7 +2,6 @@
 #include "base/mark.h"
 #include "sampler/patch.h"
 #include "sampler/signal.h"
-#include "sampler/small_stack.h"
 
 #include <stddef.h>
 #include <sys/signalfd.h>
@@ -46,7 +45,6 @@ static PF_HOOK const sigset_t *without_ours(const sigset_t *set, sigset_t *own)
 		return set;
 	if (count_bits(*bits_of(own) >> FIRST_REAL_TIME) < ALL_AT_LEAST) {
 		__atomic_store_n(&claimed, true, __ATOMIC_RELAXED);
-		pf_small_stack_let_go();
 		return set;
 	}
 	*bits_of(own) &= ~ours;

@@ -152,29 +152,48 @@ PF_SIGSAFE uint64_t pf_small_stack_wanted(const struct sigaction *action)
 	return __atomic_load_n(&ours, __ATOMIC_ACQUIRE) & ~own;
 }
 
-PF_SIGSAFE void pf_small_stack_installed(int signal, __sighandler_t handler, uint64_t wanted)
+/* Another thread may have widened it already: what it has written down is not to be lost. */
+PF_SIGSAFE void pf_small_stack_installed(
+    int signal, uint64_t handler, uint64_t mask, uint64_t wanted)
 {
+	bool own = wanted || (mask & __atomic_load_n(&ours, __ATOMIC_ACQUIRE));
+
 	if (!__atomic_load_n(&small, __ATOMIC_ACQUIRE) || !is_here())
 		return;
-	set_added(signal, (uint64_t)handler, wanted);
+	if (own || pf_small_stack_added(signal).handler != handler)
+		set_added(signal, handler, wanted);
 	if (is_needed() && !pf_is_forbidden(PF_FORBIDDEN_CREW))
 		spare(signal);
 }
 
-PF_SIGSAFE void pf_small_stack_let_go(void)
+/* Does a handler with SA_ONSTACK block it of its own accord? */
+static PF_SIGSAFE bool is_blocked_by_any(uint64_t bit)
 {
-	if (is_needed() && !pf_is_forbidden(PF_FORBIDDEN_CREW) && is_here())
-		pf_small_stack_signal(0);
+	for (int signal = 1; signal <= SIGNALS; signal++) {
+		struct pf_small_stack_added a = pf_small_stack_added(signal);
+		struct action now;
+
+		if (get(signal, &now) && is_on_stack(now.handler, now.flags) && (now.mask & bit) &&
+		    !(a.handler == now.handler && (a.mask & bit)))
+			return true;
+	}
+	return false;
 }
 
 PF_SIGSAFE void pf_small_stack_taken(int signal)
 {
-	uint64_t bit = 1ull << (signal - 1);
+	uint64_t bit = 1ull << (signal - 1), was = bit;
+	bool blocked;
 	stack_t now;
 
 	if (!is_needed() || pf_is_forbidden(PF_FORBIDDEN_CREW) || !is_here())
 		return;
-	pf_small_stack_let_go();
-	if (syscall(SYS_sigaltstack, NULL, &now) == 0 && (now.ss_flags & SS_ONSTACK))
+	blocked = is_blocked_by_any(bit);
+	/* Or there is another one meanwhile. */
+	if (!__atomic_compare_exchange_n(&ours, &was, 0, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE))
+		return;
+	spare_all();
+	__atomic_store_n(&spared, false, __ATOMIC_RELEASE);
+	if (!blocked && syscall(SYS_sigaltstack, NULL, &now) == 0 && (now.ss_flags & SS_ONSTACK))
 		syscall(SYS_rt_sigprocmask, SIG_UNBLOCK, &bit, NULL, sizeof(bit));
 }

@@ -37,9 +37,8 @@ struct pf_small_stack_added pf_small_stack_added(int signal);
 
 /* What is to be added to the mask of that action. */
 uint64_t pf_small_stack_wanted(const struct sigaction *action);
-/* It has been installed, with that. A small stack may have appeared meanwhile. */
-void pf_small_stack_installed(int signal, __sighandler_t handler, uint64_t added);
-/* The program takes our signal for itself: no handler blocks it for us any more. */
-void pf_small_stack_let_go(void);
-/* With a handler: nor does the one that does so now, if it is one. */
+/* An action of this mask has been installed, with that added to it; `handler` stands in the kernel. A small stack may
+ * have appeared meanwhile. */
+void pf_small_stack_installed(int signal, uint64_t handler, uint64_t mask, uint64_t wanted);
+/* The program takes our signal for itself: no handler blocks it for us any more, nor the one that it does so in. */
 void pf_small_stack_taken(int signal);

@@ -63,6 +63,7 @@ struct pf_thread {
 
 	/* Of the handler on this very thread (sample.c). */
 	uint32_t in_handler;
+	uint64_t alternate;     /* where its alternate stack was when last met (shared_stack.h) */
 	uint64_t room_page;     /* the page under the handler last found to be stack */
 	int64_t sampled_cpu_ns; /* atomic: CPU clock up to which its time is in records */
 
