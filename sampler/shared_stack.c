@@ -5,7 +5,6 @@
 #include "sampler/signal.h"
 
 #include <errno.h>
-#include <stddef.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 

@@ -3,7 +3,6 @@
 #include "base/mark.h"
 
 #include <stdbool.h>
-#include <string.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
