@@ -103,7 +103,9 @@ no_mount_left() {
 # ---- a watched program ----
 
 # background CMD...: starts it, remembers $PID. Descriptor 3 is bats' own.
+# What an earlier one has said is gone at once, not only when this one's shell has opened the files.
 background() {
+	: >"$OUT" >"$ERR"
 	"$@" </dev/null >"$OUT" 2>"$ERR" 3>&- &
 	PID=$!
 	STARTED+=("$PID")
