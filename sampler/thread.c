@@ -30,7 +30,8 @@ static bool left_any; /* atomic: some thread is left alone */
 
 /* Never moved, never given back: a handler may look at any slot at any time. */
 static struct pf_thread *chunks[CHUNK_COUNT]; /* atomic */
-static uint32_t limit;                        /* atomic: slots that exist */
+static uint32_t exist;                        /* slots; guarded by registry_lock */
+static uint32_t limit;                        /* atomic: slots that ever had a thread */
 
 /* Taken in pthread_create and at thread start, maybe under malloc (an allocator's own threads). */
 static struct pf_lock registry_lock = PF_LOCK_INIT(PF_LOCK_SHARD);
@@ -72,7 +73,7 @@ struct pf_thread *pf_thread_find(pid_t tid)
 
 static PF_HOOK bool grow_locked(void)
 {
-	uint32_t first = limit;
+	uint32_t first = exist;
 	struct pf_thread *chunk;
 
 	if (first >= CHUNK_COUNT * CHUNK_THREADS)
@@ -86,7 +87,7 @@ static PF_HOOK bool grow_locked(void)
 	}
 	free_head = first + 1;
 	__atomic_store_n(&chunks[first / CHUNK_THREADS], chunk, __ATOMIC_RELEASE);
-	__atomic_store_n(&limit, first + CHUNK_THREADS, __ATOMIC_RELEASE);
+	exist = first + CHUNK_THREADS;
 	return true;
 }
 
@@ -100,6 +101,10 @@ static PF_HOOK struct pf_thread *take_locked(void)
 		return NULL;
 	}
 	t = pf_thread_at(free_head - 1);
+	/* Those that never had one come in the order of their numbers. Before the chain is touched: for the child of a
+	 * fork in between it is one of those to be chained anew. */
+	if (t->number >= limit)
+		__atomic_store_n(&limit, t->number + 1, __ATOMIC_RELEASE);
 	free_head = t->next;
 	t->next = 0;
 	t->tid = 0;
@@ -567,7 +572,7 @@ PF_SIGSAFE void pf_thread_fork_child(void)
 	pf_thread_self = NULL;
 	registry_lock.word = 0;
 	scan_lock.word = 0;
-	free_head = 0;
+	free_head = limit < exist ? limit + 1 : 0; /* those are chained as they were made */
 	dead_head = 0;
 	keep_dead = false;
 	pf_leaving_fork_child();

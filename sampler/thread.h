@@ -102,7 +102,8 @@ struct pf_thread {
 	uint64_t contentions, short_waits, waited_ticks, unblamed_ticks;
 };
 
-/* Slots by number, 0 <= number < pf_thread_limit(). */
+/* Slots by number, 0 <= number < pf_thread_limit(): those that have had a thread. Who walks them all touches no
+ * other's memory. */
 struct pf_thread *pf_thread_at(uint32_t number); /* PF_SIGSAFE */
 uint32_t pf_thread_limit(void);
 /* The living thread of this number, or NULL. Our own threads. */

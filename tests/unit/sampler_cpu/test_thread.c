@@ -446,6 +446,28 @@ static void creating_in_many_threads_while_scanning_loses_no_slot(void **state)
 	assert_true(pf_thread_limit() <= 512);
 }
 
+/* Who walks the slots touches those that have had a thread; the child of a fork finds all the others, too. */
+static void a_walk_is_as_long_as_the_most_threads_there_ever_were(void **state)
+{
+	uint32_t limit = pf_thread_limit();
+	struct pf_thread *t = NULL;
+	uint32_t taken = 0;
+	int status;
+	pid_t child;
+
+	for (uint32_t i = 0; i < limit; i++)
+		assert_int_not_equal(pf_thread_generation(pf_thread_at(i)), 0);
+	child = fork();
+	if (child == 0) {
+		pf_thread_fork_child();
+		while (taken <= limit && (t = pf_thread_conceive(1, NULL, 0)) && t->number == taken)
+			taken++;
+		_exit(taken > limit && pf_thread_limit() == limit + 1 ? 0 : 1);
+	}
+	assert_int_equal(waitpid(child, &status, 0), child);
+	assert_int_equal(status, 0);
+}
+
 /* Last: it uses the table up. */
 static void a_full_table_is_counted_and_threads_work_all_the_same(void **state)
 {
@@ -483,6 +505,7 @@ int main(void)
 	    cmocka_unit_test(while_something_samples_the_dead_keep_their_slots),
 	    cmocka_unit_test(a_forked_child_knows_itself_alone),
 	    cmocka_unit_test(creating_in_many_threads_while_scanning_loses_no_slot),
+	    cmocka_unit_test(a_walk_is_as_long_as_the_most_threads_there_ever_were),
 	    cmocka_unit_test(a_full_table_is_counted_and_threads_work_all_the_same),
 	};
 
