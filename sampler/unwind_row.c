@@ -233,17 +233,21 @@ static PF_SIGSAFE bool run_rules(struct run *run)
 	return !run->in.failed && !run->refused;
 }
 
-/* The address in front of whose function lies `address`, by binary search: its FDE, or 0. */
-static PF_SIGSAFE uint64_t find_fde(struct pf_unwind_image *image, uint64_t address)
+/* Of a module's binary search table. */
+struct entry {
+	int32_t function, fde; /* from the table's header */
+};
+
+/* The entry of the function that the address lies in, or in the gap behind it. */
+static PF_SIGSAFE bool find_entry(
+    struct pf_unwind_image *image, uint64_t address, struct entry *found)
 {
 	enum { VERSION = 1, POINTER = 0x1b, COUNT = 0x03, TABLE = 0x3b };
 	struct {
 		uint8_t version, pointer, count, table;
 		uint32_t eh_frame, entries;
 	} header_room;
-	struct entry {
-		int32_t code, fde; /* from the table's start */
-	} entry_room;
+	struct entry entry_room;
 	const struct entry *entry;
 	const __typeof__(header_room) *header;
 	int64_t wanted = (int64_t)(address - image->table);
@@ -252,27 +256,39 @@ static PF_SIGSAFE uint64_t find_fde(struct pf_unwind_image *image, uint64_t addr
 	header = pf_unwind_image_view(image, image->table, &header_room, sizeof(header_room));
 	if (image->table % sizeof(uint32_t) != 0 || !header || header->version != VERSION ||
 	    header->pointer != POINTER || header->count != COUNT || header->table != TABLE)
-		return 0;
+		return false;
 	high = header->entries;
 	if (!pf_unwind_image_reach(image, image->table + 12, (uint64_t)high * sizeof(*entry)))
-		return 0;
+		return false;
 	while (low < high) { /* the first one behind `wanted` */
 		uint32_t middle = low + (high - low) / 2;
 
 		entry = pf_unwind_image_view(image, image->table + 12 + middle * sizeof(*entry),
 		    &entry_room, sizeof(*entry));
 		if (!entry)
-			return 0;
-		if (entry->code <= wanted)
+			return false;
+		if (entry->function <= wanted)
 			low = middle + 1;
 		else
 			high = middle;
 	}
 	if (low == 0)
-		return 0;
+		return false;
 	entry = pf_unwind_image_view(
 	    image, image->table + 12 + (low - 1) * sizeof(*entry), &entry_room, sizeof(*entry));
-	return entry ? image->table + (uint64_t)(int64_t)entry->fde : 0;
+	if (!entry)
+		return false;
+	*found = *entry;
+	return true;
+}
+
+PF_SIGSAFE uint64_t pf_unwind_row_function(struct pf_unwind_image *image, uint64_t address)
+{
+	struct entry entry;
+
+	return find_entry(image, address, &entry)
+		   ? image->table + (uint64_t)(int64_t)entry.function
+		   : 0;
 }
 
 /* Opens the entry (CIE or FDE) at `at`, behind its length; false for what is none. */
@@ -390,10 +406,12 @@ PF_SIGSAFE enum pf_unwind_row_found pf_unwind_row_find(
 {
 	struct pf_unwind_reader in;
 	struct cie cie;
-	uint64_t fde = find_fde(image, address), cie_at, start, size;
+	struct entry entry;
+	uint64_t fde, cie_at, start, size;
 
-	if (fde == 0)
+	if (!find_entry(image, address, &entry))
 		return PF_UNWIND_ROW_NONE;
+	fde = image->table + (uint64_t)(int64_t)entry.fde;
 	clear_frame(frame, fde);
 	cie.pointers = 0;
 	if (!open_entry(&in, image, fde))

@@ -47,3 +47,7 @@ enum pf_unwind_row_found {
 /* The row of a code address in its module. PF_SIGSAFE. */
 enum pf_unwind_row_found pf_unwind_row_find(
     struct pf_unwind_image *image, uint64_t address, struct pf_unwind_frame *frame);
+
+/* Where the function begins that the address lies in (or in the gap behind it), by the module's search table
+ * alone; 0: it has none that we read. PF_SIGSAFE. */
+uint64_t pf_unwind_row_function(struct pf_unwind_image *image, uint64_t address);
