@@ -286,9 +286,8 @@ PF_SIGSAFE uint64_t pf_unwind_row_function(struct pf_unwind_image *image, uint64
 {
 	struct entry entry;
 
-	return find_entry(image, address, &entry)
-		   ? image->table + (uint64_t)(int64_t)entry.function
-		   : 0;
+	return find_entry(image, address, &entry) ? image->table + (uint64_t)(int64_t)entry.function
+						  : 0;
 }
 
 /* Opens the entry (CIE or FDE) at `at`, behind its length; false for what is none. */
