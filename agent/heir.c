@@ -266,6 +266,12 @@ void pf_heir_appoint(const struct pf_option *option, void (*write)(const struct 
 	const char *why;
 	char *stacks;
 
+	if (pf_birth_takes_orphans()) {
+		pf_feature_set(PF_FEATURE_HEIR, PF_FEATURE_NONE,
+		    "no files if a signal ends the program: it takes in orphans (process 1, a "
+		    "subreaper), so who writes them would be its child");
+		return;
+	}
 	if (pf_library_open(option->private_dir, &why) < 0) {
 		pf_feature_set(PF_FEATURE_HEIR, PF_FEATURE_NONE, why);
 		return;

@@ -8,6 +8,7 @@
 #include <signal.h>
 #include <stddef.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -112,6 +113,13 @@ PF_HOOK void pf_birth_exec_comes(void)
 		}
 	}
 	errno = saved;
+}
+
+bool pf_birth_takes_orphans(void)
+{
+	int subreaper = 0;
+
+	return getpid() == 1 || (prctl(PR_GET_CHILD_SUBREAPER, &subreaper) == 0 && subreaper != 0);
 }
 
 void pf_birth_start(void)

@@ -12,6 +12,7 @@
 #pragma once
 #include "base/mark.h"
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
 
@@ -37,6 +38,11 @@ void pf_birth_give_back(pid_t *place);
 /* The calling thread is about to exec, or to forbid what births need: ends births or waits for them, for a second at the most. In
  * another process than the program's it returns at once. errno is kept. */
 void pf_birth_exec_comes(void);
+
+/* Does this process take in orphans: the first one of a pid namespace, or a subreaper (prctl(2))? What we would
+ * leave to nobody would be the program's own child then, and who waits for all its children would wait for one that
+ * waits for the program. Normal code. */
+bool pf_birth_takes_orphans(void);
 
 /* From now on an exec of this process is waited for. */
 void pf_birth_start(void);

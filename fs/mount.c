@@ -1,4 +1,5 @@
 #include "fs/mount.h"
+#include "base/birth.h"
 #include "base/buf.h"
 #include "base/feature.h"
 #include "base/forbid.h"
@@ -269,6 +270,8 @@ static int start_reaper(struct pf_mount *m, const char *reaper, int answer)
 
 	if (!reaper)
 		return -ENOENT;
+	if (pf_birth_takes_orphans())
+		return -ECHILD;
 	if (pipe2(ends, O_CLOEXEC) < 0)
 		return -errno;
 	fcntl(ends[1], F_SETFL, O_NONBLOCK); /* a reaper that does not listen holds nobody up */
@@ -305,6 +308,10 @@ static void report_reaper(const struct pf_mount *m, const char *reaper)
 	if (!reaper)
 		pf_feature_set(PF_FEATURE_REAPER, PF_FEATURE_NONE,
 		    "not installed: the tree stays as a corpse if the process is killed");
+	else if (m->alive_fd < 0 && pf_birth_takes_orphans())
+		pf_feature_set(PF_FEATURE_REAPER, PF_FEATURE_NONE,
+		    "the program takes in orphans (process 1, a subreaper), so it would be its child: the "
+		    "tree stays as a corpse if the process is killed");
 	else if (m->alive_fd < 0)
 		pf_feature_set(PF_FEATURE_REAPER, PF_FEATURE_NONE,
 		    "could not be started: the tree stays as a corpse if the process is killed");

@@ -472,3 +472,38 @@ dead_ones() { ps -o stat=,comm= --ppid "$PID" | grep '^Z' || true; }
 	tree_start -- ./own /bin/sleep 100
 	has "$(dead_ones)" own
 }
+
+# Helpers of ours that nobody waits for would be its children: it waits for all it has.
+@test "who takes in orphans waits for its own children and for nobody else" {
+	cat >takes.c <<-'EOF'
+		#include <stdio.h>
+		#include <sys/prctl.h>
+		#include <sys/wait.h>
+		#include <unistd.h>
+		int main(int argc, char **argv)
+		{
+			int count = 0;
+
+			prctl(PR_SET_CHILD_SUBREAPER, argc > 1);
+			usleep(500000); // by then there is a tree
+			for (int i = 0; i < 3; i++)
+				if (fork() == 0)
+					_exit(0);
+			while (wait(NULL) > 0)
+				count++;
+			printf("%d\n", count);
+			return 0;
+		}
+	EOF
+	${CC:-cc} -o takes takes.c
+	mkdir profiles
+	watch=("$PROFFS" run -m "$TREE")
+	is "$(timeout -k 1 20 "${watch[@]}" -- ./takes subreaper 2>>"$ERR" 3>&-)" 3
+	is "$(timeout -k 1 20 "${watch[@]}" --cpuprofile --profiledir profiles -- ./takes subreaper 2>>"$ERR" 3>&-)" 3
+	is "$(find profiles -name '*cpu*' | wc -l)" 1
+	[ "$(id -u)" != 0 ] ||
+		is "$(timeout -k 1 20 unshare -pfm --kill-child --mount-proc "${watch[@]}" -- ./takes 2>>"$ERR" 3>&-)" 3
+	background "${watch[@]}" -- sh -c 'exec sleep 100'
+	wait_until 20 tree_ready
+	has "$(cat "$TREE/status")" "reaper                       ok"
+}
