@@ -473,19 +473,30 @@ dead_ones() { ps -o stat=,comm= --ppid "$PID" | grep '^Z' || true; }
 	has "$(dead_ones)" own
 }
 
-# Helpers of ours that nobody waits for would be its children: it waits for all it has.
+# Helpers of ours that nobody waits for would be its children: it waits for all it has, once `status` says of so
+# many of them that they are not there.
 @test "who takes in orphans waits for its own children and for nobody else" {
 	cat >takes.c <<-'EOF'
 		#include <stdio.h>
+		#include <stdlib.h>
+		#include <string.h>
 		#include <sys/prctl.h>
 		#include <sys/wait.h>
 		#include <unistd.h>
 		int main(int argc, char **argv)
 		{
-			int count = 0;
+			int count = 0, told = 0;
+			char line[1000];
 
-			prctl(PR_SET_CHILD_SUBREAPER, argc > 1);
-			usleep(500000); // by then there is a tree
+			prctl(PR_SET_CHILD_SUBREAPER, argc > 3);
+			while (told != atoi(argv[2]) && usleep(1000) == 0) {
+				FILE *status = fopen(argv[1], "r");
+
+				for (told = 0; status && fgets(line, sizeof(line), status);)
+					told += strstr(line, "takes in orphans") != NULL;
+				if (status)
+					fclose(status);
+			}
 			for (int i = 0; i < 3; i++)
 				if (fork() == 0)
 					_exit(0);
@@ -498,11 +509,12 @@ dead_ones() { ps -o stat=,comm= --ppid "$PID" | grep '^Z' || true; }
 	${CC:-cc} -o takes takes.c
 	mkdir profiles
 	watch=("$PROFFS" run -m "$TREE")
-	is "$(timeout -k 1 20 "${watch[@]}" -- ./takes subreaper 2>>"$ERR" 3>&-)" 3
-	is "$(timeout -k 1 20 "${watch[@]}" --cpuprofile --profiledir profiles -- ./takes subreaper 2>>"$ERR" 3>&-)" 3
-	is "$(find profiles -name '*cpu*' | wc -l)" 1
+	takes=(./takes "$TREE/status")
+	is "$(timeout -k 1 20 "${watch[@]}" -- "${takes[@]}" 1 subreaper 2>>"$ERR" 3>&-)" 3
+	watch+=(--cpuprofile --profiledir profiles) # who would write them is there before main()
+	is "$(timeout -k 1 20 "${watch[@]}" -- "${takes[@]}" 1 subreaper 2>>"$ERR" 3>&-)" 3
 	[ "$(id -u)" != 0 ] ||
-		is "$(timeout -k 1 20 unshare -pfm --kill-child --mount-proc "${watch[@]}" -- ./takes 2>>"$ERR" 3>&-)" 3
+		is "$(timeout -k 1 20 unshare -pfm --kill-child --mount-proc "${watch[@]}" -- "${takes[@]}" 2 2>>"$ERR" 3>&-)" 3
 	background "${watch[@]}" -- sh -c 'exec sleep 100'
 	wait_until 20 tree_ready
 	has "$(cat "$TREE/status")" "reaper                       ok"
