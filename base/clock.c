@@ -1,3 +1,3 @@
 #include "base/clock.h"
 
-bool pf_clock_is_replaced;
+bool pf_clock_is_replaced PF_WARM;

@@ -1,7 +1,7 @@
 #include "base/counter.h"
 
 static uint64_t own_values[PF_COUNTER_COUNT];
-uint64_t *pf_counter_values = own_values;
+uint64_t *pf_counter_values PF_WARM = own_values;
 
 static const struct {
 	const char *name;

@@ -1,4 +1,5 @@
 #include "base/knob.h"
+#include "base/mark.h"
 
 #include <ctype.h>
 #include <errno.h>
@@ -10,7 +11,7 @@ static struct pf_knob own_knobs[] = {
     PF_KNOBS(X)
 #undef X
 };
-struct pf_knob *pf_knobs = own_knobs;
+struct pf_knob *pf_knobs PF_WARM = own_knobs;
 
 void pf_knob_adopt(struct pf_knob *knobs)
 {

@@ -1,6 +1,7 @@
 #include "sampler/heap_book.h"
 #include "base/clock.h"
 #include "base/counter.h"
+#include "base/fetch.h"
 #include "base/lock.h"
 #include "sampler/heap_draw.h"
 #include "sampler/heap_name.h"
@@ -10,9 +11,9 @@
 
 static const int64_t PATIENCE_NS = PF_NS_PER_SECOND;
 
-static uint32_t open_generation; /* atomic; 0: closed */
-static uint32_t last_generation; /* of the last opening; enable's lock */
-static int64_t opened_ns;        /* written before open_generation */
+static uint32_t open_generation PF_WARM; /* atomic; 0: closed */
+static uint32_t last_generation;         /* of the last opening; enable's lock */
+static int64_t opened_ns PF_WARM;        /* written before open_generation */
 
 /* How many are writing, an atomic futex word each: threads share one only by chance, so that they
  * do not take a cache line from each other twice a sample. */
@@ -92,6 +93,14 @@ static PF_HOOK void put(const void *at, const struct pf_live_entry *entry)
 	}
 }
 
+PF_HOOK void pf_book_expect(void)
+{
+	pf_fetch_to_write(my_door());
+	pf_site_expect();
+	pf_name_expect();
+	pf_stack_expect();
+}
+
 PF_HOOK void pf_book_add(const void *at, size_t size, uint64_t rate)
 {
 	struct pf_live_entry entry;
@@ -99,8 +108,6 @@ PF_HOOK void pf_book_add(const void *at, size_t size, uint64_t rate)
 	if (!pf_book_enter())
 		return;
 	pf_live_expect(at);
-	pf_name_expect();
-	pf_stack_expect();
 	pf_book_account_alloc(&entry, PF_SITE_MALLOC, size, rate);
 	put(at, &entry);
 	pf_book_leave();

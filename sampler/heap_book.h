@@ -12,6 +12,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* One will be: what is known to be touched may be fetched while it is allocated. PF_HOOK. */
+void pf_book_expect(void);
+
 /* A block was allocated and sampled at this rate. Captures the stack of the program's call. PF_HOOK. */
 void pf_book_add(const void *at, size_t size, uint64_t rate);
 

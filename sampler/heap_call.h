@@ -53,8 +53,11 @@ void pf_call_resize_end(struct pf_call_resize *r, void *at, void *to, size_t siz
 #define PF_CALL_ALLOCATING(name, type, params, args, bytes)                                        \
 	static PF_HOOK type take_##name(uint64_t rate, PF_UNPACK params)                           \
 	{                                                                                          \
-		void *at = pf_real_##name args;                                                    \
+		void *at;                                                                          \
                                                                                                    \
+		if (rate)                                                                          \
+			pf_book_expect();                                                          \
+		at = pf_real_##name args;                                                          \
 		if (rate)                                                                          \
 			pf_call_note(at, bytes, rate);                                             \
 		return at;                                                                         \

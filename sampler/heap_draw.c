@@ -4,12 +4,12 @@
 
 #include <unistd.h>
 
-PF_TLS struct pf_draw pf_draw_here;
+PF_TLS struct pf_draw pf_draw_here __attribute__((aligned(32))); /* on one cache line */
 
-static uint64_t seed;        /* of all threads; written before `drawing` */
-static uint64_t seeds_given; /* atomic */
-static uint32_t generation;  /* atomic; of `seed` */
-static bool drawing;         /* atomic */
+static uint64_t seed;               /* of all threads; written before `drawing` */
+static uint64_t seeds_given;        /* atomic */
+static uint32_t generation PF_WARM; /* atomic; of `seed` */
+static bool drawing PF_WARM;        /* atomic */
 
 /* While nothing is drawn, whoever still comes by (a copied pointer to a hook) looks this often. */
 enum { LOOK_BYTES_OFF = 4096 };

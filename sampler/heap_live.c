@@ -18,15 +18,12 @@ static const uintptr_t EMPTY = 0;
 static const uintptr_t CLAIMED = 1;
 static const uint8_t FILTER_STUCK = UINT8_MAX;
 
-/* The words, then the entries, in one mapping. The first table is small, for programs that live briefly
+/* Words, and behind them the entries, in one mapping. The first table is small, for programs that live briefly
  * touch nearly a new page for each block; from the second on each is twice as large as the last. */
-struct table {
-	uintptr_t *words;
-	struct pf_live_entry *entries;
-	bool spilled; /* atomic; some block has stood outside its page's bucket */
-};
-
-static struct table *tables[TABLES_MAX]; /* atomic; each once, in order */
+static struct table {
+	uintptr_t *words; /* atomic; once, in order of tables */
+	bool spilled;     /* atomic; some block has stood outside its page's bucket */
+} tables[TABLES_MAX] PF_WARM;
 
 __attribute__((aligned(PAGE))) uint8_t pf_live_filter[PF_LIVE_FILTER_PAGES];
 
@@ -63,48 +60,56 @@ PF_INLINE size_t bucket_count(int k)
 
 PF_INLINE size_t table_bytes(int k)
 {
-	return BUCKET * sizeof(uintptr_t) +
-	       bucket_count(k) * BUCKET * (sizeof(uintptr_t) + sizeof(struct pf_live_entry));
+	return bucket_count(k) * BUCKET * (sizeof(uintptr_t) + sizeof(struct pf_live_entry));
 }
 
-/* Table k, made if it is not there; NULL: no memory. */
-static PF_HOOK struct table *table_at(int k)
+/* Table k's words, or NULL: it is not there. */
+PF_INLINE uintptr_t *words_of(int k)
 {
-	struct table *table = __atomic_load_n(&tables[k], __ATOMIC_ACQUIRE);
-	struct table *other = NULL;
+	return __atomic_load_n(&tables[k].words, __ATOMIC_ACQUIRE);
+}
 
-	if (table)
-		return table;
-	table = pf_arena_map(table_bytes(k));
-	if (!table)
+/* The same, made if it is not there; NULL: no memory. */
+static PF_HOOK uintptr_t *table_at(int k)
+{
+	uintptr_t *words = words_of(k), *other = NULL;
+
+	if (words)
+		return words;
+	words = pf_arena_map(table_bytes(k));
+	if (!words)
 		return NULL;
-	/* Words first, on a cache line of their own. */
-	table->words = (uintptr_t *)table + BUCKET;
-	table->entries = (struct pf_live_entry *)(table->words + bucket_count(k) * BUCKET);
 	if (__atomic_compare_exchange_n(
-		&tables[k], &other, table, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE))
-		return table;
-	pf_arena_unmap(table, table_bytes(k)); /* another thread was first */
+		&tables[k].words, &other, words, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE))
+		return words;
+	pf_arena_unmap(words, table_bytes(k)); /* another thread was first */
 	return other;
 }
 
-PF_INLINE uintptr_t *bucket_of(const struct table *table, int k, uint64_t number, int next)
+PF_INLINE struct pf_live_entry *entry_of(int k, const uintptr_t *word)
+{
+	uintptr_t *words = words_of(k);
+
+	return (struct pf_live_entry *)(words + bucket_count(k) * BUCKET) + (word - words);
+}
+
+PF_INLINE uintptr_t *bucket_of(uintptr_t *words, int k, uint64_t number, int next)
 {
 	uint64_t hash = (number * 0x9e3779b97f4a7c15ull >> 32) + (uint64_t)next;
 
-	return &table->words[(hash & (bucket_count(k) - 1)) * BUCKET];
+	return &words[(hash & (bucket_count(k) - 1)) * BUCKET];
 }
 
 /* The bucket of a block's page, which the frees of other blocks of that page keep warm. */
-PF_INLINE uintptr_t *page_bucket(const struct table *table, int k, const void *at)
+PF_INLINE uintptr_t *page_bucket(uintptr_t *words, int k, const void *at)
 {
-	return bucket_of(table, k, (uintptr_t)at >> PF_LIVE_PAGE_SHIFT, 0);
+	return bucket_of(words, k, (uintptr_t)at >> PF_LIVE_PAGE_SHIFT, 0);
 }
 
 /* Its own two, for pages with many: blocks are at least 16 bytes apart. */
-PF_INLINE uintptr_t *own_bucket(const struct table *table, int k, const void *at, int next)
+PF_INLINE uintptr_t *own_bucket(uintptr_t *words, int k, const void *at, int next)
 {
-	return bucket_of(table, k, (uintptr_t)at >> 4, next);
+	return bucket_of(words, k, (uintptr_t)at >> 4, next);
 }
 
 /* The word of the bucket that holds `value`, or NULL. */
@@ -132,51 +137,49 @@ PF_INLINE uintptr_t *claim_in(uintptr_t *bucket, uintptr_t value)
 	return NULL;
 }
 
-PF_INLINE uintptr_t *claim_in_own(const struct table *table, int k, const void *at, uintptr_t value)
+PF_INLINE uintptr_t *claim_in_own(uintptr_t *words, int k, const void *at, uintptr_t value)
 {
-	uintptr_t *word = claim_in(own_bucket(table, k, at, 0), value);
+	uintptr_t *word = claim_in(own_bucket(words, k, at, 0), value);
 
-	return word ? word : claim_in(own_bucket(table, k, at, 1), value);
+	return word ? word : claim_in(own_bucket(words, k, at, 1), value);
 }
 
-PF_INLINE bool has_spilled(const struct table *table)
+PF_INLINE bool has_spilled(int k)
 {
-	return __atomic_load_n(&table->spilled, __ATOMIC_RELAXED);
+	return __atomic_load_n(&tables[k].spilled, __ATOMIC_RELAXED);
 }
 
-/* Claims the block's own word; NULL: it is not here. */
-static PF_HOOK uintptr_t *claim_known(const void *at, struct table **table)
+/* Claims the block's own word, in table *k; NULL: it is not here. */
+static PF_HOOK uintptr_t *claim_known(const void *at, int *k)
 {
-	for (int k = 0; k < TABLES_MAX; k++) {
-		uintptr_t *word;
+	for (*k = 0; *k < TABLES_MAX; ++*k) {
+		uintptr_t *words = words_of(*k), *word;
 
-		*table = __atomic_load_n(&tables[k], __ATOMIC_ACQUIRE);
-		if (!*table)
+		if (!words)
 			return NULL;
-		word = claim_in(page_bucket(*table, k, at), (uintptr_t)at);
-		if (!word && has_spilled(*table))
-			word = claim_in_own(*table, k, at, (uintptr_t)at);
+		word = claim_in(page_bucket(words, *k, at), (uintptr_t)at);
+		if (!word && has_spilled(*k))
+			word = claim_in_own(words, *k, at, (uintptr_t)at);
 		if (word)
 			return word;
 	}
 	return NULL;
 }
 
-static PF_HOOK uintptr_t *claim_empty(const void *at, struct table **table)
+static PF_HOOK uintptr_t *claim_empty(const void *at, int *k)
 {
-	for (int k = 0; k < TABLES_MAX; k++) {
-		uintptr_t *word;
+	for (*k = 0; *k < TABLES_MAX; ++*k) {
+		uintptr_t *words = table_at(*k), *word;
 
-		*table = table_at(k);
-		if (!*table)
+		if (!words)
 			return NULL;
-		word = claim_in(page_bucket(*table, k, at), EMPTY);
+		word = claim_in(page_bucket(words, *k, at), EMPTY);
 		if (word)
 			return word;
 		/* Before the block is in: whoever frees it has its address from here on. */
-		if (!has_spilled(*table))
-			__atomic_store_n(&(*table)->spilled, true, __ATOMIC_RELAXED);
-		word = claim_in_own(*table, k, at, EMPTY);
+		if (!has_spilled(*k))
+			__atomic_store_n(&tables[*k].spilled, true, __ATOMIC_RELAXED);
+		word = claim_in_own(words, *k, at, EMPTY);
 		if (word)
 			return word;
 	}
@@ -185,29 +188,28 @@ static PF_HOOK uintptr_t *claim_empty(const void *at, struct table **table)
 
 PF_HOOK void pf_live_expect(const void *at)
 {
-	const struct table *table = __atomic_load_n(&tables[0], __ATOMIC_ACQUIRE);
-	uintptr_t *bucket;
+	uintptr_t *words = words_of(0), *bucket;
 
-	if (!table)
+	if (!words)
 		return;
-	bucket = page_bucket(table, 0, at);
+	bucket = page_bucket(words, 0, at);
 	pf_fetch_to_write(&pf_live_filter[pf_live_page(at)]);
 	pf_fetch_to_write(bucket);
-	pf_fetch_to_write(&table->entries[bucket - table->words]);
+	pf_fetch_to_write(entry_of(0, bucket));
 }
 
 PF_HOOK bool pf_live_has(const void *at)
 {
 	for (int k = 0; at && k < TABLES_MAX; k++) {
-		const struct table *table = __atomic_load_n(&tables[k], __ATOMIC_ACQUIRE);
+		uintptr_t *words = words_of(k);
 
-		if (!table)
+		if (!words)
 			return false;
-		if (find_in(page_bucket(table, k, at), (uintptr_t)at))
+		if (find_in(page_bucket(words, k, at), (uintptr_t)at))
 			return true;
-		if (PF_UNLIKELY(has_spilled(table)) &&
-		    (find_in(own_bucket(table, k, at, 0), (uintptr_t)at) ||
-			find_in(own_bucket(table, k, at, 1), (uintptr_t)at)))
+		if (PF_UNLIKELY(has_spilled(k)) &&
+		    (find_in(own_bucket(words, k, at, 0), (uintptr_t)at) ||
+			find_in(own_bucket(words, k, at, 1), (uintptr_t)at)))
 			return true;
 	}
 	return false;
@@ -216,31 +218,31 @@ PF_HOOK bool pf_live_has(const void *at)
 PF_HOOK int pf_live_insert(
     const void *at, const struct pf_live_entry *entry, struct pf_live_entry *replaced)
 {
-	struct table *table;
-	uintptr_t *word = pf_live_maybe(at) ? claim_known(at, &table) : NULL;
+	int k;
+	uintptr_t *word = pf_live_maybe(at) ? claim_known(at, &k) : NULL;
 	int rc = word != NULL;
 
 	if (word) {
-		*replaced = table->entries[word - table->words];
+		*replaced = *entry_of(k, word);
 	} else {
-		word = claim_empty(at, &table);
+		word = claim_empty(at, &k);
 		if (!word)
 			return -ENOSPC;
 		filter_add(at);
 	}
-	table->entries[word - table->words] = *entry;
+	*entry_of(k, word) = *entry;
 	__atomic_store_n(word, (uintptr_t)at, __ATOMIC_RELEASE);
 	return rc;
 }
 
 PF_HOOK bool pf_live_remove(const void *at, struct pf_live_entry *out)
 {
-	struct table *table;
-	uintptr_t *word = at ? claim_known(at, &table) : NULL;
+	int k;
+	uintptr_t *word = at ? claim_known(at, &k) : NULL;
 
 	if (!word)
 		return false;
-	*out = table->entries[word - table->words];
+	*out = *entry_of(k, word);
 	__atomic_store_n(word, EMPTY, __ATOMIC_RELEASE);
 	filter_drop(at);
 	return true;
@@ -255,9 +257,9 @@ int pf_live_init(void)
 
 void pf_live_clear(void)
 {
-	for (int k = 0; k < TABLES_MAX && tables[k]; k++) {
-		memset(tables[k]->words, 0, bucket_count(k) * BUCKET * sizeof(uintptr_t));
-		tables[k]->spilled = false;
+	for (int k = 0; k < TABLES_MAX && tables[k].words; k++) {
+		memset(tables[k].words, 0, bucket_count(k) * BUCKET * sizeof(uintptr_t));
+		tables[k].spilled = false;
 	}
 	/* Mostly never touched: give the pages back rather than touch them all. */
 	if (madvise(pf_live_filter, sizeof(pf_live_filter), MADV_DONTNEED) != 0)
@@ -265,10 +267,10 @@ void pf_live_clear(void)
 }
 
 /* Its entry, if it is the same block before and after the copy. */
-static bool copy_entry(const struct table *table, size_t i, struct pf_live_entry *out)
+static bool copy_entry(int k, const uintptr_t *word, struct pf_live_entry *out)
 {
-	uintptr_t at = __atomic_load_n(&table->words[i], __ATOMIC_ACQUIRE);
-	const struct pf_live_entry *entry = &table->entries[i];
+	uintptr_t at = __atomic_load_n(word, __ATOMIC_ACQUIRE);
+	const struct pf_live_entry *entry = entry_of(k, word);
 
 	if (at <= CLAIMED)
 		return false;
@@ -276,7 +278,7 @@ static bool copy_entry(const struct table *table, size_t i, struct pf_live_entry
 	out->weight = __atomic_load_n(&entry->weight, __ATOMIC_RELAXED);
 	out->origin = __atomic_load_n(&entry->origin, __ATOMIC_RELAXED);
 	__atomic_thread_fence(__ATOMIC_ACQUIRE);
-	return __atomic_load_n(&table->words[i], __ATOMIC_RELAXED) == at;
+	return __atomic_load_n(word, __ATOMIC_RELAXED) == at;
 }
 
 void pf_live_for_each(pf_live_each_fn *each, void *arg)
@@ -284,10 +286,10 @@ void pf_live_for_each(pf_live_each_fn *each, void *arg)
 	struct pf_live_entry entry;
 
 	for (int k = 0; k < TABLES_MAX; k++) {
-		const struct table *table = __atomic_load_n(&tables[k], __ATOMIC_ACQUIRE);
+		const uintptr_t *words = words_of(k);
 
-		for (size_t i = 0; table && i < bucket_count(k) * BUCKET; i++)
-			if (copy_entry(table, i, &entry))
+		for (size_t i = 0; words && i < bucket_count(k) * BUCKET; i++)
+			if (copy_entry(k, &words[i], &entry))
 				each(arg, &entry);
 	}
 }

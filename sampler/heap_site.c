@@ -2,6 +2,7 @@
 #include "base/arena.h"
 #include "base/clock.h"
 #include "base/counter.h"
+#include "base/fetch.h"
 #include "sampler/heap_draw.h"
 #include "sampler/shard.h"
 #include "sampler/stack.h"
@@ -35,7 +36,7 @@ struct row {
 } __attribute__((aligned(64)));
 
 /* Table k has FIRST_ROWS << k rows, numbered on from the one before; row 0 is `overflow`. */
-static struct row *tables[TABLES_MAX]; /* atomic; each once, in order */
+static struct row *tables[TABLES_MAX] PF_WARM; /* atomic; each once, in order */
 static struct row overflow = {.key = KEY_USED};
 
 static uint32_t made; /* atomic: rows in use */
@@ -43,11 +44,13 @@ static uint32_t made; /* atomic: rows in use */
 static struct {
 	struct sum sum;
 } __attribute__((aligned(64))) allocated[PF_SHARDS];
-/* Bytes in use, of all rows. */
-static struct sum live;
-static int64_t peak_bytes; /* atomic */
-static uint64_t peak;      /* atomic: its number */
-static int64_t peak_ns;    /* atomic */
+/* Of all rows. */
+static struct {
+	struct sum live;    /* bytes in use */
+	int64_t peak_bytes; /* atomic; the most that they were */
+	uint64_t peak;      /* atomic: its number */
+	int64_t peak_ns;    /* atomic */
+} all __attribute__((aligned(64)));
 
 /* ---- size classes ---- */
 
@@ -208,7 +211,7 @@ PF_INLINE __int128 in_use(const struct row *row, enum pf_site_sum freed, enum pf
 /* Before a row changes. */
 static PF_HOOK void note_peak(struct row *row)
 {
-	uint64_t now = __atomic_load_n(&peak, __ATOMIC_ACQUIRE);
+	uint64_t now = __atomic_load_n(&all.peak, __ATOMIC_ACQUIRE);
 
 	if (__atomic_load_n(&row->noted, __ATOMIC_RELAXED) == now)
 		return;
@@ -224,19 +227,25 @@ static PF_HOOK void change_total(__int128 parts)
 {
 	int64_t total, highest;
 
-	add(&live, parts);
+	add(&all.live, parts);
 	if (parts <= 0)
 		return;
-	total = to_units(read_sum(&live));
-	highest = __atomic_load_n(&peak_bytes, __ATOMIC_RELAXED);
+	total = to_units(read_sum(&all.live));
+	highest = __atomic_load_n(&all.peak_bytes, __ATOMIC_RELAXED);
 	while (total > highest)
-		if (__atomic_compare_exchange_n(
-			&peak_bytes, &highest, total, true, __ATOMIC_RELAXED, __ATOMIC_RELAXED)) {
+		if (__atomic_compare_exchange_n(&all.peak_bytes, &highest, total, true,
+			__ATOMIC_RELAXED, __ATOMIC_RELAXED)) {
 			__atomic_store_n(
-			    &peak_ns, pf_clock_ns(CLOCK_REALTIME_COARSE), __ATOMIC_RELAXED);
-			__atomic_fetch_add(&peak, 1, __ATOMIC_RELEASE);
+			    &all.peak_ns, pf_clock_ns(CLOCK_REALTIME_COARSE), __ATOMIC_RELAXED);
+			__atomic_fetch_add(&all.peak, 1, __ATOMIC_RELEASE);
 			return;
 		}
+}
+
+PF_HOOK void pf_site_expect(void)
+{
+	pf_fetch_to_write(&allocated[pf_shard()]);
+	pf_fetch_to_write(&all);
 }
 
 PF_HOOK void pf_site_add_bytes(
@@ -272,14 +281,14 @@ PF_HOOK void pf_site_add_life(uint32_t site, uint64_t life_us)
 
 int64_t pf_site_peak_ns(void)
 {
-	return __atomic_load_n(&peak_ns, __ATOMIC_RELAXED);
+	return __atomic_load_n(&all.peak_ns, __ATOMIC_RELAXED);
 }
 
 void pf_site_peak_reset(void)
 {
-	__atomic_store_n(&peak_bytes, to_units(read_sum(&live)), __ATOMIC_RELAXED);
-	__atomic_store_n(&peak_ns, pf_clock_real_ns(), __ATOMIC_RELAXED);
-	__atomic_fetch_add(&peak, 1, __ATOMIC_RELEASE);
+	__atomic_store_n(&all.peak_bytes, to_units(read_sum(&all.live)), __ATOMIC_RELAXED);
+	__atomic_store_n(&all.peak_ns, pf_clock_real_ns(), __ATOMIC_RELAXED);
+	__atomic_fetch_add(&all.peak, 1, __ATOMIC_RELEASE);
 }
 
 /* ---- reading ---- */
@@ -296,7 +305,7 @@ static void peak_values(const struct row *row, int64_t values[4])
 {
 	now_values(row, values);
 	if (__atomic_load_n(&row->noted, __ATOMIC_ACQUIRE) !=
-	    __atomic_load_n(&peak, __ATOMIC_ACQUIRE))
+	    __atomic_load_n(&all.peak, __ATOMIC_ACQUIRE))
 		return; /* unchanged since */
 	values[2] = __atomic_load_n(&row->noted_objects, __ATOMIC_RELAXED);
 	values[3] = __atomic_load_n(&row->noted_bytes, __ATOMIC_RELAXED);
@@ -348,7 +357,7 @@ void pf_site_totals(int64_t *now_bytes, int64_t *ever_bytes)
 {
 	__int128 ever = 0;
 
-	*now_bytes = to_units(read_sum(&live));
+	*now_bytes = to_units(read_sum(&all.live));
 	for (size_t i = 0; i < PF_COUNT(allocated); i++)
 		ever += read_sum(&allocated[i].sum);
 	*ever_bytes = to_units(ever);
@@ -376,11 +385,10 @@ int pf_site_init(void)
 void pf_site_clear(void)
 {
 	overflow = (struct row){.key = KEY_USED};
-	live = (struct sum){0};
-	peak_bytes = peak_ns = 0;
 	memset(allocated, 0, sizeof(allocated));
 	made = 0;
-	peak = 1; /* no row has noted anything of it */
+	memset(&all, 0, sizeof(all));
+	all.peak = 1; /* no row has noted anything of it */
 	for (int k = 0; k < TABLES_MAX && tables[k]; k++)
 		memset(tables[k], 0, row_count(k) * sizeof(*tables[k]));
 }

@@ -47,6 +47,9 @@ enum { PF_SITE_NAME_MAX = (1 << 15) - 1 };
 /* The row's number; row 0 takes what does not fit any more. PF_HOOK. */
 uint32_t pf_site_find(const struct pf_site_key *key);
 
+/* Something will be added: the cache lines that all rows share may come meanwhile. PF_HOOK. */
+void pf_site_expect(void);
+
 /* Adds `weight` blocks of `size` bytes to two sums: OBJECTS and BYTES, or the FREED pair. PF_HOOK. */
 void pf_site_add(uint32_t site, enum pf_site_sum objects, uint64_t size, uint64_t weight);
 /* The bytes alone: a block has grown or shrunk where it is. PF_HOOK. */

@@ -37,8 +37,8 @@ struct file {
 	const char *path; /* atomic; NULL: not known yet */
 };
 
-uint32_t pf_past_generation = 1;
-uint32_t pf_past_last_end;
+uint32_t pf_past_generation PF_WARM = 1;
+uint32_t pf_past_last_end PF_WARM;
 
 static struct pf_lock lock = PF_LOCK_INIT(PF_LOCK_LEAF);
 static struct life lives[LIVES_MAX];

@@ -11,7 +11,7 @@
 #include <stdint.h>
 #include <string.h>
 
-void *pf_real_pointers[PF_REAL_COUNT];
+void *pf_real_pointers[PF_REAL_COUNT] PF_WARM;
 static enum pf_real_home home;
 static const void *operators; /* in a library that has operator new with a pool of its own */
 static const void *runtime;   /* in the one that has what that library lacks of them */

@@ -14,7 +14,6 @@
 #include "sampler/stack.h"
 #include "base/arena.h"
 #include "base/counter.h"
-#include "base/fetch.h"
 #include "base/profile.h"
 #include "sampler/past.h"
 
@@ -37,11 +36,11 @@ struct record {
 
 enum { RECORD_WORDS = sizeof(struct record) / sizeof(uint64_t) };
 
-static uint32_t first[FIRST_BUCKETS]; /* atomic ids */
-static uint32_t buckets[BUCKETS];     /* atomic ids */
-static uint64_t *chunks[CHUNKS_MAX];  /* atomic */
-static uint64_t next_word;            /* atomic; the first free one, through all chunks */
-static uint64_t stored_count;         /* atomic */
+static uint32_t first[FIRST_BUCKETS];        /* atomic ids */
+static uint32_t buckets[BUCKETS];            /* atomic ids */
+static uint64_t *chunks[CHUNKS_MAX] PF_WARM; /* atomic */
+static uint64_t next_word;                   /* atomic; the first free one, through all chunks */
+static uint64_t stored_count;                /* atomic */
 static const uint64_t overflow_pcs[1] = {PF_PC_STACK_STORE_FULL};
 
 static PF_SIGSAFE struct record *record_of(uint32_t id)
@@ -201,19 +200,6 @@ PF_SIGSAFE uint32_t pf_stack_intern_of(const uint64_t *pcs, uint32_t count, uint
 	}
 	__atomic_fetch_add(&stored_count, 1, __ATOMIC_RELAXED);
 	return fresh;
-}
-
-PF_SIGSAFE void pf_stack_expect(void)
-{
-	enum { LINE_WORDS = 8, LINES = 4 };
-	uint64_t word = __atomic_load_n(&next_word, __ATOMIC_RELAXED);
-	uint64_t number = word / CHUNK_WORDS;
-	uint64_t *chunk =
-	    number < CHUNKS_MAX ? __atomic_load_n(&chunks[number], __ATOMIC_ACQUIRE) : NULL;
-
-	pf_fetch_to_write(&stored_count);
-	for (int i = 0; chunk && i < LINES; i++)
-		pf_fetch_to_write(chunk + word % CHUNK_WORDS + i * LINE_WORDS);
 }
 
 PF_SIGSAFE uint32_t pf_stack_intern(const uint64_t *pcs, uint32_t count)

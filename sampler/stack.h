@@ -26,7 +26,7 @@ void pf_stack_fork_child(void);
 uint32_t pf_stack_intern(const uint64_t *pcs, uint32_t count);
 /* The same of addresses as they were in a generation (pf_past_now()). */
 uint32_t pf_stack_intern_of(const uint64_t *pcs, uint32_t count, uint32_t generation);
-/* A stack will be interned soon, perhaps a new one: its cache lines may come meanwhile. PF_SIGSAFE. */
+/* A capture is about to come: what it begins with may be fetched meanwhile. PF_SIGSAFE. */
 void pf_stack_expect(void);
 
 /* The addresses of an id, those of closed modules moved to where pf_map_fill() finds them; valid for

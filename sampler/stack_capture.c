@@ -6,6 +6,7 @@
  */
 #include "base/arena.h"
 #include "base/counter.h"
+#include "base/fetch.h"
 #include "base/knob.h"
 #include "base/profile.h"
 #include "sampler/find_object.h"
@@ -15,6 +16,7 @@
 #include "sampler/shard.h"
 #include "sampler/stack.h"
 #include "sampler/unwind.h"
+#include "sampler/unwind_recent.h"
 
 #include <dlfcn.h>
 #include <link.h>
@@ -31,12 +33,14 @@ enum {
 	ROOM_PCS = PF_STACK_DEPTH_MAX + OWN_FRAMES_MAX + 1,
 };
 
-static uint64_t *rooms; /* atomic; ROOMS of ROOM_PCS, mapped at the first capture */
-/* Is room n lent? On a line each: threads that capture at the same time do not meet there. */
-static struct {
-	bool lent;       /* atomic */
-	uint32_t walked; /* addresses in it, of the last walk; guarded by `lent` */
-} __attribute__((aligned(64))) keys[ROOMS];
+/* Threads that capture at the same time do not meet on a line. */
+struct room {
+	bool lent; /* atomic */
+	struct pf_unwind_recent recent;
+	uint64_t pcs[ROOM_PCS];
+} __attribute__((aligned(64)));
+
+static struct room *rooms PF_WARM; /* atomic; ROOMS of them, mapped at the first capture */
 
 /* Set by the linker: the ends of our sections. Weak, because a program may have none of one. */
 #define EDGE extern const char __attribute__((weak, visibility("hidden")))
@@ -46,7 +50,7 @@ EDGE __start_pf_sigsafe[];
 EDGE __stop_pf_sigsafe[];
 
 /* The library as a whole, once pf_stack_init() found that it is one. */
-static uint64_t library_low, library_high; /* library_high atomic, written last */
+static uint64_t library_low PF_WARM, library_high PF_WARM; /* library_high atomic, written last */
 
 void pf_stack_init(void)
 {
@@ -66,8 +70,9 @@ void pf_stack_init(void)
 
 void pf_stack_fork_child(void)
 {
-	for (uint32_t i = 0; i < ROOMS; i++)
-		__atomic_store_n(&keys[i].lent, false, __ATOMIC_RELAXED);
+	for (uint32_t i = 0; rooms && i < ROOMS; i++)
+		if (rooms[i].lent)
+			__atomic_store_n(&rooms[i].lent, false, __ATOMIC_RELAXED);
 	pf_past_fork_child();
 	pf_unwind_fork_child();
 }
@@ -92,49 +97,51 @@ PF_INLINE bool is_own(const struct own *own, uint64_t pc)
 	return pc - own->low[0] < own->size[0] || pc - own->low[1] < own->size[1];
 }
 
-static PF_SIGSAFE uint64_t *rooms_get(void)
+static PF_SIGSAFE struct room *rooms_get(void)
 {
-	uint64_t *all = __atomic_load_n(&rooms, __ATOMIC_ACQUIRE), *none = NULL;
+	struct room *all = __atomic_load_n(&rooms, __ATOMIC_ACQUIRE), *none = NULL;
 
 	if (PF_LIKELY(all))
 		return all;
-	all = pf_arena_map((size_t)ROOMS * ROOM_PCS * sizeof(*all));
+	all = pf_arena_map(ROOMS * sizeof(*all));
 	if (!all)
 		return NULL;
 	if (__atomic_compare_exchange_n(
 		&rooms, &none, all, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE))
 		return all;
-	pf_arena_unmap(all, (size_t)ROOMS * ROOM_PCS * sizeof(*all));
+	pf_arena_unmap(all, ROOMS * sizeof(*all));
 	return none;
 }
 
-/* A room for ROOM_PCS addresses, or NULL when all are lent. */
-static PF_SIGSAFE uint64_t *room_take(void)
+/* A room, or NULL when all are lent. */
+static PF_SIGSAFE struct room *room_take(void)
 {
-	uint64_t *all = rooms_get();
+	struct room *all = rooms_get();
 	uint32_t first = pf_shard(); /* who is alone touches one room only */
 
 	for (uint32_t n = 0; all && n < ROOMS; n++) {
-		uint32_t number = (first + n) % ROOMS;
+		struct room *room = &all[(first + n) % ROOMS];
 
-		if (!__atomic_load_n(&keys[number].lent, __ATOMIC_RELAXED) &&
-		    !__atomic_exchange_n(&keys[number].lent, true, __ATOMIC_ACQUIRE))
-			return all + (size_t)number * ROOM_PCS;
+		if (!__atomic_load_n(&room->lent, __ATOMIC_RELAXED) &&
+		    !__atomic_exchange_n(&room->lent, true, __ATOMIC_ACQUIRE))
+			return room;
 	}
 	return NULL;
 }
 
-PF_INLINE uint64_t room_number(const uint64_t *room)
+PF_SIGSAFE void pf_stack_expect(void)
 {
-	return (uint64_t)(room - rooms) / ROOM_PCS;
+	struct room *all = __atomic_load_n(&rooms, __ATOMIC_ACQUIRE);
+
+	if (!all)
+		return;
+	pf_fetch_to_write(&all[pf_shard()].lent);
+	pf_recent_expect(&all[pf_shard()].recent);
 }
 
-static PF_SIGSAFE void room_give(const uint64_t *room, uint32_t walked)
+static PF_SIGSAFE void room_give(struct room *room)
 {
-	uint64_t number = room_number(room);
-
-	keys[number].walked = walked;
-	__atomic_store_n(&keys[number].lent, false, __ATOMIC_RELEASE);
+	__atomic_store_n(&room->lent, false, __ATOMIC_RELEASE);
 }
 
 /* How many frames of ours are in front. */
@@ -176,7 +183,8 @@ static PF_SIGSAFE uint32_t drop_first(uint64_t *pcs, uint32_t count, uint32_t sk
 static PF_SIGSAFE uint32_t capture(const struct pf_unwind_regs *regs, uint32_t skip)
 {
 	uint32_t depth = (uint32_t)pf_knob_get(PF_KNOB_STACK_DEPTH), count, own, id;
-	uint64_t *room = room_take(), *pcs, marker = PF_PC_NO_STACK;
+	struct room *room = room_take();
+	uint64_t *pcs, marker = PF_PC_NO_STACK;
 	struct pf_unwind_memory memory;
 	enum pf_unwind_end end;
 
@@ -184,15 +192,13 @@ static PF_SIGSAFE uint32_t capture(const struct pf_unwind_regs *regs, uint32_t s
 		pf_count(PF_COUNTER_STACK_NO_ROOM);
 		return pf_stack_intern(&marker, 1);
 	}
-	/* More than half of a walk's frames are those of the last one, here or in a caller. */
-	pf_unwind_expect(room, keys[room_number(room)].walked);
 	if (depth > PF_STACK_DEPTH_MAX)
 		depth = PF_STACK_DEPTH_MAX;
 	pf_unwind_bounds(regs->value[PF_REG_SP], &memory);
-	count = pf_unwind_cfi(regs, &memory, room, depth + OWN_FRAMES_MAX, &end);
-	/* Those in front stay where they are: the next walk will meet them. */
-	own = count_own(room, count);
-	pcs = room + own;
+	count = pf_unwind_cfi_again(
+	    &room->recent, regs, &memory, room->pcs, depth + OWN_FRAMES_MAX, &end);
+	own = count_own(room->pcs, count);
+	pcs = room->pcs + own;
 	count = pf_stack_cut_own(pcs, count - own);
 	count = drop_first(pcs, count, skip);
 	if (count > depth) {
@@ -203,7 +209,7 @@ static PF_SIGSAFE uint32_t capture(const struct pf_unwind_regs *regs, uint32_t s
 	if (marker != 0)
 		pcs[count++] = marker;
 	id = pf_stack_intern(pcs, count);
-	room_give(room, own + count);
+	room_give(room);
 	return id;
 }
 
@@ -225,7 +231,7 @@ PF_SIGSAFE uint32_t pf_stack_capture_above(uint32_t frames)
 
 PF_SIGSAFE uint32_t pf_stack_frames_to(uint64_t low, uint64_t high)
 {
-	uint64_t *room = room_take();
+	struct room *room = room_take();
 	struct pf_unwind_memory memory;
 	struct pf_unwind_regs regs;
 	enum pf_unwind_end end;
@@ -235,10 +241,11 @@ PF_SIGSAFE uint32_t pf_stack_frames_to(uint64_t low, uint64_t high)
 		return 0;
 	pf_unwind_from_here(&regs);
 	pf_unwind_bounds(regs.value[PF_REG_SP], &memory);
-	count = pf_stack_cut_own(room, pf_unwind_cfi(&regs, &memory, room, ROOM_PCS - 1, &end));
-	while (n < count && room[n] - low >= high - low)
+	count = pf_unwind_cfi(&regs, &memory, room->pcs, ROOM_PCS - 1, &end);
+	count = pf_stack_cut_own(room->pcs, count);
+	while (n < count && room->pcs[n] - low >= high - low)
 		n++;
-	room_give(room, 0);
+	room_give(room);
 	return n < count ? n + 1 : 0;
 }
 

@@ -317,16 +317,19 @@ uint32_t pf_thread_dead(void)
 	return dead;
 }
 
-void pf_thread_bury(uint32_t dead)
+uint32_t pf_thread_bury(uint32_t dead)
 {
+	uint32_t count = 0;
+
 	pf_lock_take(&registry_lock);
-	while (dead) {
+	for (; dead; count++) {
 		struct pf_thread *t = pf_thread_at(dead - 1);
 
 		dead = t->next;
 		free_locked(t);
 	}
 	pf_lock_give(&registry_lock);
+	return count;
 }
 
 void pf_thread_set_alone(struct pf_thread *t, bool alone)

@@ -28,11 +28,11 @@ enum {
 };
 
 /* Learned by pf_unwind_init; zero means not known. */
-static uint64_t descriptor_distance; /* of the descriptor from the thread pointer, wraps */
-static uint64_t block_offset;        /* in it: address, size, guard; atomic, written last */
-static uint64_t robust_offset;       /* in it: what the kernel has as the thread's robust list */
-static uint64_t main_low, main_high; /* main_high atomic, written last */
-static uint64_t main_touched;        /* atomic; the main stack is there from here on */
+static uint64_t descriptor_distance PF_WARM; /* of the descriptor from the thread pointer, wraps */
+static uint64_t block_offset PF_WARM;        /* in it: address, size, guard; atomic, written last */
+static uint64_t robust_offset; /* in it: what the kernel has as the thread's robust list */
+static uint64_t main_low PF_WARM, main_high PF_WARM; /* main_high atomic, written last */
+static uint64_t main_touched PF_WARM; /* atomic; the main stack is there from here on */
 
 PF_SIGSAFE bool pf_unwind_memory_probe(uint64_t address)
 {

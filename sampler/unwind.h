@@ -57,14 +57,15 @@ void pf_unwind_from_context(struct pf_unwind_regs *regs, const ucontext_t *conte
  * it returns. PF_SIGSAFE and hooks. */
 void pf_unwind_from_here(struct pf_unwind_regs *regs);
 
-/* A walk is about to begin, and is likely to meet some of these lookup addresses: what is known of them
- * may come meanwhile. PF_SIGSAFE. */
-void pf_unwind_expect(const uint64_t *pcs, uint32_t count);
-
 /* Back end B. Fills at most `max` lookup addresses, leaf first; returns how many. Own cuts and
  * markers are the caller's business (stack.c). PF_SIGSAFE. */
 uint32_t pf_unwind_cfi(const struct pf_unwind_regs *regs, const struct pf_unwind_memory *memory,
     uint64_t *out, uint32_t max, enum pf_unwind_end *end);
+
+/* The same, likely to be much as the last ones with this `recent` (unwind_recent.h). PF_SIGSAFE. */
+struct pf_unwind_recent;
+uint32_t pf_unwind_cfi_again(struct pf_unwind_recent *recent, const struct pf_unwind_regs *regs,
+    const struct pf_unwind_memory *memory, uint64_t *out, uint32_t max, enum pf_unwind_end *end);
 
 /* Back end A. Our own threads and tests only. -EOPNOTSUPP where libunwind cannot be opened. */
 int pf_unwind_lib_open(void);

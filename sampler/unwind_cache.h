@@ -28,15 +28,16 @@ PF_INLINE uint32_t pf_unwind_cache_place(uint64_t pc)
 	return (uint32_t)((pc ^ (tag * 0x9e3779b97f4a7c15ull >> 40)) & ((1 << PF_CACHE_BITS) - 1));
 }
 
-/* The short row of `pc`, or 0. */
-PF_INLINE uint32_t pf_unwind_cache_get(uint64_t pc)
+/* The short row of `pc`, or 0. `permanent`: for ever. */
+PF_INLINE uint32_t pf_unwind_cache_get(uint64_t pc, bool *permanent)
 {
 	uint64_t word =
 	    __atomic_load_n(&pf_unwind_cache[pf_unwind_cache_place(pc)], __ATOMIC_RELAXED);
 
 	if (word >> (PF_SHORT_BITS + 8) != pc >> PF_CACHE_BITS)
 		return 0;
-	if (!(word & 0x80) &&
+	*permanent = word & 0x80;
+	if (!*permanent &&
 	    (word & PF_GENERATION_MASK) != __atomic_load_n(&pf_unwind_generation, __ATOMIC_RELAXED))
 		return 0;
 	return (uint32_t)(word >> 8) & ((1 << PF_SHORT_BITS) - 1);

@@ -16,13 +16,14 @@
 #include "sampler/unwind_expr.h"
 #include "sampler/unwind_image.h"
 #include "sampler/unwind_memory.h"
+#include "sampler/unwind_recent.h"
 #include "sampler/unwind_row.h"
 #include "sampler/unwind_short.h"
 
 #include <sys/syscall.h>
 
 uint64_t pf_unwind_cache[1 << PF_CACHE_BITS];
-uint32_t pf_unwind_generation;
+uint32_t pf_unwind_generation PF_WARM;
 
 enum { FRAME_BY_POINTER_MAX = 1 << 16 }; /* bytes between sp and a frame pointer we believe */
 
@@ -41,6 +42,7 @@ struct walk {
 	enum pf_unwind_end end;
 	uint64_t *out;
 	uint32_t count, max;
+	struct pf_unwind_recent *recent; /* or NULL */
 };
 
 PF_INLINE bool knows(const struct walk *w, uint32_t reg)
@@ -474,6 +476,24 @@ static PF_SIGSAFE bool climb_slowly(struct walk *w)
 	return on;
 }
 
+/* The short row of this frame, or SHORT_NONE. */
+PF_INLINE uint32_t known_row(struct walk *w)
+{
+	uint32_t row = SHORT_NONE;
+	bool permanent;
+
+	if (w->recent) {
+		pf_recent_note(w->recent, w->regs.value[PF_REG_SP]);
+		row = pf_recent_get(w->recent, w->look);
+	}
+	if (row == SHORT_NONE) {
+		row = pf_unwind_cache_get(w->look, &permanent);
+		if (row != SHORT_NONE && permanent && w->recent)
+			pf_recent_put(w->recent, w->look, row);
+	}
+	return row;
+}
+
 static PF_SIGSAFE void climb(struct walk *w, const struct pf_unwind_regs *regs,
     const struct pf_unwind_memory *memory, bool all)
 {
@@ -495,7 +515,7 @@ static PF_SIGSAFE void climb(struct walk *w, const struct pf_unwind_regs *regs,
 	w->exact = !regs->pc_is_return;
 	w->look = regs->value[PF_REG_PC] - regs->pc_is_return;
 	while (on) {
-		row = all ? SHORT_NONE : pf_unwind_cache_get(w->look);
+		row = all ? SHORT_NONE : known_row(w);
 		if (PF_LIKELY(row != SHORT_NONE))
 			on = emit(w, w->look) && step_short(w, row);
 		else
@@ -503,21 +523,17 @@ static PF_SIGSAFE void climb(struct walk *w, const struct pf_unwind_regs *regs,
 	}
 }
 
-PF_SIGSAFE void pf_unwind_expect(const uint64_t *pcs, uint32_t count)
-{
-	enum { EXPECTED_MAX = 48 };
-
-	for (uint32_t i = 0; i < count && i < EXPECTED_MAX; i++)
-		__builtin_prefetch(&pf_unwind_cache[pf_unwind_cache_place(pcs[i])]);
-}
-
-PF_SIGSAFE uint32_t pf_unwind_cfi(const struct pf_unwind_regs *regs,
-    const struct pf_unwind_memory *memory, uint64_t *out, uint32_t max, enum pf_unwind_end *end)
+PF_SIGSAFE uint32_t pf_unwind_cfi_again(struct pf_unwind_recent *recent,
+    const struct pf_unwind_regs *regs, const struct pf_unwind_memory *memory, uint64_t *out,
+    uint32_t max, enum pf_unwind_end *end)
 {
 	struct walk w;
 
 	w.out = out;
 	w.max = max;
+	w.recent = recent;
+	if (recent)
+		pf_recent_begin(recent, regs->value[PF_REG_SP]);
 	climb(&w, regs, memory, false);
 	if (w.end == PF_UNWIND_UNKNOWN_REGISTER && (regs->known & ~FOLLOWED) != 0)
 		climb(&w, regs, memory, true);
@@ -527,6 +543,12 @@ PF_SIGSAFE uint32_t pf_unwind_cfi(const struct pf_unwind_regs *regs,
 		w.end == PF_UNWIND_BAD_MEMORY))
 		*end = PF_UNWIND_FIBER;
 	return w.count;
+}
+
+PF_SIGSAFE uint32_t pf_unwind_cfi(const struct pf_unwind_regs *regs,
+    const struct pf_unwind_memory *memory, uint64_t *out, uint32_t max, enum pf_unwind_end *end)
+{
+	return pf_unwind_cfi_again(NULL, regs, memory, out, max, end);
 }
 
 PF_SIGSAFE void pf_unwind_flush(void)
