@@ -483,7 +483,7 @@ PF_INLINE uint32_t known_row(struct walk *w)
 	bool permanent;
 
 	if (w->recent) {
-		pf_recent_note(w->recent, w->regs.value[PF_REG_SP]);
+		pf_recent_note(w->recent, w->count, w->regs.value[PF_REG_SP]);
 		row = pf_recent_get(w->recent, w->look);
 	}
 	if (row == SHORT_NONE) {
@@ -535,6 +535,8 @@ PF_SIGSAFE uint32_t pf_unwind_cfi_again(struct pf_unwind_recent *recent,
 	if (recent)
 		pf_recent_begin(recent, regs->value[PF_REG_SP]);
 	climb(&w, regs, memory, false);
+	if (recent)
+		pf_recent_end(recent, w.count);
 	if (w.end == PF_UNWIND_UNKNOWN_REGISTER && (regs->known & ~FOLLOWED) != 0)
 		climb(&w, regs, memory, true);
 	*end = w.end;

@@ -4,10 +4,10 @@
  * A sample comes a hundred times a second: what it touches is cold (doc/decisions/0004-heap-hooks.md).
  *
  *   rows[set]   63            22 21        0
- *               [ tag of PC ] [ short row ]   eight, the newest first
+ *               [ tag of PC ] [ short row ]   eight on a line
  *
  * The set gives the PC's low bits (mixed with the tag), the tag the rest: 47 bits in all, which is every address of
- * a program. Only rows of modules that cannot be closed.
+ * a program. The tag also says which of the eight is looked at first. Only rows of modules that cannot be closed.
  */
 #pragma once
 #include "base/mark.h"
@@ -15,51 +15,57 @@
 
 #include <stdint.h>
 
-enum { PF_RECENT_SET_BITS = 5, PF_RECENT_WAYS = 8, PF_RECENT_PLACES = 63 };
+enum { PF_RECENT_SET_BITS = 5, PF_RECENT_WAYS = 8, PF_RECENT_PLACES = 62 };
 
 /* All zero: empty. One walk at a time; whatever is half written is still right. */
 struct pf_unwind_recent {
 	uint32_t count;
+	uint32_t turn;                     /* whose place a row takes that had to leave its own */
 	uint32_t places[PF_RECENT_PLACES]; /* stack pointers, the low half */
 	uint64_t rows[1 << PF_RECENT_SET_BITS][PF_RECENT_WAYS] __attribute__((aligned(64)));
 };
 
-PF_INLINE uint64_t *pf_recent_set(struct pf_unwind_recent *recent, uint64_t pc)
-{
-	uint64_t tag = pc >> PF_RECENT_SET_BITS;
+struct pf_recent_place {
+	uint64_t *set, *first;
+	uint64_t tag;
+};
 
-	return recent
-	    ->rows[(pc ^ (tag * 0x9e3779b97f4a7c15ull >> 40)) & ((1 << PF_RECENT_SET_BITS) - 1)];
+PF_INLINE struct pf_recent_place pf_recent_place(struct pf_unwind_recent *recent, uint64_t pc)
+{
+	uint64_t tag = pc >> PF_RECENT_SET_BITS, mixed = tag * 0x9e3779b97f4a7c15ull;
+	uint64_t *set = recent->rows[(pc ^ mixed >> 40) & ((1 << PF_RECENT_SET_BITS) - 1)];
+
+	return (struct pf_recent_place){set, &set[mixed >> 50 & (PF_RECENT_WAYS - 1)], tag};
 }
 
 /* The short row of `pc`, or 0. */
 PF_INLINE uint32_t pf_recent_get(struct pf_unwind_recent *recent, uint64_t pc)
 {
-	const uint64_t *set = pf_recent_set(recent, pc);
-	uint64_t tag = pc >> PF_RECENT_SET_BITS;
+	struct pf_recent_place p = pf_recent_place(recent, pc);
 
+	if (PF_LIKELY(*p.first >> PF_SHORT_BITS == p.tag))
+		return (uint32_t)*p.first & ((1 << PF_SHORT_BITS) - 1);
 	for (int i = 0; i < PF_RECENT_WAYS; i++)
-		if (set[i] >> PF_SHORT_BITS == tag)
-			return (uint32_t)set[i] & ((1 << PF_SHORT_BITS) - 1);
+		if (p.set[i] >> PF_SHORT_BITS == p.tag)
+			return (uint32_t)p.set[i] & ((1 << PF_SHORT_BITS) - 1);
 	return 0;
 }
 
 PF_INLINE void pf_recent_put(struct pf_unwind_recent *recent, uint64_t pc, uint32_t row)
 {
-	uint64_t *set = pf_recent_set(recent, pc);
+	struct pf_recent_place p = pf_recent_place(recent, pc);
 
 	if (pc >> 47 != 0)
 		return;
-	for (int i = PF_RECENT_WAYS - 1; i > 0; i--)
-		set[i] = set[i - 1];
-	set[0] = pc >> PF_RECENT_SET_BITS << PF_SHORT_BITS | row;
+	p.set[recent->turn++ % PF_RECENT_WAYS] = *p.first;
+	*p.first = p.tag << PF_SHORT_BITS | row;
 }
 
-/* The walk reads the stack here. */
-PF_INLINE void pf_recent_note(struct pf_unwind_recent *recent, uint64_t sp)
+/* The walk reads the stack here, for its frame of this number. */
+PF_INLINE void pf_recent_note(struct pf_unwind_recent *recent, uint32_t frame, uint64_t sp)
 {
-	if (recent->count < PF_RECENT_PLACES)
-		recent->places[recent->count++] = (uint32_t)sp;
+	if (frame < PF_RECENT_PLACES)
+		recent->places[frame] = (uint32_t)sp;
 }
 
 PF_INLINE void pf_recent_expect(const struct pf_unwind_recent *recent)
@@ -84,5 +90,10 @@ PF_INLINE void pf_recent_begin(struct pf_unwind_recent *recent, uint64_t sp)
 			__builtin_prefetch((const void *)(uintptr_t)at);
 		line = at >> LINE_SHIFT;
 	}
-	recent->count = 0;
+}
+
+/* It had so many frames. */
+PF_INLINE void pf_recent_end(struct pf_unwind_recent *recent, uint32_t frames)
+{
+	recent->count = frames < PF_RECENT_PLACES ? frames : PF_RECENT_PLACES;
 }
