@@ -16,7 +16,7 @@
  * __tls_get_addr, which may allocate. Keep it small: it comes out of a small static reserve. */
 #define PF_TLS __thread __attribute__((tls_model("initial-exec")))
 
-/* Read by every sample, written hardly ever: side by side, on few cache lines and one page. A sample comes a
+/* Read by every sample, written hardly ever: side by side, on few cache lines and a page or two. A sample comes a
  * hundred times a second, and whatever it touches is cold. */
 #define PF_WARM __attribute__((section("pf_warm")))
 

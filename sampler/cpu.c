@@ -30,11 +30,11 @@
 enum { OVERDUE_SAMPLES = 4 };
 
 /* Each wake costs an idle process some 60 us. So the ring is emptied more rarely while little comes: at
- * the shortest calm period a processor brings 200 records meanwhile. */
+ * the shortest calm period a processor brings 100 records meanwhile. */
 static const int64_t DRAIN_INTERVAL_NS = 100ll * PF_NS_PER_MS;
-static const int64_t CALM_DRAIN_INTERVAL_NS = PF_NS_PER_SECOND;
+static const int64_t CALM_DRAIN_INTERVAL_NS = 500ll * PF_NS_PER_MS;
 static const int64_t CALM_PERIOD_NS = 5ll * PF_NS_PER_MS;
-enum { CALM_RECORDS = 1024 }; /* and ended threads */
+enum { CALM_RECORDS = 1024 };
 static const int64_t LOOK_INTERVAL_NS = PF_NS_PER_SECOND;
 
 static struct pf_lock control_lock = PF_LOCK_INIT(PF_LOCK_WINDOW);
@@ -93,7 +93,7 @@ static void feed_lost(void)
 		pf_feed_add(&feed, &lost);
 }
 
-/* Moves everything from the ring to the feed; returns how much that was, with the threads that had ended. */
+/* Moves everything from the ring to the feed; returns how much that was. */
 static size_t drain(void)
 {
 	struct pf_ring_record record;
@@ -106,7 +106,7 @@ static size_t drain(void)
 	for (; pf_ring_pop(&record); count++)
 		feed_record(&record);
 	feed_lost();
-	count += pf_thread_bury(dead);
+	pf_thread_bury(dead);
 	pf_lock_give(&drain_lock);
 	return count;
 }

@@ -19,6 +19,8 @@ PF_HOOK void pf_call_note(const void *at, size_t size, uint64_t rate)
 PF_HOOK void pf_call_resize_begin(struct pf_call_resize *r, void *at, uint64_t rate, size_t usable)
 {
 	r->every_block = pf_knob_get(PF_KNOB_HEAP_SAMPLE_BYTES) == 1;
+	if (rate)
+		pf_book_expect();
 	r->rate = rate;
 	r->usable_then = usable;
 	r->move.generation = 0;

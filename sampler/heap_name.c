@@ -48,7 +48,7 @@ PF_HOOK void pf_name_expect(void)
 	const struct pf_thread *self = pf_thread_self;
 
 	__builtin_prefetch(self);
-	__builtin_prefetch((const char *)self + 64);
+	__builtin_prefetch(&self->met_number);
 }
 
 static PF_HOOK uint16_t number_of(const uint64_t words[2])

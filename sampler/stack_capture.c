@@ -41,6 +41,9 @@ struct room {
 } __attribute__((aligned(64)));
 
 static struct room *rooms PF_WARM; /* atomic; ROOMS of them, mapped at the first capture */
+static uint64_t met
+    PF_WARM; /* atomic; a bit for each that was ever lent: of the others no page is there */
+_Static_assert(ROOMS <= 64, "a bit for each room");
 
 /* Set by the linker: the ends of our sections. Weak, because a program may have none of one. */
 #define EDGE extern const char __attribute__((weak, visibility("hidden")))
@@ -70,9 +73,10 @@ void pf_stack_init(void)
 
 void pf_stack_fork_child(void)
 {
-	for (uint32_t i = 0; rooms && i < ROOMS; i++)
-		if (rooms[i].lent)
-			__atomic_store_n(&rooms[i].lent, false, __ATOMIC_RELAXED);
+	struct room *all = rooms;
+
+	for (uint64_t left = all ? met : 0; left; left &= left - 1)
+		__atomic_store_n(&all[__builtin_ctzll(left)].lent, false, __ATOMIC_RELAXED);
 	pf_past_fork_child();
 	pf_unwind_fork_child();
 }
@@ -120,8 +124,11 @@ static PF_SIGSAFE struct room *room_take(void)
 	uint32_t first = pf_shard(); /* who is alone touches one room only */
 
 	for (uint32_t n = 0; all && n < ROOMS; n++) {
-		struct room *room = &all[(first + n) % ROOMS];
+		uint32_t number = (first + n) % ROOMS;
+		struct room *room = &all[number];
 
+		if (!(__atomic_load_n(&met, __ATOMIC_RELAXED) >> number & 1))
+			__atomic_fetch_or(&met, 1ull << number, __ATOMIC_RELAXED);
 		if (!__atomic_load_n(&room->lent, __ATOMIC_RELAXED) &&
 		    !__atomic_exchange_n(&room->lent, true, __ATOMIC_ACQUIRE))
 			return room;
@@ -142,18 +149,6 @@ PF_SIGSAFE void pf_stack_expect(void)
 static PF_SIGSAFE void room_give(struct room *room)
 {
 	__atomic_store_n(&room->lent, false, __ATOMIC_RELEASE);
-}
-
-/* How many frames of ours are in front. */
-static PF_SIGSAFE uint32_t count_own(const uint64_t *pcs, uint32_t count)
-{
-	struct own own;
-	uint32_t n = 0;
-
-	own_get(&own);
-	while (n < count && is_own(&own, pcs[n]))
-		n++;
-	return n;
 }
 
 /* Cuts out our own frames, wherever they are: in front, when the program called us; below, when
@@ -182,9 +177,9 @@ static PF_SIGSAFE uint32_t drop_first(uint64_t *pcs, uint32_t count, uint32_t sk
 
 static PF_SIGSAFE uint32_t capture(const struct pf_unwind_regs *regs, uint32_t skip)
 {
-	uint32_t depth = (uint32_t)pf_knob_get(PF_KNOB_STACK_DEPTH), count, own, id;
+	uint32_t depth = (uint32_t)pf_knob_get(PF_KNOB_STACK_DEPTH), count, id;
 	struct room *room = room_take();
-	uint64_t *pcs, marker = PF_PC_NO_STACK;
+	uint64_t *pcs = room ? room->pcs : NULL, marker = PF_PC_NO_STACK;
 	struct pf_unwind_memory memory;
 	enum pf_unwind_end end;
 
@@ -195,11 +190,9 @@ static PF_SIGSAFE uint32_t capture(const struct pf_unwind_regs *regs, uint32_t s
 	if (depth > PF_STACK_DEPTH_MAX)
 		depth = PF_STACK_DEPTH_MAX;
 	pf_unwind_bounds(regs->value[PF_REG_SP], &memory);
-	count = pf_unwind_cfi_again(
-	    &room->recent, regs, &memory, room->pcs, depth + OWN_FRAMES_MAX, &end);
-	own = count_own(room->pcs, count);
-	pcs = room->pcs + own;
-	count = pf_stack_cut_own(pcs, count - own);
+	count =
+	    pf_unwind_cfi_again(&room->recent, regs, &memory, pcs, depth + OWN_FRAMES_MAX, &end);
+	count = pf_stack_cut_own(pcs, count);
 	count = drop_first(pcs, count, skip);
 	if (count > depth) {
 		count = depth;

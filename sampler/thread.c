@@ -110,6 +110,7 @@ static PF_HOOK struct pf_thread *take_locked(void)
 	t->tid = 0;
 	t->waits_mutex = 0;
 	t->name[0] = '\0';
+	t->met_number = 0;
 	t->start = 0;
 	t->argument = NULL;
 	t->created_by = 0;
@@ -317,19 +318,16 @@ uint32_t pf_thread_dead(void)
 	return dead;
 }
 
-uint32_t pf_thread_bury(uint32_t dead)
+void pf_thread_bury(uint32_t dead)
 {
-	uint32_t count = 0;
-
 	pf_lock_take(&registry_lock);
-	for (; dead; count++) {
+	while (dead) {
 		struct pf_thread *t = pf_thread_at(dead - 1);
 
 		dead = t->next;
 		free_locked(t);
 	}
 	pf_lock_give(&registry_lock);
-	return count;
 }
 
 void pf_thread_set_alone(struct pf_thread *t, bool alone)

@@ -39,14 +39,15 @@ struct pf_thread {
 	void *argument;      /* for the start routine */
 	uint32_t created_by; /* stack of the pthread_create; 0: not known */
 	pid_t creator;
-	int64_t born_ns; /* monotonic: created, or first seen */
-	uint32_t labels; /* label.c, atomic: the thread itself writes */
-	uint64_t
-	    met_name[2]; /* heap_name.c: what it last met here, and that name's number; its own */
-	uint16_t met_number;
+	int64_t born_ns;    /* monotonic: created, or first seen */
+	uint32_t labels;    /* label.c, atomic: the thread itself writes */
 	uint32_t forbidden; /* base/forbid.h: what it inherits from its creator */
 	bool left_alone;    /* atomic: no signal, no hook (filter_hook.h) */
 	uintptr_t stack;    /* an address on its stack, written by itself; 0: not known */
+
+	/* Of heap_name.c on this very thread: the name that it met last, and its number. */
+	uint64_t met_name[2];
+	uint16_t met_number;
 
 	/* Of timer.c. */
 	uint32_t timer_state; /* atomic; whoever moves it to BUSY owns `timer` */
@@ -155,9 +156,9 @@ void pf_thread_note_cpu(struct pf_thread *thread, int64_t cpu_ns, int64_t now_ns
 
 /* The drainer: from now on dead slots are kept until pf_thread_bury(). */
 void pf_thread_keep_dead(bool keep);
-/* Before it empties the ring: everyone dead by now; after it: free them, and say how many they were. */
+/* Before it empties the ring: everyone dead by now; after it: free them. */
 uint32_t pf_thread_dead(void);
-uint32_t pf_thread_bury(uint32_t dead);
+void pf_thread_bury(uint32_t dead);
 
 /* Bit mask of signals a thread blocks, from its status file: 0 or -errno. */
 int pf_thread_blocked(pid_t tid, uint64_t *mask);

@@ -4,10 +4,10 @@
  * A sample comes a hundred times a second: what it touches is cold (doc/decisions/0004-heap-hooks.md).
  *
  *   rows[set]   63            22 21        0
- *               [ tag of PC ] [ short row ]   eight on a line
+ *               [ tag of PC ] [ short row ]   four a set, two sets on a line
  *
- * The set gives the PC's low bits (mixed with the tag), the tag the rest: 47 bits in all, which is every address of
- * a program. The tag also says which of the eight is looked at first. Only rows of modules that cannot be closed.
+ * The set gives the PC's low bits (mixed with the tag), the tag the rest: 48 bits in all, which is every address of
+ * a program. The tag also says which of the four is looked at first. Only rows of modules that cannot be closed.
  */
 #pragma once
 #include "base/mark.h"
@@ -15,7 +15,7 @@
 
 #include <stdint.h>
 
-enum { PF_RECENT_SET_BITS = 5, PF_RECENT_WAYS = 8, PF_RECENT_PLACES = 62 };
+enum { PF_RECENT_SET_BITS = 6, PF_RECENT_WAYS = 4, PF_RECENT_PLACES = 62 };
 
 /* All zero: empty. One walk at a time; whatever is half written is still right. */
 struct pf_unwind_recent {
@@ -55,7 +55,7 @@ PF_INLINE void pf_recent_put(struct pf_unwind_recent *recent, uint64_t pc, uint3
 {
 	struct pf_recent_place p = pf_recent_place(recent, pc);
 
-	if (pc >> 47 != 0)
+	if (pc >> 48 != 0)
 		return;
 	p.set[recent->turn++ % PF_RECENT_WAYS] = *p.first;
 	*p.first = p.tag << PF_SHORT_BITS | row;
@@ -70,26 +70,29 @@ PF_INLINE void pf_recent_note(struct pf_unwind_recent *recent, uint32_t frame, u
 
 PF_INLINE void pf_recent_expect(const struct pf_unwind_recent *recent)
 {
-	for (int i = 0; i < 1 << PF_RECENT_SET_BITS; i++)
+	enum { SETS_OF_LINE = 64 / sizeof(recent->rows[0]) };
+
+	for (int i = 0; i < 1 << PF_RECENT_SET_BITS; i += SETS_OF_LINE)
 		__builtin_prefetch(recent->rows[i]);
 	__builtin_prefetch(&recent->count);
 }
 
-/* A walk begins at `sp`. */
+/* A walk begins at `sp`. What lies far from there was another thread's stack. */
 PF_INLINE void pf_recent_begin(struct pf_unwind_recent *recent, uint64_t sp)
 {
-	enum { LINE_SHIFT = 6 };
+	enum { LINE_SHIFT = 6, FAR = 1 << 16 };
 	uint64_t line = sp >> LINE_SHIFT;
 
 	pf_recent_expect(recent);
-
 	for (uint32_t i = 0; i < recent->count; i++) {
-		uint64_t at = sp + (uint32_t)(recent->places[i] - (uint32_t)sp) - sizeof(uint64_t);
+		uint32_t above = recent->places[i] - (uint32_t)sp;
+		uint64_t at = sp + above - sizeof(uint64_t);
 
-		if (at >> LINE_SHIFT != line)
+		if (above < FAR && at >> LINE_SHIFT != line)
 			__builtin_prefetch((const void *)(uintptr_t)at);
 		line = at >> LINE_SHIFT;
 	}
+	recent->count = 0;
 }
 
 /* It had so many frames. */
