@@ -12,7 +12,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* One will be: what is known to be touched may be fetched while it is allocated. PF_HOOK. */
+/* A block is about to be allocated and sampled: what is known to be touched may be fetched while it is allocated. PF_HOOK. */
 void pf_book_expect(void);
 
 /* A block was allocated and sampled at this rate. Captures the stack of the program's call. PF_HOOK. */

@@ -47,6 +47,8 @@ PF_HOOK void pf_name_expect(void)
 {
 	const struct pf_thread *self = pf_thread_self;
 
+	if (!self)
+		return;
 	__builtin_prefetch(self);
 	__builtin_prefetch(&self->met_number);
 }

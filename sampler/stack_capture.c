@@ -138,12 +138,13 @@ static PF_SIGSAFE struct room *room_take(void)
 
 PF_SIGSAFE void pf_stack_expect(void)
 {
-	struct room *all = __atomic_load_n(&rooms, __ATOMIC_ACQUIRE);
+	struct room *all = __atomic_load_n(&rooms, __ATOMIC_ACQUIRE), *room;
 
 	if (!all)
 		return;
-	pf_fetch_to_write(&all[pf_shard()].lent);
-	pf_recent_expect(&all[pf_shard()].recent);
+	room = &all[pf_shard() % ROOMS];
+	pf_fetch_to_write(&room->lent);
+	pf_recent_expect(&room->recent);
 }
 
 static PF_SIGSAFE void room_give(struct room *room)

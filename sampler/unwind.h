@@ -62,8 +62,9 @@ void pf_unwind_from_here(struct pf_unwind_regs *regs);
 uint32_t pf_unwind_cfi(const struct pf_unwind_regs *regs, const struct pf_unwind_memory *memory,
     uint64_t *out, uint32_t max, enum pf_unwind_end *end);
 
-/* The same, likely to be much as the last ones with this `recent` (unwind_recent.h). PF_SIGSAFE. */
 struct pf_unwind_recent;
+
+/* The same, likely to be much as the last ones with this `recent` (unwind_recent.h). PF_SIGSAFE. */
 uint32_t pf_unwind_cfi_again(struct pf_unwind_recent *recent, const struct pf_unwind_regs *regs,
     const struct pf_unwind_memory *memory, uint64_t *out, uint32_t max, enum pf_unwind_end *end);
 
