@@ -41,8 +41,8 @@ struct room {
 } __attribute__((aligned(64)));
 
 static struct room *rooms PF_WARM; /* atomic; ROOMS of them, mapped at the first capture */
-static uint64_t met
-    PF_WARM; /* atomic; a bit for each that was ever lent: of the others no page is there */
+/* A bit for each that was ever lent, atomic: of the others no page is there. */
+static uint64_t met PF_WARM;
 _Static_assert(ROOMS <= 64, "a bit for each room");
 
 /* Set by the linker: the ends of our sections. Weak, because a program may have none of one. */
